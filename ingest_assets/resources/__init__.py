@@ -1,0 +1,1 @@
+"""What the assets talk to: the workflow, the raw layer, the notifications."""

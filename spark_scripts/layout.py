@@ -1,0 +1,47 @@
+"""Where everything lives in the bucket. Keys and prefixes; none starts with a slash, prefixes end with one."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from spark_scripts.months import Month
+
+RAW_LAYER = "raw-layer/"
+TABLES_KEY = "config/tables.json"
+LOGS_PREFIX = "logs/"
+
+# Spark and Hive read this folder name as NULL (ExternalCatalogUtils.DEFAULT_PARTITION_NAME).
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+UNDATED = "undated"
+"""Stands for the month of rows whose date is NULL or infinite, in manifests and staging folders."""
+
+
+def partition_prefix(name: str, month: Optional[Month]) -> str:
+    """The folder of one month of a table; of the rows without a month when `month` is None.
+
+    The month is not zero-padded, as Spark's `partitionBy` writes an integer column.
+    """
+    if month is None:
+        return f"{RAW_LAYER}{name}/year={_NULL}/month={_NULL}/"
+    return f"{RAW_LAYER}{name}/year={month.year}/month={month.number}/"
+
+
+def staging_prefix(execution: str, name: str) -> str:
+    """Where an execution writes a table before it is published."""
+    return f"{RAW_LAYER}_staging/{execution}/{name}/"
+
+
+def month_label(month: Optional[Month]) -> str:
+    """`2024-02`, or `undated` for None."""
+    return UNDATED if month is None else str(month)
+
+
+def current_manifest_key(name: str, month: Optional[Month]) -> str:
+    """The manifest that says what the month holds now. Writing it is the commit of the month."""
+    return f"{RAW_LAYER}_manifests/current/{name}/{month_label(month)}.json"
+
+
+def execution_manifest_key(execution: str, name: str, month: Optional[Month]) -> str:
+    """The manifest that an execution left for a month: the history."""
+    return f"{RAW_LAYER}_manifests/{execution}/{name}/{month_label(month)}.json"

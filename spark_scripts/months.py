@@ -1,0 +1,59 @@
+"""Months: the partitions of the raw layer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from spark_scripts.errors import InvalidInputError
+
+_FORM = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True, order=True)
+class Month:
+    """A calendar month. `str()` gives `2024-02`, the partition key in Dagster and in the execution's input."""
+
+    year: int
+    number: int
+
+    @classmethod
+    def parse(cls, text: object) -> Month:
+        """The month that `text` (such as `2024-02`) names.
+
+        Raises InvalidInputError for anything else, years before 0001 included.
+        """
+        match = _FORM.fullmatch(text) if isinstance(text, str) else None
+        if match is None or match[1] == "0000":
+            raise InvalidInputError(f"{text!r} is not a month: write year and month as in '2024-02'")
+        return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def of(cls, day: date) -> Month:
+        """The month that holds `day` (a date, or a datetime in its own zone)."""
+        return cls(day.year, day.month)
+
+    @classmethod
+    def current(cls, timezone: str, now: datetime) -> Month:
+        """The month of the instant `now` (timezone-aware) in the IANA zone `timezone`."""
+        return cls.of(now.astimezone(ZoneInfo(timezone)))
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.number:02}"
+
+    def plus(self, months: int) -> Month:
+        """The month that many months later (earlier when negative)."""
+        index = self.year * 12 + self.number - 1 + months
+        return Month(index // 12, index % 12 + 1)
+
+    @property
+    def first_day(self) -> date:
+        """The first day of the month."""
+        return date(self.year, self.number, 1)
+
+
+def trailing_months(last: Month, count: int) -> list[Month]:
+    """`last` and the `count` months before it, oldest first."""
+    return [last.plus(-back) for back in range(count, -1, -1)]
