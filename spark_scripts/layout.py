@@ -7,6 +7,7 @@ from typing import Optional
 from spark_scripts.months import Month
 
 RAW_LAYER = "raw-layer/"
+STAGING = f"{RAW_LAYER}_staging/"
 TABLES_KEY = "config/tables.json"
 LOGS_PREFIX = "logs/"
 
@@ -29,7 +30,7 @@ def partition_prefix(name: str, month: Optional[Month]) -> str:
 
 def staging_prefix(execution: str, name: str) -> str:
     """Where an execution writes a table before it is published."""
-    return f"{RAW_LAYER}_staging/{execution}/{name}/"
+    return f"{STAGING}{execution}/{name}/"
 
 
 def month_label(month: Optional[Month]) -> str:

@@ -1,0 +1,49 @@
+# Everything installs itself into .venv; see README.md. `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check dev bench lock clean
+
+PYTHON3 := $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+INSTALLED := .venv/.installed
+LOCAL := $(PYTHON) -m aws_setup local --
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+
+demo: $(INSTALLED) ## Ingest one month from PostgreSQL into the raw layer, through Dagster, Step Functions and Spark
+	@$(LOCAL) $(PYTHON) -m aws_setup.local.demo
+
+dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000 (PORT=… for another)
+	@$(LOCAL) dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
+
+test: $(INSTALLED) ## All tests: unit, integration and end to end
+	$(PYTHON) -m pytest
+
+check: $(INSTALLED) ## Format, lint, types, template, Dagster definitions
+	ruff format --check .
+	ruff check .
+	mypy
+	$(PYTHON) -m aws_setup.template | cfn-lint --include-checks W I --
+	dagster definitions validate
+
+bench: $(INSTALLED) ## Compare the job with plain COPY, in one run
+	@$(LOCAL) $(PYTHON) -m tests.bench
+
+lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml anew
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--group local --group dev pyproject.toml --output-file requirements.lock
+
+clean: ## Delete the local account's data, the environment and the caches
+	rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache
+
+$(INSTALLED): requirements.lock
+	@echo "Installing into .venv (once, about a minute)"
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version)'
+	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
+	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock
+	@touch $@

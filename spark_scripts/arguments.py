@@ -1,0 +1,33 @@
+"""The job's one argument: a JSON object that the state machine writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from spark_scripts.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class JobArguments:
+    """What the job is told: the execution's input and name, the bucket, and where the secrets are.
+
+    `aws_keys_secret` is empty unless S3 is to be reached with stored keys instead of the job's role.
+    """
+
+    input: Any
+    execution: str
+    bucket: str
+    database_secret: str
+    aws_keys_secret: str = ""
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> JobArguments:
+        """Read the command line (without the program). Raises InvalidInputError when it is of another form."""
+        if len(arguments) != 1:
+            raise InvalidInputError(f"the job takes one JSON argument, not {len(arguments)}")
+        try:
+            return cls(**json.loads(arguments[0]))
+        except (ValueError, TypeError) as error:
+            raise InvalidInputError(f"the job's argument is not of the agreed form: {error}") from error

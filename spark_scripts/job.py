@@ -1,0 +1,88 @@
+"""The job from its argument to its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Optional
+
+import boto3
+from pyspark.sql import SparkSession
+
+from spark_scripts import files, layout
+from spark_scripts.arguments import JobArguments
+from spark_scripts.database import database_from_secret, read_secret
+from spark_scripts.errors import IngestionError, InvalidInputError
+from spark_scripts.ingest import ingest
+from spark_scripts.lake import Lake, read_text
+from spark_scripts.request import resolve
+from spark_scripts.source import Source
+from spark_scripts.tables import tables_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_AWS_KEYS = {"AWS_ACCESS_KEY_ID": "fs.s3a.access.key", "AWS_SECRET_ACCESS_KEY": "fs.s3a.secret.key"}
+"""The fields of the AWSKEYS secret, and what Hadoop calls them."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job; 0 when all was ingested, else 1, with the reason as the last line of standard error."""
+    try:
+        run(JobArguments.parse(arguments))
+    except IngestionError as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def run(arguments: JobArguments) -> None:
+    """Ingest what `arguments` ask for. Raises IngestionError naming each table that failed."""
+    session = boto3.session.Session(region_name=_region(arguments.database_secret))
+    secrets = session.client("secretsmanager")
+    keys = _aws_keys(read_secret(secrets, arguments.aws_keys_secret)) if arguments.aws_keys_secret else {}
+    s3 = session.client(
+        "s3",
+        aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
+    )
+    tables = tables_from_json(read_text(s3, arguments.bucket, layout.TABLES_KEY))
+    requests = resolve(arguments.input, tables, datetime.now(timezone.utc))
+    database = database_from_secret(arguments.database_secret, read_secret(secrets, arguments.database_secret))
+    with (
+        spark_session(arguments.execution, keys) as spark,
+        Source.connect(spark, database, arguments.execution) as source,
+    ):
+        ingest(spark, source, Lake(spark, s3, arguments.bucket), requests)
+
+
+def _region(secret_id: str) -> Optional[str]:
+    """The region of the secret's ARN; boto3 itself reads AWS_DEFAULT_REGION only, and EMR sets AWS_REGION."""
+    parts = secret_id.split(":")
+    return parts[3] if len(parts) > 3 else os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+
+
+def _aws_keys(fields: Mapping[str, Any]) -> dict[str, str]:
+    missing = [name for name in _AWS_KEYS if not fields.get(name)]
+    if missing:
+        raise InvalidInputError(f"the secret with the AWS keys has no {', '.join(missing)}: set it, or use the role")
+    return {name: str(fields[name]) for name in _AWS_KEYS}
+
+
+@contextmanager
+def spark_session(execution: str, aws_keys: Mapping[str, str]) -> Iterator[SparkSession]:
+    """A session for the execution, stopped on every way out. The keys, if any, stay out of Spark's configuration."""
+    builder: Any = SparkSession.builder
+    spark: SparkSession = builder.appName(f"ingest {execution}").config(map=files.SESSION).getOrCreate()
+    try:
+        hadoop = spark._jsc.hadoopConfiguration()
+        for name, value in aws_keys.items():
+            hadoop.set(_AWS_KEYS[name], value)
+        yield spark
+    finally:
+        spark.stop()

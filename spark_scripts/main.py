@@ -1,0 +1,11 @@
+"""The entry point that EMR Serverless runs; the job itself is in the package beside it, sent by `--py-files`."""
+
+import sys
+
+try:
+    from spark_scripts.job import main
+except ModuleNotFoundError as error:
+    sys.exit(f"ModuleNotFoundError: {error}: give the job an interpreter that has it by --archives (see README)")
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
