@@ -1,0 +1,39 @@
+from datetime import UTC, date, datetime
+
+import pytest
+
+from spark_scripts.errors import InvalidInputError
+from spark_scripts.months import Month, trailing_months
+
+
+def test_a_month_is_written_as_the_partition_key() -> None:
+    assert str(Month.parse("2024-02")) == "2024-02"
+    assert str(Month(987, 3)) == "0987-03"
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-13", "2024-00", "2024-2", "24-02", "2024-02-01", "0000-01", " 2024-02", "", 202402]
+)
+def test_what_is_no_month_is_refused_by_name(text: object) -> None:
+    with pytest.raises(InvalidInputError, match="is not a month: write year and month as in '2024-02'"):
+        Month.parse(text)
+
+
+def test_months_are_counted_over_the_turn_of_the_year() -> None:
+    assert Month(2023, 12).plus(1) == Month(2024, 1)
+    assert Month(2024, 1).plus(-13) == Month(2022, 12)
+
+
+def test_trailing_months_are_the_last_one_and_as_many_before_it() -> None:
+    assert [str(month) for month in trailing_months(Month(2024, 1), 2)] == ["2023-11", "2023-12", "2024-01"]
+    assert trailing_months(Month(2024, 1), 0) == [Month(2024, 1)]
+
+
+def test_the_current_month_depends_on_the_zone() -> None:
+    now = datetime(2024, 3, 1, 3, 0, tzinfo=UTC)
+    assert Month.current("UTC", now) == Month(2024, 3)
+    assert Month.current("America/Chicago", now) == Month(2024, 2)
+
+
+def test_a_month_knows_its_first_day() -> None:
+    assert Month.of(date(2024, 2, 29)).first_day == date(2024, 2, 1)

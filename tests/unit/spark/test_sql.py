@@ -1,0 +1,164 @@
+from datetime import datetime
+
+import pytest
+
+from spark_scripts import sql
+from spark_scripts.errors import InvalidInputError
+from spark_scripts.ingest import spark_reason
+from spark_scripts.months import Month
+from spark_scripts.source import date_column, relation
+from spark_scripts.sql import DateColumn, Projection, SourceColumn
+
+FEBRUARY = Month(2024, 2)
+STAMP = DateColumn("at", "timestamp without time zone", "UTC")
+ZONED = DateColumn("at", "timestamp with time zone", "America/Chicago")
+DAY = DateColumn('we"ird', "date", "UTC")
+
+
+def column(base_type: str, name: str = "c") -> SourceColumn:
+    return SourceColumn(name, base_type, base_type)
+
+
+def test_a_month_is_a_range_that_an_index_serves() -> None:
+    assert sql.in_months(STAMP, [FEBRUARY]) == (
+        """(("at" >= TIMESTAMP '2024-02-01 00:00:00' AND "at" < TIMESTAMP '2024-03-01 00:00:00'))"""
+    )
+
+
+def test_the_month_of_a_timestamptz_begins_in_the_zone_of_the_table() -> None:
+    assert "\"at\" >= (TIMESTAMP '2024-02-01 00:00:00' AT TIME ZONE 'America/Chicago')" in sql.in_months(
+        ZONED, [FEBRUARY]
+    )
+
+
+def test_the_name_of_the_date_column_is_quoted() -> None:
+    assert sql.in_months(DAY, [FEBRUARY]) == """(("we""ird" >= DATE '2024-02-01' AND "we""ird" < DATE '2024-03-01'))"""
+
+
+def test_adjacent_months_are_one_range_and_others_ranges_of_their_own() -> None:
+    months = [Month(2024, 3), Month(2023, 12), Month(2024, 2), Month(2024, 3)]
+    assert sql.spans(months) == [(Month(2023, 12), Month(2024, 1)), (Month(2024, 2), Month(2024, 4))]
+
+
+@pytest.mark.parametrize("date", [STAMP, ZONED, DAY])
+@pytest.mark.parametrize("count", [1, 2, 7, 31])
+def test_slices_cover_the_month_without_gap_or_overlap(date: DateColumn, count: int) -> None:
+    conditions = sql.slices(date, FEBRUARY, count)
+    lows = [condition.split(" AND ")[0].split(" >= ")[1] for condition in conditions]
+    highs = [condition.split(" AND ")[1].split(" < ")[1] for condition in conditions]
+    assert lows[0] == date.bound(datetime(2024, 2, 1))
+    assert highs[-1] == date.bound(datetime(2024, 3, 1))
+    assert lows[1:] == highs[:-1]
+    assert len(set(lows)) == len(conditions) == min(count, 29 if date is DAY else count)
+
+
+@pytest.mark.parametrize("year", [-44, 9999, 294276])
+def test_a_month_that_python_cannot_count_in_is_one_slice(year: int) -> None:
+    assert sql.slices(STAMP, Month(year, 3), 8) == [
+        f'extract(year FROM "at") = {year} AND extract(month FROM "at") = 3'
+    ]
+
+
+def test_every_column_is_read_as_the_text_that_postgresql_writes() -> None:
+    assert sql.text_projections([column("numeric"), column("bytea", 'q"')], {}) == [
+        Projection("c", '"c"::text'),
+        Projection('q"', '"q"""::text'),
+    ]
+
+
+def test_an_array_is_joined_where_the_entry_asks_for_it() -> None:
+    assert sql.text_projections([column("text[]")], {"c": {"join": "\\'"}}) == [
+        Projection("c", """array_to_string("c", E'\\\\\\'')""")
+    ]
+
+
+def test_joining_what_is_no_array_names_the_column() -> None:
+    with pytest.raises(InvalidInputError, match="column c is text, and join needs an array"):
+        sql.text_projections([column("text")], {"c": {"join": ","}})
+
+
+@pytest.mark.parametrize("kind", ["bigint", "boolean", "bytea", "double precision", "numeric(38,0)", "numeric(10,2)"])
+def test_parquet_keeps_the_types_that_spark_has(kind: str) -> None:
+    assert sql.typed_projections([column(kind)], {}) == [Projection("c", '"c"')]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "numeric",
+        "numeric(39,2)",
+        "numeric(5,-2)",
+        "numeric(2,4)",
+        "numeric(10,2)[]",
+        "jsonb",
+        "date[]",
+        "timestamp without time zone[]",
+        "interval",
+    ],
+)
+def test_parquet_has_text_for_the_types_that_spark_lacks(kind: str) -> None:
+    assert sql.typed_projections([column(kind)], {}) == [Projection("c", '"c"::text')]
+
+
+@pytest.mark.parametrize(
+    ("kind", "conversion"),
+    [
+        ("date", "date_from_unix_date({})"),
+        ("timestamp with time zone", "timestamp_micros({})"),
+        ("timestamp(3) with time zone", "timestamp_micros({})"),
+        ("timestamp without time zone", "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)"),
+    ],
+)
+def test_dates_travel_as_numbers_that_no_calendar_of_java_touches(kind: str, conversion: str) -> None:
+    [projection] = sql.typed_projections([column(kind)], {})
+    assert projection.spark_expression == conversion
+
+
+def test_readers_join_the_snapshot_before_anything_else() -> None:
+    statements = sql.session_init("00000003-1").split("; ")
+    assert statements[:2] == [
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "SET TRANSACTION SNAPSHOT '00000003-1'",
+    ]
+    assert "SET LOCAL TimeZone = 'UTC'" in statements
+
+
+def test_without_a_snapshot_readers_fix_the_settings_only() -> None:
+    assert all(statement.startswith("SET LOCAL ") for statement in sql.session_init(None).split("; "))
+
+
+def test_spark_reads_neutral_names() -> None:
+    query = sql.select(
+        '"s"."t"', [Projection("select", '"select"::text'), Projection("Select", '"Select"::text')], "at"
+    )
+    assert query == 'SELECT "select"::text AS "c0", "Select"::text AS "c1", "at" AS "sliced" FROM "s"."t"'
+
+
+def test_a_relation_is_quoted_in_both_parts() -> None:
+    assert relation('sales."Or""ders"') == '"sales"."Or""ders"'
+
+
+def test_a_missing_date_column_names_the_columns_there_are() -> None:
+    with pytest.raises(InvalidInputError, match="has no column at: date_column must be one of c"):
+        date_column([column("date")], "at", "public.t", "UTC")
+
+
+@pytest.mark.parametrize("kind", ["text", "integer", "date[]", "time without time zone", "daterange"])
+def test_a_date_column_that_is_no_date_names_its_type(kind: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"column c of public.t is .*: date_column must be a date"):
+        date_column([column(kind)], "c", "public.t", "UTC")
+
+
+def test_a_precision_does_not_hide_a_timestamp() -> None:
+    found = date_column([column("timestamp(3) with time zone")], "c", "public.t", "UTC")
+    assert found.base_type == "timestamp with time zone"
+
+
+def test_the_reason_of_a_failed_spark_job_is_the_exception_of_its_task() -> None:
+    text = (
+        "org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 1.0 failed 1 times, most"
+        " recent failure: Lost task 0.0 in stage 1.0 (TID 1) (host executor driver): org.postgresql.util.PSQLException:"
+        " ERROR: canceling statement\n\tat org.postgresql..."
+    )
+    assert spark_reason(text) == "org.postgresql.util.PSQLException: ERROR: canceling statement"
+    assert spark_reason("java.io.IOException: No space left\n\tat x") == "java.io.IOException: No space left"
