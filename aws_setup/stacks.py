@@ -1,0 +1,134 @@
+"""A CloudFormation stack: what it is now, and what happens to it while it changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from aws_setup.errors import DeployError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackEventTypeDef
+
+Report = Callable[[str], None]
+
+# What CloudFormation writes at resources that failed only because another one did.
+_CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
+
+_LONGEST_WAIT_SECONDS = 3600.0
+_LONGEST_POLL_SECONDS = 5.0
+
+# How long a stack may show the status it had before, when CloudFormation has been told to change it.
+_LONGEST_DELAY_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What DescribeStacks says. `id` stays good after the stack was deleted."""
+
+    id: str
+    name: str
+    status: str
+    changed: datetime
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+
+    @property
+    def changing(self) -> bool:
+        """Whether CloudFormation is at work on the stack, or the stack waits for its first change set."""
+        return self.status.endswith("_IN_PROGRESS")
+
+
+def describe(client: CloudFormationClient, name: str) -> Stack | None:
+    """The stack of that name or id, None when there is none."""
+    try:
+        answer = client.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's word for a missing stack
+            return None
+        raise
+    return Stack(
+        id=answer["StackId"],
+        name=answer["StackName"],
+        status=answer["StackStatus"],
+        changed=answer.get("LastUpdatedTime", answer["CreationTime"]),
+        parameters={entry["ParameterKey"]: entry.get("ParameterValue", "") for entry in answer.get("Parameters", [])},
+        outputs={entry["OutputKey"]: entry["OutputValue"] for entry in answer.get("Outputs", [])},
+    )
+
+
+class Watch:
+    """Reports the events of a stack from now on, one line for each."""
+
+    def __init__(self, client: CloudFormationClient, stack_id: str, report: Report) -> None:
+        self._client = client
+        self._stack_id = stack_id
+        self._report = report
+        self._failures: list[str] = []
+        self._seen: set[str] = set()
+        self._begun = False
+        self._new_events()
+
+    def wait(self) -> Stack:
+        """The stack when CloudFormation is done with it. Raises DeployError when that takes more than an hour."""
+        started = time.monotonic()
+        pause = 0.2
+        while True:
+            waited = time.monotonic() - started
+            stack = describe(self._client, self._stack_id)  # before the events, so that the last are not missed
+            for event in self._new_events():
+                self._tell(event)
+            if stack is None:
+                raise DeployError(f"the stack {self._stack_id} is gone")
+            if not stack.changing and (self._begun or waited > _LONGEST_DELAY_SECONDS):
+                return stack
+            if waited > _LONGEST_WAIT_SECONDS:
+                raise DeployError(f"stack {stack.name} is still {stack.status} after an hour: look at its events")
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+    @property
+    def failures(self) -> list[str]:
+        """The resources that failed by themselves, each with its reason, first one first."""
+        return self._failures
+
+    def _new_events(self) -> list[StackEventTypeDef]:
+        """The events since the last call, oldest first."""
+        events: list[StackEventTypeDef] = []
+        for page in self._client.get_paginator("describe_stack_events").paginate(StackName=self._stack_id):
+            fresh = [event for event in page["StackEvents"] if event["EventId"] not in self._seen]
+            events += fresh
+            if len(fresh) < len(page["StackEvents"]):
+                break
+        self._seen |= {event["EventId"] for event in events}
+        return events[::-1]
+
+    def _tell(self, event: StackEventTypeDef) -> None:
+        status, reason = event.get("ResourceStatus", ""), event.get("ResourceStatusReason", "")
+        resource = f"{event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')})"
+        self._report(f"{status} {resource}{f': {reason}' if reason else ''}")
+        of_the_stack = event.get("PhysicalResourceId") == event["StackId"]
+        self._begun = self._begun or of_the_stack
+        if status.endswith("_FAILED") and not of_the_stack and not reason.startswith(_CONSEQUENCES):
+            self._failures.append(f"{resource}: {reason}")
+
+
+def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
+    """Delete the stack. Raises DeployError with the reasons when something of it could not be deleted."""
+    watch = Watch(client, stack.id, report)
+    client.delete_stack(StackName=stack.id)
+    last = watch.wait()
+    if last.status != "DELETE_COMPLETE":
+        raise failed(last, watch)
+
+
+def failed(stack: Stack, watch: Watch) -> DeployError:
+    """The error that says why the stack came to the status it has."""
+    reasons = "; ".join(watch.failures) or "see the stack's events"
+    return DeployError(f"stack {stack.name} is {stack.status}: {reasons}")

@@ -1,0 +1,123 @@
+"""`python -m aws_setup` as people use it, on the running local account."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+
+from aws_setup.cli import main
+from ingest_assets.stack import StackOutputs
+
+Capture = pytest.CaptureFixture[str]
+FEBRUARY = '{"table": "mockrecord", "months": ["2024-02"]}'
+
+
+@pytest.fixture
+def _wrong_password(
+    session: boto3.session.Session, outputs: StackOutputs, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """The secret has a wrong password, set by the command that people use."""
+    client = session.client("secretsmanager")
+    right = client.get_secret_value(SecretId=outputs.database_secret_arn)["SecretString"]
+    fields = {**json.loads(right), "POSTGRES_PASSWORD": "hunter2"}
+    lines = "\n".join(f"{name}={value}" for name, value in fields.items())
+    monkeypatch.setattr("sys.stdin", StringIO(lines))
+    assert main(["secret"]) == 0
+    yield
+    client.put_secret_value(SecretId=outputs.database_secret_arn, SecretString=right)
+
+
+def test_trigger_follows_the_execution_and_counts_what_it_ingested(
+    account: object, source: psycopg.Connection[Any], capsys: Capture
+) -> None:
+    assert main(["trigger", "--wait", "--input", FEBRUARY]) == 0
+    counted = source.execute(
+        "SELECT count(*) FROM mockrecord WHERE start_date_time >= '2024-02-01' AND start_date_time < '2024-03-01'"
+    ).fetchone()
+    assert counted is not None
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("started arn:aws:states:")
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d EMR Serverless StartJobRun", next(line for line in lines if "StartJob" in line)
+    )
+    assert any(re.fullmatch(rf"mockrecord +2024-02 +{counted[0]:,} rows +[\d,]+ bytes", line) for line in lines)
+    assert re.search(rf"succeeded: {counted[0]:,} rows in 1 months, [\d,]+ rows without a month$", lines[-1])
+
+
+@pytest.mark.usefixtures("_wrong_password")
+def test_trigger_shows_the_error_and_the_drivers_last_lines(account: object, capsys: Capture) -> None:
+    assert main(["trigger", "--wait", "--input", FEBRUARY]) == 1
+    shown = capsys.readouterr().out
+    assert "has FAILED: States.TaskFailed" in shown
+    assert "password" in shown
+    assert re.search(
+        r"last lines of s3://data-lake-local/logs/applications/\w+/jobs/\w+/SPARK_DRIVER/stderr\.gz:\n    ", shown
+    )
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"table": "nothing", "months": ["2024-02"]}', "unknown table 'nothing'"),
+        ('{"table": "mockrecord", "months": ["2024-2"]}', "'2024-2' is not a month"),
+        ('{"table": "mockrecord", "months": ["1999-01"]}', "before its first_month"),
+        ('{"table": "mockrecord", "months": ["2999-01"]}', "in the future"),
+        ('{"tables": ["mockrecord"]}', "the input has the keys ['tables']"),
+    ],
+)
+def test_trigger_refuses_a_wrong_input_before_it_starts_anything(
+    session: boto3.session.Session, outputs: StackOutputs, capsys: Capture, text: str, message: str
+) -> None:
+    def executions() -> int:
+        client = session.client("stepfunctions")
+        return len(client.list_executions(stateMachineArn=outputs.state_machine_arn)["executions"])
+
+    before = executions()
+    assert main(["trigger", "--input", text]) == 2
+    assert message in capsys.readouterr().err
+    assert executions() == before
+
+
+def test_trigger_refuses_tables_that_were_changed_and_not_deployed(
+    account: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    changed = tmp_path / "tables.yaml"
+    changed.write_text("- {table: public.mockrecord, date_column: end_date_time, first_month: 2023-01}\n")
+    monkeypatch.setenv("INGEST_TABLES", str(changed))
+    assert main(["trigger", "--input", "{}"]) == 2
+    assert "run `python -m aws_setup deploy`" in capsys.readouterr().err
+
+
+def test_status_is_the_same_for_people_and_programs(outputs: StackOutputs, capsys: Capture) -> None:
+    assert main(["status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["stack_status"], found["outputs"]["BucketName"]) == ("CREATE_COMPLETE", outputs.bucket_name)
+    assert (found["schedule"]["state"], found["schedule"]["timezone"]) == ("DISABLED", "America/Chicago")
+    assert found["queues"][0]["url"] == outputs.queue_url
+    assert main(["status"]) == 0
+    assert "stack         data-lake-ingestion: CREATE_COMPLETE" in capsys.readouterr().out
+
+
+def test_deploying_again_changes_nothing_but_the_uploads(outputs: StackOutputs, capsys: Capture) -> None:
+    assert main(["deploy"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stack data-lake-ingestion is up to date"
+    assert main(["deploy", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "stack data-lake-ingestion would not change\n"
+
+
+def test_a_stack_that_does_not_exist_is_named(
+    account: object, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("INGEST_STACK", "nowhere")
+    for command in (["status"], ["trigger"], ["destroy", "--yes"]):
+        assert main(command) == 2
+        assert "no stack named nowhere" in capsys.readouterr().err

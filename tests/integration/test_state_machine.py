@@ -1,0 +1,369 @@
+"""The deployed state machine, run by the local account's interpreter over jobs that do what a test says."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from aws_setup import deploy
+from aws_setup.local.moto.emr_job_run import Pace, SparkJob
+from aws_setup.local.moto.server import LocalAws
+from ingest_assets import executions
+from ingest_assets.executions import Execution
+from ingest_assets.stack import DEFAULT_STACK, StackOutputs
+
+RELEASED = [
+    "EMR Serverless StopApplication",
+    "EMR Serverless DeleteApplication",
+]
+CREATED = ["EMR Serverless CreateApplication", "EMR Serverless StartApplication", "EMR Serverless StartJobRun"]
+EVERY_STATE = ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED", "TERMINATED"]
+
+
+@dataclass
+class ScriptedJob:
+    """A job that ends with a code, or goes on until it is stopped when that is None."""
+
+    code: int | None
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float) -> int | None:
+        if self.code is not None:
+            return self.code
+        return 143 if self._stopped.wait(seconds) else None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        pass
+
+    def last_exceptions(self) -> str:
+        return "IngestionError: no table public.nothing"
+
+
+@dataclass
+class ScriptedJobs:
+    """The next jobs end with these codes (0 after the last); what was started is kept."""
+
+    codes: list[int | None] = field(default_factory=list)
+    started: list[SparkJob] = field(default_factory=list)
+    on_start: Callable[[SparkJob], None] = lambda _: None
+
+    def start(self, job: SparkJob) -> ScriptedJob:
+        self.started.append(job)
+        code = self.codes.pop(0) if self.codes else 0
+        self.on_start(job)
+        return ScriptedJob(code)
+
+    def dashboard(self, job: SparkJob) -> str:
+        return f"http://127.0.0.1/{job.job_run_id}"
+
+
+@pytest.fixture(scope="module")
+def jobs() -> ScriptedJobs:
+    return ScriptedJobs()
+
+
+@pytest.fixture(scope="module")
+def session(jobs: ScriptedJobs) -> Iterator[boto3.session.Session]:
+    """An account of this module's own: EMR Serverless is quick, jobs are scripted, objects are in moto."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        with LocalAws(jobs, pace=Pace(transition=0.02)) as aws:
+            patch.setenv("AWS_ENDPOINT_URL", aws.url)
+            yield boto3.session.Session("key", "secret", region_name="us-east-1")
+
+
+@pytest.fixture(scope="module")
+def deployed(session: boto3.session.Session, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., StackOutputs]:
+    """Deploy a stack with these parameters."""
+    driver = tmp_path_factory.mktemp("jar") / "postgresql-42.7.13.jar"
+    driver.write_bytes(b"never loaded")
+
+    def deployed(stack: str, **parameters: str) -> StackOutputs:
+        given = {"BucketName": f"lake-{stack}", **parameters}
+        return deploy.deploy(
+            session, stack=stack, parameters=given, tables=None, driver_jar=Path(driver), report=lambda _: None
+        )
+
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def outputs(deployed: Callable[..., StackOutputs]) -> StackOutputs:
+    return deployed(DEFAULT_STACK, BucketName="lake")
+
+
+@pytest.fixture(autouse=True)
+def _fresh(jobs: ScriptedJobs) -> None:
+    jobs.codes, jobs.on_start = [], lambda _: None
+    jobs.started.clear()
+
+
+@dataclass
+class Machine:
+    """A state machine and what is around it."""
+
+    session: boto3.session.Session
+    outputs: StackOutputs
+
+    def start(self, request: object) -> str:
+        arn: str = self.session.client("stepfunctions").start_execution(
+            stateMachineArn=self.outputs.state_machine_arn,
+            name=f"test-{next(_NUMBERS)}",
+            input=json.dumps(request),
+        )["executionArn"]
+        return arn
+
+    def end(self, arn: str) -> Execution:
+        client = self.session.client("stepfunctions")
+        return executions.follow(client, arn, lambda _: None, poll_seconds=0.05, deadline_seconds=60)
+
+    def run(self, request: object) -> Execution:
+        return self.end(self.start(request))
+
+    def states(self, execution: Execution) -> list[str]:
+        """The tasks that the execution went through."""
+        changes = executions.state_changes(self.session.client("stepfunctions"), execution.arn)
+        return [change.text for change in changes if change.text in TASKS]
+
+    def messages(self, execution: Execution) -> list[dict[str, Any]]:
+        """The messages of the execution, taken off the queue."""
+        client, url = self.session.client("sqs"), self.outputs.queue_url
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 10
+        while len(found) < 2 and time.monotonic() < deadline:
+            for message in client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                body = json.loads(message["Body"])
+                body = json.loads(body["Message"]) if "TopicArn" in body else body
+                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                found += [body] if body["execution_arn"] == execution.arn else []
+        return found
+
+    def applications(self, *states: Any) -> list[str]:
+        pages = self.session.client("emr-serverless").get_paginator("list_applications").paginate(states=states)
+        return [one["id"] for page in pages for one in page["applications"]]
+
+    def kept_application(self) -> str:
+        """An application of a person's own."""
+        client = self.session.client("emr-serverless")
+        return client.create_application(clientToken="kept", name="kept", releaseLabel="emr-7.14.0", type="SPARK")[
+            "applicationId"
+        ]
+
+
+_NUMBERS = itertools.count()
+TASKS = {*CREATED, *RELEASED, "SuccessNotification", "FailureNotification", "SendMessageToSQS"}
+
+
+@pytest.fixture
+def machine(session: boto3.session.Session, outputs: StackOutputs) -> Machine:
+    return Machine(session, outputs)
+
+
+SCHEDULED = {"scheduled_time": "2026-03-15T08:00:00Z", "trailing_months": 10}
+NAMED = {"table": "mockrecord", "months": ["2024-02", "2024-03"]}
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, SCHEDULED, NAMED, {**NAMED, "requested_by": "run-1"}, {**SCHEDULED, "trailing_months": 0}]
+)
+def test_an_input_of_the_three_forms_reaches_the_job_as_it_is(
+    machine: Machine, jobs: ScriptedJobs, request_: dict[str, Any]
+) -> None:
+    execution = machine.run(request_)
+    assert execution.status == "SUCCEEDED"
+    (argument,) = jobs.started[0].arguments
+    assert json.loads(argument) == {
+        "input": request_,
+        "execution": execution.name,
+        "bucket": "lake",
+        "database_secret": machine.outputs.database_secret_arn,
+        "aws_keys_secret": "",
+    }
+
+
+REFUSED: list[object] = [
+    None,
+    [],
+    [{}],
+    "{}",
+    3,
+    True,
+    {"tables": "mockrecord"},
+    {**NAMED, "extra": None},
+    {"table": "mockrecord"},
+    {"months": ["2024-02"]},
+    {**NAMED, "table": ""},
+    {**NAMED, "table": None},
+    {**NAMED, "table": 1},
+    {**NAMED, "months": []},
+    {**NAMED, "months": "2024-02"},
+    {**NAMED, "months": None},
+    {**NAMED, "months": {"0": "2024-02"}},
+    {**NAMED, "months": [202402]},
+    {**NAMED, **SCHEDULED},
+    {"scheduled_time": "2026-03-15T08:00:00Z"},
+    {"trailing_months": 10},
+    {**SCHEDULED, "scheduled_time": "yesterday"},
+    {**SCHEDULED, "scheduled_time": 3},
+    {**SCHEDULED, "trailing_months": "10"},
+    {**SCHEDULED, "trailing_months": -1},
+    {**SCHEDULED, "trailing_months": 1.5},
+    {**SCHEDULED, "trailing_months": True},
+    {"application_id": 1},
+    {"application_id": ""},
+    {**NAMED, "application_id": None},
+    {**SCHEDULED, "requested_by": ["run-1"]},
+]
+
+
+def test_any_other_input_is_refused_before_an_application_is_created(machine: Machine) -> None:
+    before = machine.applications(*EVERY_STATE)
+    started = [(json.dumps(request), machine.start(request)) for request in REFUSED]  # at once: each takes a second
+    for text, arn in started:
+        execution = machine.end(arn)
+        assert (execution.status, execution.error) == ("FAILED", "InvalidInput"), text
+        assert machine.states(execution) == ["FailureNotification", "SendMessageToSQS"], text
+    assert machine.applications(*EVERY_STATE) == before
+
+
+def test_a_refused_input_is_told_like_any_failure(machine: Machine) -> None:
+    execution = machine.run(["2024-02"])
+    first, second = machine.messages(execution)
+    assert first == second
+    assert (first["status"], first["error"], first["input"]) == ("FAILED", "InvalidInput", ["2024-02"])
+    assert first["cause"].startswith("The input is not of the agreed form. Give {")
+    assert first["application_id"] is None
+
+
+def test_a_success_goes_the_whole_way_and_leaves_no_application(machine: Machine) -> None:
+    execution = machine.run(NAMED)
+    assert machine.states(execution) == [*CREATED, *RELEASED, "SuccessNotification", "SendMessageToSQS"]
+    assert machine.applications("CREATED", "STARTED", "STOPPED") == []
+
+
+def test_the_queue_gets_the_topics_message_and_its_own_and_both_are_the_same(
+    machine: Machine, jobs: ScriptedJobs
+) -> None:
+    execution = machine.run(NAMED)
+    first, second = machine.messages(execution)
+    assert first == second
+    assert first == {
+        "version": 1,
+        "status": "SUCCEEDED",
+        "execution_arn": execution.arn,
+        "execution_name": execution.name,
+        "input": NAMED,
+        "application_id": jobs.started[0].application_id,
+        "job_run_id": jobs.started[0].job_run_id,
+        "error": None,
+        "cause": None,
+        "cleanup_error": None,
+        "source": "state-machine",
+    }
+
+
+def test_a_job_that_fails_fails_the_execution_with_its_error_and_leaves_no_application(
+    machine: Machine, jobs: ScriptedJobs
+) -> None:
+    jobs.codes = [1]
+    execution = machine.run({})
+    assert (execution.status, execution.error) == ("FAILED", "States.TaskFailed")
+    assert "IngestionError: no table public.nothing" in str(execution.cause)
+    assert machine.states(execution) == [*CREATED, *RELEASED, "FailureNotification", "SendMessageToSQS"]
+    assert machine.applications("CREATED", "STARTED", "STOPPED") == []
+    first, second = machine.messages(execution)
+    assert first == second
+    assert (first["status"], first["error"], first["cause"]) == ("FAILED", execution.error, execution.cause)
+    assert first["application_id"] == jobs.started[0].application_id
+
+
+def test_a_given_application_is_neither_created_nor_stopped_nor_deleted(machine: Machine, jobs: ScriptedJobs) -> None:
+    kept = machine.kept_application()
+    jobs.codes = [0, 1]
+    for outcome in ("SuccessNotification", "FailureNotification"):
+        execution = machine.run({**NAMED, "application_id": kept})
+        assert machine.states(execution) == [*CREATED[1:], outcome, "SendMessageToSQS"]
+    assert {job.application_id for job in jobs.started} == {kept}
+    assert machine.applications("STARTED") == [kept]
+
+
+def test_a_given_application_that_does_not_exist_is_an_error(machine: Machine) -> None:
+    execution = machine.run({"application_id": "00nowhere"})
+    assert (execution.status, execution.error) == ("FAILED", "EMRServerless.ResourceNotFoundException")
+    assert machine.states(execution) == [CREATED[1], "FailureNotification", "SendMessageToSQS"]
+    assert len(machine.messages(execution)) == 2
+
+
+def test_a_failing_cleanup_is_told_and_the_ingestion_stays_a_success(machine: Machine, jobs: ScriptedJobs) -> None:
+    client = machine.session.client("emr-serverless")
+    started: list[dict[str, Any]] = []
+
+    def start_another(job: SparkJob) -> None:
+        jobs.on_start = lambda _: None
+        role = "arn:aws:iam::123456789012:role/another"
+        driver: Any = {"sparkSubmit": {"entryPoint": job.entry_point}}
+        another = client.start_job_run(
+            applicationId=job.application_id, clientToken="another", executionRoleArn=role, jobDriver=driver
+        )
+        started.append({"applicationId": another["applicationId"], "jobRunId": another["jobRunId"]})
+
+    jobs.codes, jobs.on_start = [0, None], start_another
+    execution = machine.run(NAMED)
+    client.cancel_job_run(**started[0])
+    assert execution.status == "SUCCEEDED"
+    assert machine.states(execution) == [*CREATED, *RELEASED, "SuccessNotification", "SendMessageToSQS"]
+    message = machine.messages(execution)[0]
+    assert message["status"] == "SUCCEEDED"
+    assert message["cleanup_error"].startswith("EMRServerless.ValidationException: ")
+
+
+def test_an_application_that_cannot_be_created_is_told_and_nothing_is_stopped(
+    session: boto3.session.Session, deployed: Callable[..., StackOutputs]
+) -> None:
+    groups = ",".join(f"sg-{number}" for number in range(6))  # EMR Serverless takes five
+    machine = Machine(session, deployed("networked", SubnetIds="subnet-1,subnet-2", SecurityGroupIds=groups))
+    execution = machine.run({})
+    assert (execution.status, execution.error) == ("FAILED", "EMRServerless.ValidationException")
+    assert machine.states(execution) == [CREATED[0], "FailureNotification", "SendMessageToSQS"]
+    message = machine.messages(execution)[0]
+    assert message["cause"] == execution.cause
+    assert message["application_id"] is None
+
+
+def test_a_job_that_emr_serverless_refuses_is_told_in_its_words(
+    session: boto3.session.Session, deployed: Callable[..., StackOutputs]
+) -> None:
+    machine = Machine(session, deployed("refused", SparkSubmitParameters="--conf spark.master=yarn"))
+    execution = machine.run({})
+    assert "spark.master" in str(execution.cause)
+    assert machine.states(execution) == [*CREATED, *RELEASED, "FailureNotification", "SendMessageToSQS"]
+
+
+def test_failing_notifications_change_nothing_in_the_outcome(
+    session: boto3.session.Session, deployed: Callable[..., StackOutputs], jobs: ScriptedJobs
+) -> None:
+    machine = Machine(session, deployed("silent"))
+    topics = session.client("sns")
+    topics.delete_topic(TopicArn=machine.outputs.success_topic_arn)
+    topics.delete_topic(TopicArn=machine.outputs.failure_topic_arn)
+    session.client("sqs").delete_queue(QueueUrl=machine.outputs.queue_url)
+    jobs.codes = [0, 1]
+    succeeded, failed = machine.run({}), machine.run({})
+    assert succeeded.status == "SUCCEEDED"
+    assert (failed.status, failed.error) == ("FAILED", "States.TaskFailed")
+    assert machine.states(succeeded)[-2:] == ["SuccessNotification", "SendMessageToSQS"]
+    assert machine.states(failed)[-2:] == ["FailureNotification", "SendMessageToSQS"]

@@ -1,0 +1,354 @@
+"""What deploy asks of CloudFormation, against AWS's documented answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.stub import ANY
+
+from aws_setup import artifacts, changeset, stacks, template
+from aws_setup.deploy import deploy, dry_run
+from aws_setup.errors import DeployError, UsageError
+from ingest_assets.cron import CronError
+from ingest_assets.stack import StackOutputs
+from tests.unit.aws.fakes import CHANGE_SET, STACK_ID, FakeSession
+
+STACK = "data-lake-ingestion"
+OUTPUTS = {
+    "BucketName": "lake",
+    "QueueUrl": "https://sqs/queue",
+    "SuccessTopicArn": "arn:success",
+    "FailureTopicArn": "arn:failure",
+    "StateMachineArn": "arn:machine",
+    "ScheduleName": "schedule",
+    "DatabaseSecretArn": "arn:secret",
+}
+NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
+Answer = dict[str, Any]
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Path:
+    jar = tmp_path / "postgresql-42.7.13.jar"
+    jar.write_bytes(b"a driver")
+    return jar
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
+    for module in (stacks, changeset):
+        monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    return FakeSession()
+
+
+@pytest.fixture
+def parameters(driver: Path) -> dict[str, str]:
+    """The parameters that a stack deployed from this checkout has."""
+    built = artifacts.build(None, driver)
+    defaults = {name: str(one["Default"]) for name, one in template.parameters().items() if "Default" in one}
+    return defaults | {"BucketName": "lake", "ScriptPrefix": built.script_prefix, "DriverKey": built.driver_key}
+
+
+Run = Callable[..., list[str]]
+
+
+@pytest.fixture
+def run(session: FakeSession, driver: Path) -> Run:
+    """Deploy (or what `act` says) with these parameters; the lines that were reported."""
+
+    def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
+        lines: list[str] = []
+        act(session.typed, stack=stack, parameters=given, tables=None, driver_jar=driver, report=lines.append)
+        session.assert_all_called()
+        return lines
+
+    return run
+
+
+def script(session: FakeSession, *calls: tuple[str, Answer]) -> None:
+    for method, answer in calls:
+        session.script("cloudformation").add_response(method, answer)
+
+
+def missing(session: FakeSession) -> None:
+    session.script("cloudformation").add_client_error("describe_stacks", "ValidationError", "does not exist")
+
+
+def stack_is(
+    status: str, parameters: dict[str, str] | None = None, outputs: dict[str, str] = OUTPUTS
+) -> tuple[str, Answer]:
+    stack = {
+        "StackId": STACK_ID,
+        "StackName": STACK,
+        "StackStatus": status,
+        "CreationTime": datetime(2026, 1, 1, tzinfo=UTC),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
+        "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
+    }
+    return "describe_stacks", {"Stacks": [stack]}
+
+
+def change_set(status: str, reason: str = "", changes: tuple[str, ...] = ()) -> tuple[str, Answer]:
+    listed = [
+        {"Type": "Resource", "ResourceChange": {"Action": "Modify", "LogicalResourceId": name, "ResourceType": "T",
+                                                "Replacement": "True", "Details": [{"Target": {"Name": "Definition"}}]}}
+        for name in changes
+    ]  # fmt: skip
+    return "describe_change_set", {"Status": status, "StatusReason": reason, "Changes": listed}
+
+
+MADE = ("create_change_set", {"Id": CHANGE_SET, "StackId": STACK_ID})
+DELETED: tuple[str, Answer] = ("delete_change_set", {})
+EXECUTED: tuple[str, Answer] = ("execute_change_set", {})
+
+
+def events(*lines: tuple[str, str, str]) -> tuple[str, Answer]:
+    """Events in the order in which they happened: status, resource, reason. The stack's own id is that of the stack."""
+    listed = [
+        {
+            "StackId": STACK_ID,
+            "EventId": f"{status}-{name}",
+            "StackName": STACK,
+            "LogicalResourceId": name,
+            "PhysicalResourceId": STACK_ID if name == STACK else name,
+            "ResourceType": "AWS::Some::Type",
+            "Timestamp": datetime(2026, 1, 1, tzinfo=UTC),
+            "ResourceStatus": status,
+            "ResourceStatusReason": reason,
+        }
+        for status, name, reason in lines
+    ]
+    return "describe_stack_events", {"StackEvents": listed[::-1]}
+
+
+def uploads(session: FakeSession, bucket: str = "lake") -> None:
+    for _ in range(4):
+        session.script("s3").add_response("put_object", {}, {"Bucket": bucket, "Key": ANY, "Body": ANY})
+
+
+def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
+    missing(session)
+    begun = ("CREATE_IN_PROGRESS", STACK, "User Initiated")
+    script(
+        session,
+        MADE,
+        change_set("CREATE_IN_PROGRESS"),
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE", changes=("Bucket",)),
+        events(),
+        EXECUTED,
+        stack_is("CREATE_IN_PROGRESS", outputs={}),
+        events(begun, ("CREATE_COMPLETE", "Bucket", "")),
+        stack_is("CREATE_COMPLETE"),
+        events(begun, ("CREATE_COMPLETE", "Bucket", ""), ("CREATE_COMPLETE", STACK, "")),
+        stack_is("CREATE_COMPLETE"),
+    )
+    uploads(session)
+    lines = run(BucketName="lake")
+    assert "CREATE_COMPLETE Bucket (AWS::Some::Type)" in lines
+    assert lines[-1] == "uploaded s3://lake/config/tables.json"
+
+
+def test_the_first_change_set_has_all_parameters_and_may_make_roles(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    missing(session)
+    expected = {
+        "StackName": "other",
+        "ChangeSetName": ANY,
+        "ChangeSetType": "CREATE",
+        "TemplateBody": template.rendered(),
+        "Capabilities": ["CAPABILITY_IAM"],
+        "Parameters": [
+            {"ParameterKey": "TrailingMonths", "ParameterValue": "2"},
+            {"ParameterKey": "BucketName", "ParameterValue": "lake"},
+            {"ParameterKey": "ScheduleExpression", "ParameterValue": "cron(0 2 1 * ? *)"},
+            {"ParameterKey": "NameSuffix", "ParameterValue": "-other"},
+            {"ParameterKey": "ScriptPrefix", "ParameterValue": parameters["ScriptPrefix"]},
+            {"ParameterKey": "DriverKey", "ParameterValue": parameters["DriverKey"]},
+        ],
+    }
+    session.script("cloudformation").add_response("create_change_set", MADE[1], expected)
+    script(session, change_set("FAILED", "enough"), DELETED)
+    with pytest.raises(DeployError, match="refuses the change of stack other: enough"):
+        run(stack="other", BucketName="lake", ScheduleExpression="cron(0 2 1 * ? *)")
+
+
+def test_an_update_uploads_before_it_changes_the_stack_and_keeps_the_parameters(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    older = parameters | {"ScriptPrefix": "script/0"}
+    begun, done = ("UPDATE_IN_PROGRESS", STACK, "User Initiated"), ("UPDATE_COMPLETE", STACK, "")
+    script(
+        session,
+        stack_is("UPDATE_COMPLETE", older),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE", changes=("StateMachine",)),
+        events(),
+        EXECUTED,
+        stack_is("UPDATE_COMPLETE", older),  # CloudFormation has not begun yet
+        events(),
+        stack_is("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", parameters),
+        events(begun),
+        stack_is("UPDATE_COMPLETE", parameters),
+        events(begun, done),
+        stack_is("UPDATE_COMPLETE", parameters),
+    )
+    uploads(session)
+    lines = run()
+    assert lines[3:] == [
+        "uploaded s3://lake/config/tables.json",
+        "Modify StateMachine (T), replaced: Definition",
+        f"UPDATE_IN_PROGRESS {STACK} (AWS::Some::Type): User Initiated",
+        f"UPDATE_COMPLETE {STACK} (AWS::Some::Type)",
+    ]
+
+
+def test_a_table_is_added_without_a_change_set(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+    script(
+        session,
+        stack_is("CREATE_COMPLETE", parameters),
+        ("get_template", {"TemplateBody": template.rendered()}),
+        stack_is("CREATE_COMPLETE", parameters),
+    )
+    uploads(session)
+    assert run()[-1] == f"stack {STACK} is up to date"
+
+
+def test_no_change_is_no_error_when_cloudformation_finds_it(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    script(
+        session,
+        stack_is("CREATE_COMPLETE", parameters),
+        ("get_template", {"TemplateBody": '{"Resources":{}}'}),
+        MADE,
+        change_set("FAILED", NO_CHANGE),
+        DELETED,
+        stack_is("CREATE_COMPLETE", parameters),
+    )
+    uploads(session)
+    assert run()[-1] == f"stack {STACK} is up to date"
+
+
+def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    happened = (
+        ("UPDATE_IN_PROGRESS", STACK, "User Initiated"),
+        ("UPDATE_FAILED", "StateMachine", "Invalid State Machine Definition"),
+        ("UPDATE_FAILED", "Schedule", "Resource update cancelled"),
+        ("UPDATE_ROLLBACK_COMPLETE", STACK, ""),
+    )
+    script(
+        session,
+        stack_is("UPDATE_COMPLETE", parameters),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE"),
+        events(),
+        EXECUTED,
+        stack_is("UPDATE_ROLLBACK_COMPLETE", parameters),
+        events(*happened),
+    )
+    uploads(session)
+    with pytest.raises(
+        DeployError,
+        match=r"is UPDATE_ROLLBACK_COMPLETE: StateMachine \(AWS::Some::Type\): Invalid State Machine Definition$",
+    ):
+        run(MaximumExecutors="5")
+
+
+def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(session: FakeSession, run: Run) -> None:
+    script(
+        session,
+        stack_is("ROLLBACK_COMPLETE", outputs={}),
+        events(("ROLLBACK_COMPLETE", STACK, "")),
+        ("delete_stack", {}),
+        stack_is("DELETE_COMPLETE", outputs={}),
+        events(("ROLLBACK_COMPLETE", STACK, ""), ("DELETE_COMPLETE", STACK, "")),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE"),
+        events(),
+        EXECUTED,
+        stack_is("CREATE_COMPLETE"),
+        events(("CREATE_COMPLETE", STACK, "")),
+        stack_is("CREATE_COMPLETE"),
+    )
+    uploads(session)
+    assert run(BucketName="lake")[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what its failed creation left"
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("UPDATE_IN_PROGRESS", "deploy again when that is over"),
+        ("UPDATE_ROLLBACK_FAILED", "continue its rollback"),
+        ("DELETE_FAILED", "destroy"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_now_is_left_alone(
+    session: FakeSession, run: Run, status: str, advice: str
+) -> None:
+    script(session, stack_is(status))
+    with pytest.raises(DeployError, match=f"is {status}: .*{advice}"):
+        run()
+
+
+def test_a_dry_run_shows_the_changes_and_leaves_nothing(session: FakeSession, run: Run) -> None:
+    missing(session)
+    missing(session)
+    script(
+        session,
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE", changes=("Bucket",)),
+        DELETED,
+        ("delete_stack", {}),
+    )
+    assert run(dry_run, BucketName="lake") == ["Modify Bucket (T), replaced: Definition"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "BucketName is needed: --parameter BucketName="),
+        ({"Bucket": "lake"}, "unknown parameter Bucket: the template has BucketName, "),
+        ({"BucketName": "lake", "DriverKey": "jar/0/x.jar"}, "the parameter DriverKey is set by deploy"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_is_changed(
+    session: FakeSession, run: Run, given: dict[str, str], message: str
+) -> None:
+    missing(session)
+    with pytest.raises(UsageError, match=message):
+        run(**given)
+
+
+def test_a_wrong_schedule_is_refused_before_anything_is_changed(session: FakeSession, run: Run) -> None:
+    missing(session)
+    with pytest.raises(CronError, match="did you mean APR"):
+        run(BucketName="lake", ScheduleExpression="cron(0 2 1 APRIL ? *)")
+
+
+def test_a_driver_that_is_not_there_is_named(session: FakeSession) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the JDBC driver /nowhere/x\.jar: No such file"):
+        deploy(session.typed, stack=STACK, parameters={}, tables=None, driver_jar=Path("/nowhere/x.jar"), report=print)
+
+
+def test_the_outputs_come_back(session: FakeSession, driver: Path, parameters: dict[str, str]) -> None:
+    script(
+        session,
+        stack_is("CREATE_COMPLETE", parameters),
+        ("get_template", {"TemplateBody": template.rendered()}),
+        stack_is("CREATE_COMPLETE", parameters),
+    )
+    uploads(session)
+    outputs = deploy(session.typed, stack=STACK, parameters={}, tables=None, driver_jar=driver, report=print)
+    assert outputs == StackOutputs("lake", *[OUTPUTS[key] for key in list(OUTPUTS)[1:]])
