@@ -1,0 +1,54 @@
+"""What Dagster shows of a month: its manifest as metadata of a materialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from ingest_assets import console
+from ingest_assets.job_runs import JobRun
+from spark_scripts import layout
+from spark_scripts.manifest import Manifest
+from spark_scripts.months import Month
+
+Metadata = Mapping[str, dg.MetadataValue]
+
+
+def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: JobRun | None) -> Metadata:
+    """The metadata of the month of a manifest. Numbers are plotted by Dagster, texts are not."""
+    prefix = layout.partition_prefix(manifest.table, Month.parse(manifest.month))
+    texts = {"min_date": manifest.min_date, "max_date": manifest.max_date, "snapshot": manifest.snapshot}
+    return {
+        "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
+        "dagster/size_bytes": dg.MetadataValue.int(manifest.bytes),
+        "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{prefix}"),
+        "dagster/column_schema": dg.MetadataValue.table_schema(_schema(manifest)),
+        "source_rows": dg.MetadataValue.int(manifest.source_rows),
+        "undated_rows": dg.MetadataValue.int(manifest.undated_rows),
+        "files": dg.MetadataValue.int(len(manifest.files)),
+        "seconds": dg.MetadataValue.float(float(manifest.seconds)),
+        **{key: dg.MetadataValue.text(text) for key, text in texts.items() if text is not None},
+        "folder": dg.MetadataValue.url(console.folder_url(execution_arn, bucket, prefix)),
+        **execution_metadata(execution_arn, bucket=bucket, job_run=job_run),
+    }
+
+
+def execution_metadata(execution_arn: str, *, bucket: str, job_run: JobRun | None) -> Metadata:
+    """Which execution and job run it was, with links to their pages."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "execution_name": dg.MetadataValue.text(execution_arn.rpartition(":")[2]),
+        "execution": dg.MetadataValue.url(console.execution_url(execution_arn)),
+    }
+    if job_run and job_run.job_run_id:
+        page = console.job_run_url(execution_arn, bucket, job_run.application_id, job_run.job_run_id)
+        metadata["job_run"] = dg.MetadataValue.url(page)
+        metadata["job_run_id"] = dg.MetadataValue.text(job_run.job_run_id)
+        metadata["application_id"] = dg.MetadataValue.text(job_run.application_id)
+    return metadata
+
+
+def _schema(manifest: Manifest) -> dg.TableSchema:
+    return dg.TableSchema(
+        [dg.TableColumn(column.name, type=column.type, description=column.comment) for column in manifest.columns]
+    )

@@ -1,0 +1,105 @@
+"""The bucket as Dagster reads it: what is deployed, what was ingested, what the Spark driver logged."""
+
+# No `from __future__ import annotations`: Dagster looks for ResourceDependency in the annotations themselves.
+
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from botocore.exceptions import ClientError
+from dagster_aws.s3 import S3Resource
+from pydantic import Field
+
+from ingest_assets.aws import aws_errors, error_code
+from ingest_assets.resources.account import AwsAccount
+from spark_scripts import layout
+from spark_scripts.manifest import Manifest
+from spark_scripts.months import Month
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_TAIL_BYTES = 64 * 1024  # kept of a log, which can be gigabytes
+
+_MISSING = {"NoSuchKey", "404"}
+
+
+class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's value type, unused here
+    """Manifests, tables and logs of the bucket. Every method raises AwsError when the bucket cannot be read."""
+
+    account: dg.ResourceDependency[AwsAccount]
+    s3: dg.ResourceDependency[S3Resource]
+    bucket: str | None = Field(default=None, description="Name of the bucket. Default: the stack's output.")
+
+    def bucket_name(self) -> str:
+        """The bucket of this deployment."""
+        return self.bucket or self.account.outputs().bucket_name
+
+    def deployed_tables(self) -> str | None:
+        """The document that `aws_setup deploy` uploaded for the job; None before the first deploy."""
+        content = self._read(layout.TABLES_KEY)
+        return None if content is None else content.decode()
+
+    def committed(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
+        """The manifests of the months whose current content is of this execution."""
+        current = {month: self._manifest(layout.current_manifest_key(table, Month.parse(month))) for month in months}
+        return {month: found for month, found in current.items() if found and found.execution == execution}
+
+    def left_by(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
+        """The manifests that a finished execution left, also where a later one has written the month since."""
+        found = {
+            month: self._manifest(layout.execution_manifest_key(execution, table, Month.parse(month)))
+            for month in months
+        }
+        return {month: manifest for month, manifest in found.items() if manifest}
+
+    def uri(self, key: str) -> str:
+        """The address of an object of the bucket."""
+        return f"s3://{self.bucket_name()}/{key}"
+
+    def log_end(self, key: str) -> list[str]:
+        """The last lines of a gzipped log, 64 KiB of them; none while it has not been written."""
+        with aws_errors(f"reading {self.uri(key)}"):
+            try:
+                body = self._client().get_object(Bucket=self.bucket_name(), Key=key)["Body"]
+            except ClientError as error:
+                if error_code(error) in _MISSING:
+                    return []
+                raise
+            return last_lines(body.iter_chunks(64 * 1024))
+
+    def _manifest(self, key: str) -> Manifest | None:
+        content = self._read(key)
+        return None if content is None else Manifest.from_json(content.decode())
+
+    def _read(self, key: str) -> bytes | None:
+        with aws_errors(f"reading {self.uri(key)}"):
+            try:
+                return self._client().get_object(Bucket=self.bucket_name(), Key=key)["Body"].read()
+            except ClientError as error:
+                if error_code(error) in _MISSING:
+                    return None
+                raise
+
+    def _client(self) -> "S3Client":
+        client: S3Client = self.s3.get_client()
+        return client
+
+
+def last_lines(gzipped: Iterable[bytes], count: int = 1000) -> list[str]:
+    """The last lines of a gzip file, 64 KiB of them at most; of what is there when it is still being written."""
+    tail = b""
+    for piece in _unzipped(gzipped):
+        tail = (tail + piece)[-_TAIL_BYTES:]
+    return tail.decode(errors="replace").splitlines()[-count:]
+
+
+def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    reader = zlib.decompressobj(wbits=31)
+    for chunk in chunks:
+        yield reader.decompress(chunk)
+        while reader.eof and reader.unused_data:  # a file of several members, as appending writers make
+            rest = reader.unused_data
+            reader = zlib.decompressobj(wbits=31)
+            yield reader.decompress(rest)

@@ -1,0 +1,239 @@
+"""The ingestion workflow: one execution of the state machine per Dagster run and table, followed to its end.
+
+A run of several months is one execution and one Spark job. What is promised: a run that succeeds has a manifest of
+its execution for each of its months; a run that fails says which months were committed all the same; a run that is
+terminated leaves no execution, job run or application of its own behind. Not promised: that a run which loses the
+connection to AWS for good stops its execution, which then ends by its own time limits.
+"""
+
+# No `from __future__ import annotations`: Dagster looks for ResourceDependency in the annotations themselves.
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+from botocore.exceptions import BotoCoreError, ClientError
+from dagster._core.errors import DagsterExecutionInterruptedError  # a BaseException; no public name as of 1.13
+from pydantic import Field
+
+from ingest_assets import job_runs
+from ingest_assets.aws import AwsError, aws_errors
+from ingest_assets.console import driver_log_key, execution_url, job_output_key
+from ingest_assets.executions import Execution, StateChange, follow
+from ingest_assets.job_runs import JobRun
+from ingest_assets.metadata import Metadata, execution_metadata, month_metadata
+from ingest_assets.resources.account import AwsAccount
+from ingest_assets.resources.attempts import Attempt, choose, execution_name, first_run_id
+from ingest_assets.resources.failures import Evidence, WorkflowError
+from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.tables import check_deployed, load_tables
+from spark_scripts.errors import IngestionError
+from spark_scripts.manifest import Manifest
+from spark_scripts.request import resolve
+
+_GLANCE_SECONDS = 10.0  # between two looks at which months are committed
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is wanted, by whom, and the execution that does it."""
+
+    context: dg.AssetExecutionContext
+    table: str
+    months: tuple[str, ...]
+    attempt: Attempt
+
+
+class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's value type, unused here
+    """Starts the state machine and follows it."""
+
+    account: dg.ResourceDependency[AwsAccount]
+    raw_layer: dg.ResourceDependency[RawLayer]
+    state_machine_arn: str | None = Field(default=None, description="Default: the stack's output.")
+    application_id: str | None = Field(
+        default=None, description="A kept EMR Serverless application. Default: one is made for each execution."
+    )
+    poll_seconds: float = Field(default=2.0, gt=0, description="Between two looks at the execution.")
+    outage_minutes: float = Field(default=2.0, ge=0, description="How long AWS may be away before the run gives up.")
+    deadline_minutes: float = Field(default=36 * 60.0, gt=0, description="An execution is terminated after this time.")
+
+    def run(self, *, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> dict[str, Metadata]:
+        """Ingest these months of the table in one execution; the metadata of each.
+
+        Raises WorkflowError when the execution did not do all of it, another IngestionError when it could not be
+        started or followed. Terminates the execution when Dagster terminates the run.
+        """
+        order = self._order(context, table, months)
+        if order.attempt.found is None:
+            self._check(table, months)
+        try:
+            self._start(order)
+            execution = self._wait_for_completion(order)
+        except DagsterExecutionInterruptedError:
+            self._terminate(order, f"Dagster run {context.run.run_id} was terminated")
+            raise
+        return self._extract_months(order, execution)
+
+    def _check(self, table: str, months: Sequence[str]) -> None:
+        """Refuse what the job would refuse, before an application costs time and money."""
+        tables = load_tables()
+        document = self.raw_layer.deployed_tables()
+        if document is None:
+            raise IngestionError("no tables are deployed: run `python -m aws_setup deploy`")
+        check_deployed(tables, document)
+        by_name = {entry.name: entry.to_table() for entry in tables}
+        resolve({"table": table, "months": list(months)}, by_name, datetime.now(UTC))
+
+    def _order(self, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> _Order:
+        run_id = first_run_id(context.instance, context.run)
+        with aws_errors("looking for the execution"):
+            attempt = choose(
+                self.account.step_functions(),
+                self.state_machine_arn or self.account.outputs().state_machine_arn,
+                lambda number: execution_name(run_id, table, months, number),
+            )
+        return _Order(context, table, tuple(sorted(months)), attempt)
+
+    def _start(self, order: _Order) -> None:
+        name, link = order.attempt.name, execution_url(order.attempt.arn)
+        if order.attempt.found is not None:
+            order.context.log.info(f"Going on with execution {name}, which is {order.attempt.found.status}: {link}")
+            return
+        request = {"table": order.table, "months": order.months, "requested_by": order.context.run.run_id}
+        if self.application_id:
+            request["application_id"] = self.application_id
+        with aws_errors(f"starting execution {name}"):
+            self.account.step_functions().start_execution(
+                stateMachineArn=order.attempt.state_machine_arn, name=name, input=json.dumps(request)
+            )
+        order.context.log.info(f"Started execution {name}: {link}")
+
+    def _wait_for_completion(self, order: _Order) -> Execution:
+        """Follow the execution to its end. Raises WorkflowError after the deadline, AwsError after an outage."""
+        progress = _Progress(order, self.raw_layer)
+        started = last_answer = time.monotonic()
+        while time.monotonic() - started < self.deadline_minutes * 60:
+            try:
+                execution = self._follow(order, progress)
+                progress.tell_months()
+            except AwsError as error:
+                # DescribeExecution is eventually consistent: it may not know at once what was started.
+                unknown = error.code == "ExecutionDoesNotExist" and last_answer == started
+                away = time.monotonic() - last_answer
+                if not (error.transient or unknown) or away > self.outage_minutes * 60:
+                    raise
+                order.context.log.warning(f"{error} Trying again.")
+                time.sleep(self.poll_seconds)
+                continue
+            if execution is not None:
+                return execution
+            last_answer = time.monotonic()
+        verdict = f"was terminated because it ran for more than {self.deadline_minutes:g} minutes"
+        self._terminate(order, f"The execution {verdict}")
+        raise self._failure(order, verdict)
+
+    def _follow(self, order: _Order, progress: "_Progress") -> Execution | None:
+        """Follow the execution for a while; None when it runs on."""
+        with aws_errors(f"following execution {order.attempt.name}"):
+            try:
+                return follow(
+                    self.account.step_functions(),
+                    order.attempt.arn,
+                    progress.tell_state,
+                    poll_seconds=self.poll_seconds,
+                    deadline_seconds=_GLANCE_SECONDS,
+                )
+            except TimeoutError:
+                return None
+
+    def _terminate(self, order: _Order, cause: str) -> None:
+        """Stop all that the execution runs. What cannot be stopped is told only: the caller has an error to raise."""
+        log = order.context.log
+        log.warning(f"Terminating execution {order.attempt.name}: {cause}")
+        try:
+            job_runs.terminate(
+                self.account.step_functions(), self.account.emr_serverless(), order.attempt.arn, cause=cause
+            )
+        except (ClientError, BotoCoreError, TimeoutError) as error:
+            log.error(f"Not all of execution {order.attempt.name} could be stopped: {error}")
+        else:
+            log.info(f"Terminated execution {order.attempt.name}, its job run and its application.")
+
+    def _extract_months(self, order: _Order, execution: Execution) -> dict[str, Metadata]:
+        if execution.status != "SUCCEEDED":
+            raise self._failure(order, f"is {execution.status}", execution)
+        manifests = self.raw_layer.left_by(order.table, order.months, order.attempt.name)
+        missing = [month for month in order.months if month not in manifests]
+        if missing:
+            raise self._failure(order, f"is SUCCEEDED but left no manifest of {', '.join(missing)}", execution)
+        return self._metadata(order, manifests, self._evidence(order, execution).job_run)
+
+    def _failure(self, order: _Order, verdict: str, execution: Execution | None = None) -> WorkflowError:
+        """The error of an execution, with all that is known of the reason."""
+        evidence = self._evidence(order, execution)
+        manifests = self.raw_layer.committed(order.table, order.months, order.attempt.name)
+        text = [f"Execution {order.attempt.name} {verdict}", *evidence.lines()]
+        if len(order.months) > 1:
+            text.insert(
+                1, f"Committed all the same: {', '.join(manifests) or 'no month'} of {len(order.months)} months"
+            )
+        bucket = self.raw_layer.bucket_name()
+        return WorkflowError(
+            "\n".join(text),
+            committed=self._metadata(order, manifests, evidence.job_run),
+            links=execution_metadata(order.attempt.arn, bucket=bucket, job_run=evidence.job_run),
+        )
+
+    def _evidence(self, order: _Order, execution: Execution | None) -> Evidence:
+        """What history and log tell; less of it when AWS does not answer, for the failure itself must be told."""
+        evidence = Evidence(execution)
+        try:
+            with aws_errors(f"reading the history of {order.attempt.name}"):
+                job_run = job_runs.find(self.account.step_functions(), order.attempt.arn)
+            evidence = Evidence(execution, job_run)
+            if job_run is None or job_run.job_run_id is None or (execution and execution.status == "SUCCEEDED"):
+                return evidence
+            ids = job_run.application_id, job_run.job_run_id
+            keys = driver_log_key(*ids), job_output_key(*ids)
+            return Evidence(execution, job_run, {self.raw_layer.uri(key): self.raw_layer.log_end(key) for key in keys})
+        except AwsError as error:
+            order.context.log.warning(str(error))
+            return evidence
+
+    def _metadata(self, order: _Order, manifests: dict[str, Manifest], job_run: JobRun | None) -> dict[str, Metadata]:
+        bucket, arn = self.raw_layer.bucket_name(), order.attempt.arn
+        return {
+            month: month_metadata(manifest, bucket=bucket, execution_arn=arn, job_run=job_run)
+            for month, manifest in manifests.items()
+        }
+
+
+class _Progress:
+    """Tells the run's log what the execution does: each state once, each month when it is committed."""
+
+    def __init__(self, order: _Order, raw_layer: RawLayer) -> None:
+        self._order = order
+        self._raw_layer = raw_layer
+        self._last_event = 0
+        self._waiting = list(order.months)
+
+    def tell_state(self, change: StateChange) -> None:
+        if change.event_id > self._last_event:
+            self._order.context.log.info(change.text)
+            self._last_event = change.event_id
+
+    def tell_months(self) -> None:
+        """The job commits the months in their order, so that the first that is not yet there ends the look."""
+        while self._waiting:
+            month = self._waiting[0]
+            found = self._raw_layer.committed(self._order.table, [month], self._order.attempt.name)
+            if not found:
+                return
+            manifest = found[month]
+            self._order.context.log.info(
+                f"{month}: {manifest.rows:,} rows, {manifest.bytes:,} bytes, {manifest.seconds:.1f} s"
+            )
+            del self._waiting[0]

@@ -1,0 +1,240 @@
+"""The rows of tables.yaml: what is ingested, validated.
+
+Imports without Dagster, because the command line reads the same file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import available_timezones
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from spark_scripts.errors import InvalidInputError
+from spark_scripts.identifiers import parse_table
+from spark_scripts.months import Month
+from spark_scripts.tables import Table, tables_from_json
+
+_T = TypeVar("_T")
+
+PACKAGED = Path(__file__).with_name("tables.yaml")
+
+# A Dagster asset name, and a folder that Spark reads: it takes names that begin with "_" or "." for its own.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+# What Dagster accepts as an owner (dagster._core.definitions.utils.is_valid_owner).
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+
+_COMPRESSION = {"csv": ("gzip", "bzip2", "deflate"), "parquet": ("snappy", "gzip", "zstd")}
+
+
+class TablesError(InvalidInputError):
+    """tables.yaml cannot be used; the message names file, entry and key."""
+
+
+class ColumnSpec(BaseModel):
+    """The cleaning of one column: `join` writes an array as its elements with this text between them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    join: str = Field(min_length=1)
+
+
+class TableSpec(BaseModel):
+    """One entry of tables.yaml. What the keys mean is written at the head of that file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = Field(max_length=63)
+    table: str
+    date_column: str = Field(min_length=1)
+    first_month: str
+    timezone: str = "UTC"
+    columns: dict[Annotated[str, Field(min_length=1)], ColumnSpec] = Field(default_factory=dict)
+    format: Literal["csv", "parquet"] = "csv"
+    compression: str | None = None
+    verify: Literal["count", "full"] = "count"
+    description: str | None = None
+    owners: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_of_the_table(cls, entry: Any) -> Any:
+        """The default of `name`. A table that cannot be read is left to the validator of `table`."""
+        if not isinstance(entry, dict) or "name" in entry or not isinstance(entry.get("table"), str):
+            return entry
+        try:
+            _, table = parse_table(entry["table"])
+        except InvalidInputError:
+            return entry
+        if not _NAME.fullmatch(table):
+            raise ValueError(f"the table's name {table!r} cannot name an asset and a folder: set `name`")
+        return {**entry, "name": table}
+
+    @field_validator("name")
+    @classmethod
+    def _fit_for_asset_and_folder(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name an asset and a folder: use letters, digits, inner underscores")
+        return name
+
+    @field_validator("table")
+    @classmethod
+    def _schema_and_table(cls, table: str) -> str:
+        _checked(parse_table, table)
+        return table
+
+    @field_validator("first_month")
+    @classmethod
+    def _month(cls, first_month: str) -> str:
+        if _checked(Month.parse, first_month).year < 1000:  # strftime writes earlier years with three digits
+            raise ValueError(f"{first_month!r} is too early: the first month can be 1000-01")
+        return first_month
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, timezone: str) -> str:
+        if timezone not in available_timezones():
+            raise ValueError(f"{timezone!r} is not an IANA time zone: write it as in America/Chicago")
+        return timezone
+
+    @field_validator("owners")
+    @classmethod
+    def _addresses_or_teams(cls, owners: list[str]) -> list[str]:
+        for owner in owners:
+            if not _OWNER.fullmatch(owner):
+                raise ValueError(f"{owner!r} is neither an e-mail address nor of the form team:name")
+        return owners
+
+    @model_validator(mode="after")
+    def _compression_of_the_format(self) -> Self:
+        if self.compression is not None and self.compression not in _COMPRESSION[self.format]:
+            known = ", ".join(_COMPRESSION[self.format])
+            raise ValueError(f"compression: {self.compression!r} is not for {self.format}: use one of {known}")
+        return self
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Schema and table in the database, without quotes."""
+        return parse_table(self.table)
+
+    def to_table(self) -> Table:
+        """The row as the Spark job reads it from `config/tables.json`."""
+        columns = {column: cleaning.model_dump() for column, cleaning in self.columns.items()}
+        return Table(**self.model_dump(exclude={"columns", "description", "owners"}), columns=columns)
+
+
+def tables_path() -> Path:
+    """The file of this environment: `INGEST_TABLES`, else the packaged tables.yaml."""
+    return Path(os.environ.get("INGEST_TABLES") or PACKAGED)
+
+
+def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
+    """The entries of the file at `path`; of `tables_path()` when it is None.
+
+    Raises TablesError, one line for each thing that is wrong.
+    """
+    path = path or tables_path()
+    document = _read(path)
+    if not isinstance(document, list) or not document:
+        raise TablesError(f"{path}: must be a list of tables: begin each with `- table: schema.table`")
+    tables, errors = [], []
+    for number, entry in enumerate(document, 1):
+        try:
+            tables.append(TableSpec.model_validate(entry))
+        except ValidationError as error:
+            errors += [f"{path}: {_label(number, entry)}: {text}" for text in _explain(error)]
+    errors += [f"{path}: {text}" for text in _duplicates(tables)]
+    if errors:
+        raise TablesError("\n".join(errors))
+    return tuple(tables)
+
+
+def check_deployed(tables: Iterable[TableSpec], document: str) -> None:
+    """Raise TablesError when `config/tables.json`, as it is in the bucket, does not hold exactly these `tables`."""
+    deployed = tables_from_json(document)
+    ours = {table.name: table.to_table() for table in tables}
+    differing = sorted(name for name in ours | deployed if ours.get(name) != deployed.get(name))
+    if differing:
+        raise TablesError(
+            f"tables.yaml is not what is deployed ({', '.join(differing)} differ): run `python -m aws_setup deploy`"
+        )
+
+
+def _checked(parse: Callable[[str], _T], text: str) -> _T:
+    """What `parse` reads in `text`; its error as one that pydantic collects."""
+    try:
+        return parse(text)
+    except InvalidInputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise TablesError(f"{path}: cannot be read ({error.strerror}): check INGEST_TABLES") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TablesError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader that refuses a key that stands twice in a mapping; YAML forbids it, PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _duplicates(tables: list[TableSpec]) -> list[str]:
+    """Names that stand twice; also when only capitals differ, because Hive and some file systems take them as one."""
+    first: dict[str, TableSpec] = {}
+    texts = []
+    for table in tables:
+        earlier = first.setdefault(table.name.lower(), table)
+        if earlier is not table:
+            texts.append(
+                f"the name {table.name!r} ({table.table}) is taken by {earlier.table}: give one of them another `name`"
+            )
+    return texts
+
+
+def _label(number: int, entry: Any) -> str:
+    named = (entry.get("name") or entry.get("table")) if isinstance(entry, dict) else None
+    return f"entry {number} ({named})" if named else f"entry {number}"
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """What pydantic found. A missing name is no finding of its own: it follows from what is wrong with `table`."""
+    details = [detail for detail in error.errors() if (detail["type"], detail["loc"]) != ("missing", ("name",))]
+    return [f"{'.'.join(map(str, detail['loc']))}: {_message(detail)}".removeprefix(": ") for detail in details]
+
+
+def _message(detail: ErrorDetails) -> str:
+    match detail["type"]:
+        case "value_error":
+            return detail["msg"].removeprefix("Value error, ")
+        case "extra_forbidden":
+            known = TableSpec if len(detail["loc"]) == 1 else ColumnSpec
+            return f"unknown key: use one of {', '.join(known.model_fields)}"
+        case "missing":
+            return "the key is missing: add it"
+        case "model_type" | "dict_type":
+            return f"must be a mapping of keys to values, not {detail['input']!r}"
+        case "string_type":
+            return f"must be a text, not {detail['input']}: put it in quotes"
+        case "string_too_short":
+            return "must not be empty"
+        case _:
+            return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, not {detail['input']!r}"

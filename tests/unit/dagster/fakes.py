@@ -1,0 +1,237 @@
+"""An AWS account for the workflow: a state machine that plays a script, application and job run, a bucket."""
+
+from __future__ import annotations
+
+# ruff: noqa: ARG002, N803 (the arguments are AWS's, in name and number)
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+
+from ingest_assets.tables import load_tables
+from spark_scripts import layout
+from spark_scripts.manifest import Column, File, Manifest
+from spark_scripts.months import Month
+from spark_scripts.tables import tables_to_json
+
+BUCKET = "lake"
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:EMRServerlessStepFunction"
+APPLICATION, JOB = "00fapp", "00fjob"
+
+Event = dict[str, Any]
+
+
+def client_error(code: str, message: str = "made up", status: int = 400) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "Call")
+
+
+def created(application_id: str = APPLICATION) -> Event:
+    return {
+        "type": "TaskSucceeded",
+        "taskSucceededEventDetails": {"output": json.dumps({"ApplicationId": application_id})},
+    }
+
+
+def scheduled(resource: str, **parameters: str) -> Event:
+    details = {"resource": resource, "parameters": json.dumps(parameters)}
+    return {"type": "TaskScheduled", "taskScheduledEventDetails": details}
+
+
+def submitted(job_run_id: str = JOB) -> Event:
+    output = json.dumps({"ApplicationId": APPLICATION, "JobRunId": job_run_id})
+    return {"type": "TaskSubmitted", "taskSubmittedEventDetails": {"output": output}}
+
+
+def entered(state: str) -> Event:
+    return {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": state}}
+
+
+NORMAL = [
+    entered("EMR Serverless CreateApplication"),
+    scheduled("createApplication.sync", Name="EMR-Step-Function"),
+    created(),
+    entered("EMR Serverless StartJobRun"),
+    scheduled("startJobRun.sync", ApplicationId=APPLICATION),
+    submitted(),
+]
+
+
+@dataclass
+class FakeExecution:
+    """Answers RUNNING for each of `answers` (called first), then `status`."""
+
+    status: str = "SUCCEEDED"
+    answers: list[Callable[[], None]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=lambda: [*NORMAL])
+    error: str | None = None
+    cause: str | None = None
+    input: str = "{}"
+
+
+@dataclass
+class FakeStepFunctions:
+    """`next` is what the next started execution will be."""
+
+    next: FakeExecution = field(default_factory=FakeExecution)
+    executions: dict[str, FakeExecution] = field(default_factory=dict)
+    started: list[dict[str, Any]] = field(default_factory=list)
+    stopped: list[dict[str, str]] = field(default_factory=list)
+    on_start: Callable[[], None] = lambda: None
+
+    def start_execution(self, **request: str) -> dict[str, str]:
+        self.started.append({**request, "input": json.loads(request["input"])})
+        self.next.input = request["input"]
+        self.executions[request["name"]] = self.next
+        self.on_start()
+        return {}
+
+    def describe_execution(self, executionArn: str) -> dict[str, str]:
+        name = executionArn.rpartition(":")[2]
+        if name not in self.executions:
+            raise client_error("ExecutionDoesNotExist", f"Execution Does Not Exist: '{executionArn}'")
+        execution = self.executions[name]
+        running = bool(execution.answers)
+        if running:
+            execution.answers.pop(0)()
+        answer = {
+            "name": name,
+            "status": "RUNNING" if running else execution.status,
+            "input": execution.input,
+            "error": execution.error,
+            "cause": execution.cause,
+        }
+        return {key: value for key, value in answer.items() if value is not None}
+
+    def stop_execution(self, **request: str) -> None:
+        if request["executionArn"].rpartition(":")[2] not in self.executions:
+            raise client_error("ExecutionDoesNotExist")
+        self.stopped.append(request)
+
+    def get_paginator(self, operation: str) -> FakeHistory:
+        assert operation == "get_execution_history"
+        return FakeHistory(self)
+
+
+@dataclass
+class FakeHistory:
+    step_functions: FakeStepFunctions
+
+    def paginate(self, executionArn: str) -> Iterator[dict[str, list[Event]]]:
+        events = self.step_functions.executions[executionArn.rpartition(":")[2]].events
+        numbered = [{"id": number, **event} for number, event in enumerate(events, 1)]
+        middle = len(numbered) // 2
+        yield {"events": numbered[:middle]}
+        yield {"events": numbered[middle:]}
+
+
+@dataclass
+class FakeEmrServerless:
+    """One application with one job run, obeying at once."""
+
+    application: str = "STARTED"
+    job: str = "RUNNING"
+    job_name: str = ""
+    calls: list[str] = field(default_factory=list)
+    obeys: bool = True
+
+    def get_paginator(self, operation: str) -> FakeEmrServerless:
+        assert operation == "list_job_runs"
+        return self
+
+    def paginate(self, applicationId: str) -> list[dict[str, Any]]:
+        return [{"jobRuns": [{"id": JOB, "name": self.job_name}] if self.job_name else []}]
+
+    def cancel_job_run(self, applicationId: str, jobRunId: str) -> None:
+        self.calls.append(f"cancel {jobRunId}")
+        if self.job in ("SUCCESS", "FAILED", "CANCELLED"):
+            raise client_error("ValidationException", f"job run is {self.job}")
+        if self.obeys:
+            self.job = "CANCELLED"
+
+    def get_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
+        return {"jobRun": {"state": self.job}}
+
+    def get_application(self, applicationId: str) -> dict[str, Any]:
+        return {"application": {"state": self.application}}
+
+    def stop_application(self, applicationId: str) -> None:
+        self.calls.append(f"stop {applicationId}")
+        self.application = "STOPPED"
+
+    def delete_application(self, applicationId: str) -> None:
+        self.calls.append(f"delete {applicationId}")
+        self.application = "TERMINATED"
+
+
+class FakeS3:
+    """A bucket in memory; with what `aws_setup deploy` uploads."""
+
+    def __init__(self) -> None:
+        tables = tables_to_json(table.to_table() for table in load_tables())
+        self.objects = {layout.TABLES_KEY: tables.encode()}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, StreamingBody]:
+        assert Bucket == BUCKET
+        if Key not in self.objects:
+            raise client_error("NoSuchKey", status=404)
+        content = self.objects[Key]
+        return {"Body": StreamingBody(io.BytesIO(content), len(content))}
+
+    def commit(self, month: str, execution: str, rows: int = 10, table: str = "mockrecord") -> None:
+        document = manifest(month, execution, rows, table).to_json().encode()
+        self.objects[layout.execution_manifest_key(execution, table, Month.parse(month))] = document
+        self.objects[layout.current_manifest_key(table, Month.parse(month))] = document
+
+    def log(self, *lines: str, name: str = "stderr") -> None:
+        key = f"logs/applications/{APPLICATION}/jobs/{JOB}/SPARK_DRIVER/{name}.gz"
+        self.objects[key] = gzip.compress("\n".join(lines).encode())
+
+
+@dataclass
+class FakeAws:
+    step_functions: FakeStepFunctions = field(default_factory=FakeStepFunctions)
+    emr_serverless: FakeEmrServerless = field(default_factory=FakeEmrServerless)
+    s3: FakeS3 = field(default_factory=FakeS3)
+
+    def commits(self, *months: str, rows: int = 10) -> Callable[[], None]:
+        """What a Spark job does while the execution runs: for FakeExecution.answers."""
+
+        def commit() -> None:
+            name = self.step_functions.started[-1]["name"]
+            for month in months:
+                self.s3.commit(month, name, rows)
+
+        return commit
+
+
+def manifest(month: str, execution: str, rows: int = 10, table: str = "mockrecord") -> Manifest:
+    prefix = layout.partition_prefix(table, Month.parse(month))
+    return Manifest(
+        table=table,
+        month=month,
+        execution=execution,
+        rows=rows,
+        source_rows=rows,
+        undated_rows=3,
+        bytes=rows * 100,
+        files=(File(f"{prefix}{execution}-0.csv", rows * 100),) if rows else (),
+        columns=(Column("id", "bigint"), Column("questions_list", "text[]", "what was asked")),
+        format="csv",
+        date_column="start_date_time",
+        min_date=f"{month}-01 00:00:00" if rows else None,
+        max_date=f"{month}-28 23:59:59" if rows else None,
+        snapshot="00000003-0000001B-1",
+        seconds=2.5,
+        started="2026-01-01T00:00:00+00:00",
+        finished="2026-01-01T00:00:03+00:00",
+    )
+
+
+def nothing() -> None:
+    """One more look at a running execution."""

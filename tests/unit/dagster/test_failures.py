@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from ingest_assets.job_runs import JobRun
+from ingest_assets.resources.failures import Evidence
+
+SHUTDOWN = [
+    "26/11/22 21:25:02 INFO SparkContext: Successfully stopped SparkContext",
+    "26/11/22 21:25:03 INFO ShutdownHookManager: Shutdown hook called",
+]
+JOB_RUN = JobRun("00fapp", "00fjob", created=True, details="Job failed. ExitCode: 1.")
+
+
+@pytest.mark.parametrize(
+    ("log", "error"),
+    [
+        (["IngestionError: column x is gone"], "IngestionError: column x is gone"),
+        (["ValueError: first", "InvalidInputError: last", *SHUTDOWN], "InvalidInputError: last"),
+        (["IngestionError: failed", "org.postgresql.util.PSQLException: ERROR", "\tat x"], "IngestionError: failed"),
+        (["org.apache.spark.SparkException: no space", "\tat x"], "org.apache.spark.SparkException: no space"),
+        (["java.lang.OutOfMemoryError: Java heap space"], "java.lang.OutOfMemoryError: Java heap space"),
+        (["an Error: of no form", *SHUTDOWN], "Job failed. ExitCode: 1."),
+        ([], "Job failed. ExitCode: 1."),
+    ],
+)
+def test_the_error_is_the_job_s_own_or_else_spark_s_or_else_emr_serverless_s(log: list[str], error: str) -> None:
+    assert evidence(log).spark_error() == error
+
+
+def test_the_job_s_own_words_count_more_than_spark_s() -> None:
+    logs = {
+        "stderr": ["a.SparkException: no", "x.YError: no"],
+        "stdout": ["IngestionError: yes", "done"],
+    }
+    assert Evidence(None, JOB_RUN, logs).spark_error() == "IngestionError: yes"
+
+
+def evidence(log: list[str]) -> Evidence:
+    return Evidence(None, JOB_RUN, {"s3://lake/log": log})
+
+
+def shown(log: list[str]) -> list[str]:
+    lines = evidence(log).lines()
+    return [line.strip() for line in lines[lines.index("Last lines of s3://lake/log:") + 1 :]]
+
+
+def test_what_spark_says_while_it_shuts_down_is_left_out() -> None:
+    log = [f"line {number}" for number in range(30)]
+    assert shown([*log, *SHUTDOWN]) == log[-20:]
+
+
+def test_an_empty_log_is_not_mentioned() -> None:
+    assert evidence([]).lines() == ["Spark: Job failed. ExitCode: 1.", "Job run 00fjob of application 00fapp"]
+
+
+def test_a_log_of_nothing_else_is_shown_as_it_is() -> None:
+    assert shown(SHUTDOWN) == SHUTDOWN
+
+
+def test_a_very_long_error_is_cut() -> None:
+    text = "\n".join(evidence(["IngestionError: " + "x" * 50_000, "end"]).lines()[:1])
+    assert len(text) < 2100
+    assert text.endswith("…")
