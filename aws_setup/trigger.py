@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from aws_setup.errors import UsageError
 from ingest_assets import executions
 from ingest_assets.aws import error_code
-from ingest_assets.console import driver_log_key
+from ingest_assets.console import job_output_key
 from ingest_assets.job_runs import JobRun, find
+from ingest_assets.logs import last_lines
 from ingest_assets.stack import StackOutputs
 from ingest_assets.tables import check_deployed, load_tables
 from spark_scripts.layout import RAW_LAYER, TABLES_KEY, UNDATED
@@ -69,7 +70,7 @@ def wait(session: Session, started: Started, report: Report) -> bool:
     client = session.client("stepfunctions")
 
     def tell(change: executions.StateChange) -> None:
-        report(f"{datetime.now().astimezone():%H:%M:%S} {change.text}")
+        report(f"{change.at.astimezone():%H:%M:%S} {change.text}")
 
     ended = executions.follow(client, started.arn, tell)
     manifests = list(_ingested(session.client("s3"), started))
@@ -134,9 +135,7 @@ def _failure(session: Session, started: Started, ended: executions.Execution) ->
 
 
 def _driver_log(client: S3Client, bucket: str, run: JobRun, job_run_id: str) -> Iterator[str]:
-    from ingest_assets.resources.raw_layer import last_lines  # noqa: PLC0415 (imports Dagster)
-
-    key = driver_log_key(run.application_id, job_run_id)
+    key = job_output_key(run.application_id, job_run_id)
     try:
         body = client.get_object(Bucket=bucket, Key=key)["Body"]
     except client.exceptions.ClientError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from spark_scripts.errors import IngestionError
@@ -39,9 +40,10 @@ class Execution:
 
 @dataclass(frozen=True)
 class StateChange:
-    """A line of an execution's history worth telling: a state entered, a task failed, the end."""
+    """A line of an execution's history worth telling: a task entered or failed, the end."""
 
     event_id: int
+    at: datetime
     text: str
 
 
@@ -90,13 +92,13 @@ def state_changes(client: SFNClient, arn: str, after: int = 0) -> list[StateChan
     """The changes since the history event with the id `after`, oldest first."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     events = [event for page in pages for event in page["events"] if event["id"] > after]
-    changes = [(event["id"], _text(event)) for event in sorted(events, key=lambda event: event["id"])]
-    return [StateChange(event_id, text) for event_id, text in changes if text is not None]
+    told = [(event, _text(event)) for event in sorted(events, key=lambda event: event["id"])]
+    return [StateChange(event["id"], event["timestamp"], text) for event, text in told if text is not None]
 
 
 def _text(event: HistoryEventTypeDef) -> str | None:
     kind = event["type"]
-    if kind.endswith("StateEntered"):
+    if kind == "TaskStateEntered":
         return event["stateEnteredEventDetails"]["name"]
     if kind == "TaskFailed":
         details = event["taskFailedEventDetails"]

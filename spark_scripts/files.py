@@ -47,9 +47,16 @@ def read(
     table: Table,
     columns: Sequence[sql.SourceColumn],
     conditions: list[str],
+    undated: bool,
 ) -> DataFrame:
-    """The rows that meet any of `conditions`, a task for each, all under the source's snapshot."""
-    projections = (sql.text_projections if table.format == "csv" else sql.typed_projections)(columns, table.columns)
+    """The rows that meet any of `conditions`, a task for each, all under the source's snapshot.
+
+    `undated` says that these are the rows without a month.
+    """
+    if table.format == "csv":
+        projections = sql.text_projections(columns, table.columns)
+    else:
+        projections = sql.typed_projections(columns, table.columns, table.date_column if undated else None)
     query = sql.select(relation(table.table), projections, table.date_column)
     frame = spark.read.jdbc(
         source.database.url,

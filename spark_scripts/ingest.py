@@ -129,7 +129,7 @@ class TableIngestion:
         uri = self._lake.uri(staging)
         with _explained(f"{self._table.name} {layout.month_label(month)}"):
             conditions = self._conditions(month, count)
-            frame = files.read(self._spark, self._source, self._table, self._columns, conditions)
+            frame = files.read(self._spark, self._source, self._table, self._columns, conditions, month is None)
             rows = files.write(frame, self._table, uri)
             self._check("Spark wrote", rows, count, month)
             if self._table.verify == "full":

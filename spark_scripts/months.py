@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from spark_scripts.errors import InvalidInputError
 
-_FORM = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_FORM = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, order=True)

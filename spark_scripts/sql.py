@@ -157,21 +157,34 @@ def text_projections(columns: Iterable[SourceColumn], cleaning: Mapping[str, Map
     return [Projection(column.name, _text(column, cleaning.get(column.name, {}))) for column in columns]
 
 
-def typed_projections(columns: Iterable[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> list[Projection]:
-    """Every column in the Spark type that holds it without loss, else as text."""
-    return [_typed(column, cleaning.get(column.name, {})) for column in columns]
+def typed_projections(
+    columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]], undated: Optional[str] = None
+) -> list[Projection]:
+    """Every column in the Spark type that holds it without loss, else as text.
+
+    `undated` is the date column when rows without a month are read: Spark has no infinite dates, so that it is NULL
+    there, of its usual type, and a further text column `<date column>_text` says which infinity it was.
+    """
+    projections = [_typed(column, cleaning.get(column.name, {}), column.name == undated) for column in columns]
+    if undated is not None:
+        name = f"{undated}_text"
+        while any(column.name == name for column in columns):
+            name += "_"
+        projections.append(Projection(name, f"{quote(undated)}::text"))
+    return projections
 
 
-def _typed(column: SourceColumn, cleaning: Mapping[str, Any]) -> Projection:
+def _typed(column: SourceColumn, cleaning: Mapping[str, Any], undated: bool) -> Projection:
     if cleaning:
         return Projection(column.name, _text(column, cleaning))
     name, kind = quote(column.name), column.base_type
     if kind in _NUMBER_AND_BOOLEAN or _fits_decimal(kind):
         return Projection(column.name, name)
     if kind == "date":  # days and microseconds since 1970: java.sql's calendar and the JVM's zone never touch them
-        return Projection(column.name, f"{name} - DATE '1970-01-01'", "date_from_unix_date({})")
+        days = "NULL::integer" if undated else f"{name} - DATE '1970-01-01'"
+        return Projection(column.name, days, "date_from_unix_date({})")
     if kind.startswith("timestamp") and not kind.endswith("[]"):
-        micros = f"(extract(epoch FROM {name}) * 1000000)::bigint"
+        micros = "NULL::bigint" if undated else f"(extract(epoch FROM {name}) * 1000000)::bigint"
         zoned = kind.endswith(" with time zone")
         return Projection(
             column.name, micros, "timestamp_micros({})" if zoned else "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)"

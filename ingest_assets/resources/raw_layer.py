@@ -2,8 +2,7 @@
 
 # No `from __future__ import annotations`: Dagster looks for ResourceDependency in the annotations themselves.
 
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,6 +11,7 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from ingest_assets.aws import aws_errors, error_code
+from ingest_assets.logs import last_lines
 from ingest_assets.resources.account import AwsAccount
 from spark_scripts import layout
 from spark_scripts.manifest import Manifest
@@ -19,8 +19,6 @@ from spark_scripts.months import Month
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_TAIL_BYTES = 64 * 1024  # kept of a log, which can be gigabytes
 
 _MISSING = {"NoSuchKey", "404"}
 
@@ -85,21 +83,3 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
     def _client(self) -> "S3Client":
         client: S3Client = self.s3.get_client()
         return client
-
-
-def last_lines(gzipped: Iterable[bytes], count: int = 1000) -> list[str]:
-    """The last lines of a gzip file, 64 KiB of them at most; of what is there when it is still being written."""
-    tail = b""
-    for piece in _unzipped(gzipped):
-        tail = (tail + piece)[-_TAIL_BYTES:]
-    return tail.decode(errors="replace").splitlines()[-count:]
-
-
-def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    reader = zlib.decompressobj(wbits=31)
-    for chunk in chunks:
-        yield reader.decompress(chunk)
-        while reader.eof and reader.unused_data:  # a file of several members, as appending writers make
-            rest = reader.unused_data
-            reader = zlib.decompressobj(wbits=31)
-            yield reader.decompress(rest)

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -21,7 +22,9 @@ from spark_scripts.tables import tables_to_json
 
 BUCKET = "lake"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:EMRServerlessStepFunction"
+
 APPLICATION, JOB = "00fapp", "00fjob"
+STARTED = datetime(2024, 3, 1, tzinfo=UTC)
 
 Event = dict[str, Any]
 
@@ -124,7 +127,7 @@ class FakeHistory:
 
     def paginate(self, executionArn: str) -> Iterator[dict[str, list[Event]]]:
         events = self.step_functions.executions[executionArn.rpartition(":")[2]].events
-        numbered = [{"id": number, **event} for number, event in enumerate(events, 1)]
+        numbered = [{"id": number, "timestamp": STARTED, **event} for number, event in enumerate(events, 1)]
         middle = len(numbered) // 2
         yield {"events": numbered[:middle]}
         yield {"events": numbered[middle:]}

@@ -4,8 +4,9 @@ import gzip
 
 from dagster_aws.s3 import S3Resource
 
+from ingest_assets.logs import last_lines
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer, last_lines
+from ingest_assets.resources.raw_layer import RawLayer
 from tests.unit.dagster.fakes import BUCKET, FakeAws
 
 

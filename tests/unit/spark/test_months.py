@@ -12,7 +12,7 @@ def test_a_month_is_written_as_the_partition_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2024-13", "2024-00", "2024-2", "24-02", "2024-02-01", "0000-01", " 2024-02", "", 202402]
+    "text", ["2024-13", "2024-00", "2024-2", "24-02", "2024-02-01", "0000-01", "٢٠٢٤-02", " 2024-02", "", 202402]
 )
 def test_what_is_no_month_is_refused_by_name(text: object) -> None:
     with pytest.raises(InvalidInputError, match="is not a month: write year and month as in '2024-02'"):

@@ -162,3 +162,11 @@ def test_the_reason_of_a_failed_spark_job_is_the_exception_of_its_task() -> None
     )
     assert spark_reason(text) == "org.postgresql.util.PSQLException: ERROR: canceling statement"
     assert spark_reason("java.io.IOException: No space left\n\tat x") == "java.io.IOException: No space left"
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp with time zone"])
+def test_parquet_tells_an_infinite_date_beside_the_date_column(kind: str) -> None:
+    columns = [column(kind, "at"), column("text", "at_text")]
+    at, _, told = sql.typed_projections(columns, {}, undated="at")
+    assert at.expression.startswith("NULL::")
+    assert told == Projection("at_text_", '"at"::text')

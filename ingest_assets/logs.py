@@ -1,0 +1,26 @@
+"""Gzipped logs, as EMR Serverless leaves them in the bucket."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+_TAIL_BYTES = 64 * 1024  # kept of a log, which can be gigabytes
+
+
+def last_lines(gzipped: Iterable[bytes], count: int = 1000) -> list[str]:
+    """The last lines of a gzip file, 64 KiB of them at most; of what is there when it is still being written."""
+    tail = b""
+    for piece in _unzipped(gzipped):
+        tail = (tail + piece)[-_TAIL_BYTES:]
+    return tail.decode(errors="replace").splitlines()[-count:]
+
+
+def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    reader = zlib.decompressobj(wbits=31)
+    for chunk in chunks:
+        yield reader.decompress(chunk)
+        while reader.eof and reader.unused_data:  # a file of several members, as appending writers make
+            rest = reader.unused_data
+            reader = zlib.decompressobj(wbits=31)
+            yield reader.decompress(rest)
