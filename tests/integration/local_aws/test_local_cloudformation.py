@@ -1,0 +1,378 @@
+"""CloudFormation: types that moto lacks, and stacks that are made, changed, refused and deleted as on AWS."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.local_aws.conftest import ROLE, Aws
+
+QUEUE = {"Type": "AWS::SQS::Queue"}
+SUBSTITUTED = {"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": "${Word} ${Number}", "End": True}}}
+
+
+class Stack:
+    """One stack, made and changed by change sets."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.client = aws.client("cloudformation")
+        self.name = f"stack-{time.monotonic_ns()}"
+
+    def propose(self, kind: str, template: Any, **parameters: str) -> dict[str, Any]:
+        """Make a change set; its description."""
+        made = self.client.create_change_set(
+            StackName=self.name,
+            ChangeSetName=f"change-{time.monotonic_ns()}",
+            ChangeSetType=kind,
+            TemplateBody=template if isinstance(template, str) else json.dumps(template),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+        proposed: dict[str, Any] = self.client.describe_change_set(ChangeSetName=made["Id"], StackName=self.name)
+        return proposed
+
+    def apply(self, kind: str, template: Any, **parameters: str) -> dict[str, Any]:
+        """Make and execute a change set; the description of the stack."""
+        proposed = self.propose(kind, template, **parameters)
+        self.client.execute_change_set(ChangeSetName=proposed["ChangeSetId"], StackName=self.name)
+        return self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        described: dict[str, Any] = self.client.describe_stacks(StackName=self.name)["Stacks"][0]
+        return described
+
+    def create(self, resources: dict[str, Any], **sections: Any) -> dict[str, str]:
+        """Create the stack, which must succeed; its outputs."""
+        described = self.apply("CREATE", {"Resources": resources, **sections})
+        assert described["StackStatus"] == "CREATE_COMPLETE", self.failures()
+        return outputs(described)
+
+    def events(self) -> list[tuple[str, str]]:
+        events = self.client.describe_stack_events(StackName=self.name)["StackEvents"]
+        return [(event["LogicalResourceId"], event["ResourceStatus"]) for event in reversed(events)]
+
+    def failures(self) -> dict[str, str]:
+        events = self.client.describe_stack_events(StackName=self.name)["StackEvents"]
+        return {
+            event["LogicalResourceId"]: event["ResourceStatusReason"]
+            for event in events
+            if event["ResourceStatus"].endswith("_FAILED")
+        }
+
+
+@pytest.fixture
+def stack(aws: Aws) -> Stack:
+    return Stack(aws)
+
+
+def outputs(described: dict[str, Any]) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def output(**values: Any) -> dict[str, Any]:
+    return {"Outputs": {key: {"Value": value} for key, value in values.items()}}
+
+
+def get_att(resource: str, attribute: str) -> dict[str, Any]:
+    return {"Fn::GetAtt": [resource, attribute]}
+
+
+def changes(proposed: dict[str, Any]) -> set[tuple[str, str]]:
+    found = (change["ResourceChange"] for change in proposed["Changes"])
+    return {(change["Action"], change["LogicalResourceId"]) for change in found}
+
+
+def machine(definition: Any = SUBSTITUTED, **properties: Any) -> dict[str, Any]:
+    substitutions = {"Word": "month", "Number": 2}
+    fixed = {"RoleArn": ROLE, "DefinitionSubstitutions": substitutions, "Definition": definition}
+    return {"Type": "AWS::StepFunctions::StateMachine", "Properties": {**fixed, **properties}}
+
+
+def test_a_subscription_delivers(aws: Aws, stack: Stack) -> None:
+    subscription = {
+        "TopicArn": {"Ref": "Topic"},
+        "Protocol": "sqs",
+        "Endpoint": get_att("Queue", "Arn"),
+        "RawMessageDelivery": True,
+    }
+    policy = {"Statement": [{"Effect": "Allow", "Action": "*", "Principal": "*", "Resource": "*"}]}
+    made = stack.create(
+        {
+            "Topic": {"Type": "AWS::SNS::Topic"},
+            "Queue": QUEUE,
+            "Subscription": {"Type": "AWS::SNS::Subscription", "Properties": subscription},
+            "TopicPolicy": {
+                "Type": "AWS::SNS::TopicPolicy",
+                "Properties": {"PolicyDocument": policy, "Topics": [{"Ref": "Topic"}]},
+            },
+            "QueuePolicy": {
+                "Type": "AWS::SQS::QueuePolicy",
+                "Properties": {"PolicyDocument": policy, "Queues": [{"Ref": "Queue"}]},
+            },
+        },
+        **output(Topic={"Ref": "Topic"}, Queue={"Ref": "Queue"}),
+    )
+
+    sns, sqs = aws.client("sns"), aws.client("sqs")
+    sns.publish(TopicArn=made["Topic"], Message="hello")
+    assert [message["Body"] for message in sqs.receive_message(QueueUrl=made["Queue"])["Messages"]] == ["hello"]
+    assert json.loads(sns.get_topic_attributes(TopicArn=made["Topic"])["Attributes"]["Policy"]) == policy
+    attributes = sqs.get_queue_attributes(QueueUrl=made["Queue"], AttributeNames=["Policy"])["Attributes"]
+    assert json.loads(attributes["Policy"]) == policy
+
+
+def test_a_bucket_has_its_policy(aws: Aws, stack: Stack) -> None:
+    policy = {"Statement": [{"Effect": "Deny", "Action": "*", "Principal": "*", "Resource": "*"}]}
+    properties = {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": policy}
+    made = stack.create(
+        {
+            "Bucket": {"Type": "AWS::S3::Bucket"},
+            "Policy": {"Type": "AWS::S3::BucketPolicy", "Properties": properties},
+        },
+        **output(Bucket={"Ref": "Bucket"}),
+    )
+
+    assert json.loads(aws.client("s3").get_bucket_policy(Bucket=made["Bucket"])["Policy"]) == policy
+
+
+def test_a_secret_is_given_or_generated_and_deleted_for_good(aws: Aws, stack: Stack) -> None:
+    generate = {"SecretStringTemplate": '{"user": "me"}', "GenerateStringKey": "password", "PasswordLength": "20"}
+    kind = "AWS::SecretsManager::Secret"
+    made = stack.create(
+        {
+            "Given": {"Type": kind, "Properties": {"Name": f"{stack.name}-given", "SecretString": "value"}},
+            "Generated": {"Type": kind, "Properties": {"GenerateSecretString": generate}},
+        },
+        **output(Given={"Ref": "Given"}, Generated={"Ref": "Generated"}),
+    )
+
+    client = aws.client("secretsmanager")
+    assert client.get_secret_value(SecretId=f"{stack.name}-given")["ARN"] == made["Given"]
+    generated = json.loads(client.get_secret_value(SecretId=made["Generated"])["SecretString"])
+    assert (generated["user"], len(generated["password"])) == ("me", 20)
+    stack.client.delete_stack(StackName=stack.name)
+    assert client.list_secrets(IncludePlannedDeletion=True)["SecretList"] == []
+
+
+def test_a_schedule_and_an_alarm_are_stored(aws: Aws, stack: Stack) -> None:
+    schedule = {
+        "Name": f"{stack.name}-nightly",
+        "ScheduleExpression": "cron(0 2 1 * ? *)",
+        "FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": "10"},
+        "State": "DISABLED",
+        "Target": {"Arn": "arn:aws:states:us-east-1:123456789012:stateMachine:m", "RoleArn": ROLE, "Input": "{}"},
+    }
+    alarm = {
+        "AlarmName": f"{stack.name}-alarm",
+        "Namespace": "AWS/States",
+        "MetricName": "ExecutionsFailed",
+        "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": "0",
+        "EvaluationPeriods": 1,
+        "Period": 300,
+        "Statistic": "Sum",
+    }
+    made = stack.create(
+        {
+            "Schedule": {"Type": "AWS::Scheduler::Schedule", "Properties": schedule},
+            "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
+        },
+        **output(Schedule={"Ref": "Schedule"}, ScheduleArn=get_att("Schedule", "Arn"), Alarm={"Ref": "Alarm"}),
+    )
+
+    got = aws.client("scheduler").get_schedule(Name=made["Schedule"])
+    assert (got["State"], got["FlexibleTimeWindow"]["MaximumWindowInMinutes"]) == ("DISABLED", 10)
+    assert got["Arn"] == made["ScheduleArn"]
+    assert aws.client("cloudwatch").describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"][0]["Threshold"] == 0
+
+
+def test_an_application_is_one_of_emr_serverless(aws: Aws, stack: Stack) -> None:
+    worker = {"WorkerCount": "1", "WorkerConfiguration": {"Cpu": "2 vCPU", "Memory": "8 GB"}}
+    properties = {
+        "ReleaseLabel": "emr-7.14.0",
+        "Type": "Spark",
+        "InitialCapacity": [{"Key": "Driver", "Value": worker}],
+        "AutoStopConfiguration": {"IdleTimeoutMinutes": "5"},
+        "Tags": [{"Key": "of", "Value": "mine"}],
+    }
+    made = stack.create(
+        {"App": {"Type": "AWS::EMRServerless::Application", "Properties": properties}},
+        **output(Id={"Ref": "App"}, Arn=get_att("App", "Arn")),
+    )
+
+    got = aws.client("emr-serverless").get_application(applicationId=made["Id"])["application"]
+    assert (got["arn"], got["tags"]) == (made["Arn"], {"of": "mine"})
+    assert got["autoStopConfiguration"] == {"enabled": True, "idleTimeoutMinutes": 5}
+    assert got["initialCapacity"]["Driver"]["workerCount"] == 1
+
+
+@pytest.mark.parametrize("form", ["Definition", "DefinitionString"])
+def test_a_state_machine_is_executed_with_its_substitutions(aws: Aws, stack: Stack, form: str) -> None:
+    definition = SUBSTITUTED if form == "Definition" else json.dumps(SUBSTITUTED)
+    properties = {name: value for name, value in machine()["Properties"].items() if name != "Definition"}
+    resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": {**properties, form: definition}}
+    made = stack.create({"M": resource}, **output(Arn={"Ref": "M"}, Name=get_att("M", "Name")))
+
+    client = aws.client("stepfunctions")
+    execution = client.start_execution(stateMachineArn=made["Arn"])["executionArn"]
+    while (ended := client.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        time.sleep(0.05)
+    assert ended["output"] == '"month 2"'
+    assert made["Arn"].endswith(f":{made['Name']}")
+
+
+def test_short_forms_conditions_and_no_value_are_worked_out(aws: Aws, stack: Stack) -> None:
+    template = """
+    Parameters: {Env: {Type: String, Default: ""}}
+    Conditions:
+      Named: !Not [!Equals [!Ref Env, ""]]
+      Production: !And [!Condition Named, !Equals [!Ref Env, prod]]
+    Resources:
+      Queue: {Type: AWS::SQS::Queue}
+      Extra: {Type: AWS::SQS::Queue, Condition: Production}
+      Policy:
+        Type: AWS::SQS::QueuePolicy
+        Properties:
+          PolicyDocument: {Statement: []}
+          Queues: [!Ref Queue, !If [Production, !Ref Extra, !Ref "AWS::NoValue"]]
+    Outputs:
+      Env: {Value: !If [Named, !Sub "of ${Env}", none]}
+      Extra: {Condition: Production, Value: !Ref Extra}
+    """
+    test = stack.apply("CREATE", template, Env="test")
+    production = Stack(aws).apply("CREATE", template, Env="prod")
+
+    assert outputs(test) == {"Env": "of test"}
+    assert set(outputs(production)) == {"Env", "Extra"}
+
+
+def test_what_depends_on_something_is_made_after_it(stack: Stack) -> None:
+    stack.create({"First": {**QUEUE, "DependsOn": ["Second"]}, "Second": QUEUE})
+
+    made = [name for name, status in stack.events() if status == "CREATE_COMPLETE"]
+    assert made == ["Second", "First", stack.name]
+
+
+def test_a_type_that_is_not_emulated_is_refused(stack: Stack) -> None:
+    with pytest.raises(stack.client.exceptions.ClientError, match=r"Unrecognized resource types: \[AWS::SNS::Topik\]"):
+        stack.propose("CREATE", {"Resources": {"T": {"Type": "AWS::SNS::Topik"}, "Q": QUEUE}})
+
+
+def test_a_null_in_a_template_is_refused(stack: Stack) -> None:
+    template = {"Resources": {"Q": {**QUEUE, "Properties": {"QueueName": None}}}}
+
+    with pytest.raises(stack.client.exceptions.ClientError, match=r"Properties/QueueName\] 'null' values are not"):
+        stack.propose("CREATE", template)
+
+
+def test_a_stack_that_fails_is_rolled_back_and_says_why(aws: Aws, stack: Stack) -> None:
+    broken = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:nothing", "Protocol": "sqs", "Endpoint": "x"}
+    retained = {"Type": "AWS::SQS::Queue", "DeletionPolicy": "RetainExceptOnCreate"}
+    properties = {"QueueName": f"{stack.name}-kept"}
+
+    described = stack.apply(
+        "CREATE",
+        {
+            "Resources": {
+                "Queue": {**retained, "Properties": properties},
+                "Broken": {"Type": "AWS::SNS::Subscription", "Properties": broken, "DependsOn": "Queue"},
+            }
+        },
+    )
+
+    assert described["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert "Topic does not exist" in stack.failures()["Broken"]
+    assert "QueueUrls" not in aws.client("sqs").list_queues(QueueNamePrefix=properties["QueueName"])
+
+
+def test_a_secret_parameter_is_not_shown(stack: Stack) -> None:
+    parameters = {"Word": {"Type": "String", "NoEcho": True}, "Open": {"Type": "String"}}
+    described = stack.apply("CREATE", {"Parameters": parameters, "Resources": {"Q": QUEUE}}, Word="hush", Open="yes")
+
+    shown = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in described["Parameters"]}
+    assert shown == {"Word": "****", "Open": "yes"}
+
+
+CHANGING: dict[str, Any] = {
+    "Parameters": {"Word": {"Type": "String"}, "ExtraName": {"Type": "String", "Default": ""}},
+    "Conditions": {"HasExtra": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExtraName"}, ""]}]}},
+    "Resources": {
+        "Machine": machine(DefinitionSubstitutions={"Word": {"Fn::Sub": "the ${Word}"}, "Number": 1}),
+        "Queue": QUEUE,
+        "Extra": {**QUEUE, "Condition": "HasExtra", "Properties": {"QueueName": {"Ref": "ExtraName"}}},
+    },
+    "Outputs": {"Machine": {"Value": {"Ref": "Machine"}}},
+}
+
+
+def test_an_update_shows_and_makes_only_what_changes(aws: Aws, stack: Stack) -> None:
+    first = stack.apply("CREATE", CHANGING, Word="old")
+
+    proposed = stack.propose("UPDATE", CHANGING, Word="new", ExtraName=f"{stack.name}-extra")
+    stack.client.execute_change_set(ChangeSetName=proposed["ChangeSetId"])
+
+    described = stack.describe()
+    assert changes(proposed) == {("Modify", "Machine"), ("Add", "Extra")}
+    assert described["StackStatus"] == "UPDATE_COMPLETE"
+    assert outputs(described) == outputs(first)
+    definition = aws.client("stepfunctions").describe_state_machine(stateMachineArn=outputs(first)["Machine"])
+    assert json.loads(definition["definition"])["States"]["P"]["Result"] == "the new 1"
+    assert changes(stack.propose("UPDATE", CHANGING, Word="new")) == {("Remove", "Extra")}
+
+
+def test_an_update_without_changes_fails_as_a_change_set(stack: Stack) -> None:
+    stack.apply("CREATE", CHANGING, Word="old")
+
+    proposed = stack.propose("UPDATE", CHANGING, Word="old", ExtraName="")
+
+    assert proposed["Status"] == "FAILED"
+    assert proposed["StatusReason"].startswith("The submitted information didn't contain changes.")
+
+
+def test_an_update_that_fails_leaves_the_stack_as_it_was(aws: Aws, stack: Stack) -> None:
+    first = stack.apply("CREATE", CHANGING, Word="old")
+    broken = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:nothing", "Protocol": "sqs", "Endpoint": "x"}
+    resources = {**CHANGING["Resources"], "Broken": {"Type": "AWS::SNS::Subscription", "Properties": broken}}
+
+    described = stack.apply("UPDATE", {**CHANGING, "Resources": resources}, Word="new")
+
+    assert described["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert outputs(described) == outputs(first)
+    definition = aws.client("stepfunctions").describe_state_machine(stateMachineArn=outputs(first)["Machine"])
+    assert json.loads(definition["definition"])["States"]["P"]["Result"] == "the old 1"
+    assert stack.propose("UPDATE", CHANGING, Word="old")["Status"] == "FAILED"
+
+
+def test_a_type_without_update_says_so(stack: Stack) -> None:
+    policy: dict[str, Any] = {
+        "Type": "AWS::SQS::QueuePolicy",
+        "Properties": {"PolicyDocument": {}, "Queues": [{"Ref": "Q"}]},
+    }
+    stack.create({"Q": QUEUE, "Policy": policy})
+    changed = {**policy, "Properties": {**policy["Properties"], "PolicyDocument": {"Version": "2012-10-17"}}}
+
+    described = stack.apply("UPDATE", {"Resources": {"Q": QUEUE, "Policy": changed}})
+
+    assert described["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert stack.failures()["Policy"].startswith("Updating AWS::SQS::QueuePolicy is not emulated")
+
+
+@pytest.mark.parametrize("policy", ["Retain", "RetainExceptOnCreate"])
+def test_what_is_retained_outlives_its_stack(aws: Aws, stack: Stack, policy: str) -> None:
+    name = {"Properties": {"QueueName": f"{stack.name}-kept"}}
+    stack.create({"Kept": {**QUEUE, **name, "DeletionPolicy": policy}, "Gone": QUEUE})
+
+    stack.client.delete_stack(StackName=stack.name)
+
+    urls = aws.client("sqs").list_queues(QueueNamePrefix=stack.name)["QueueUrls"]
+    assert [url.rpartition("/")[2] for url in urls] == [f"{stack.name}-kept"]
+
+
+def test_a_template_in_yaml_is_read_as_one_in_json(stack: Stack) -> None:
+    described = stack.apply("CREATE", yaml.safe_dump({"Description": "mine", "Resources": {"Q": QUEUE}}))
+
+    assert (described["StackStatus"], described["Description"]) == ("CREATE_COMPLETE", "mine")

@@ -1,0 +1,45 @@
+"""Lengths, patterns and enums of a service model, in AWS's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import botocore.session
+import pytest
+
+from aws_setup.local.moto.emr_constraints import validation_message, violations
+
+GOOD = {"releaseLabel": "emr-7.14.0", "type": "SPARK", "clientToken": "token"}
+
+
+def found(**request: Any) -> list[str]:
+    model = botocore.session.get_session().get_service_model("emr-serverless")
+    shape = model.shape_for("CreateApplicationRequest")
+    return list(violations({**GOOD, **request}, shape))
+
+
+def test_a_good_request_has_none() -> None:
+    assert found(name="my-app_1/x#y", tags={"of": "mine"}) == []
+
+
+@pytest.mark.parametrize(
+    ("request_part", "violation"),
+    [
+        ({"name": "my app"}, "Value 'my app' at 'name' failed to satisfy constraint: Member must satisfy regular"),
+        ({"name": "a" * 65}, "Member must have length less than or equal to 64"),
+        ({"clientToken": None}, "Value null at 'clientToken' failed to satisfy constraint: Member must not be null"),
+        ({"architecture": "MIPS"}, "Member must satisfy enum value set: [ARM64, X86_64]"),
+        (
+            {"networkConfiguration": {"subnetIds": ["subnet-1", " "]}},
+            "at 'networkConfiguration.subnetIds.2.member' failed",
+        ),
+        ({"maximumCapacity": {"cpu": "8 vCPU"}}, "Value null at 'maximumCapacity.memory'"),
+    ],
+)
+def test_each_violation_names_its_member(request_part: dict[str, Any], violation: str) -> None:
+    assert any(violation in line for line in found(**request_part))
+
+
+def test_the_message_counts_them() -> None:
+    assert validation_message(["a"]) == "1 validation error detected: a"
+    assert validation_message(["a", "b"]) == "2 validation errors detected: a; b"
