@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -47,16 +47,16 @@ def read(
     table: Table,
     columns: Sequence[sql.SourceColumn],
     conditions: list[str],
-    undated: bool,
+    lossy: Collection[str],
 ) -> DataFrame:
     """The rows that meet any of `conditions`, a task for each, all under the source's snapshot.
 
-    `undated` says that these are the rows without a month.
+    `lossy` are the columns with values among them that Spark's types do not have (of no matter for CSV, all text).
     """
     if table.format == "csv":
         projections = sql.text_projections(columns, table.columns)
     else:
-        projections = sql.typed_projections(columns, table.columns, table.date_column if undated else None)
+        projections = sql.typed_projections(columns, table.columns, lossy)
     query = sql.select(relation(table.table), projections, table.date_column)
     frame = spark.read.jdbc(
         source.database.url,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from py4j.protocol import Py4JJavaError
 
@@ -43,11 +43,15 @@ class RowCountError(IngestionError):
 
 @dataclass(frozen=True)
 class Count:
-    """What the source counted for a month: its rows, and the date column's extremes as text."""
+    """What the source counted for a month: its rows, and the date column's extremes as text.
+
+    `lossy` are the columns with values that the Spark type of the column does not have.
+    """
 
     rows: int
     min_date: Optional[str] = None
     max_date: Optional[str] = None
+    lossy: tuple[str, ...] = ()
 
 
 class TableIngestion:
@@ -64,6 +68,8 @@ class TableIngestion:
         unknown = sorted(set(table.columns) - {column.name for column in self._columns})
         if unknown:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
+        typed = table.format != "csv"
+        self._lossy = sql.lossy_conditions(self._columns, table.columns) if typed else {}
 
     def run(self, months: Optional[Sequence[Month]]) -> None:
         """Ingest `months` (all that the table has when None) and the rows without a month.
@@ -73,10 +79,10 @@ class TableIngestion:
         self._source.lock(f"{self._lake.bucket}/{self._table.name}")
         with self._staging():
             counts = self._count(months)
-            undated = self._source.rows(sql.count_undated(self._relation, self._date))[0]["rows"]
-            self._ingest(None, Count(undated), undated)
+            undated = self._count_undated()
+            self._ingest(None, undated, undated.rows)
             for month in sorted(counts) if months is None else months:
-                self._ingest(month, counts.get(month, Count(0)), undated)
+                self._ingest(month, counts.get(month, Count(0)), undated.rows)
 
     @contextmanager
     def _staging(self) -> Iterator[None]:
@@ -87,8 +93,18 @@ class TableIngestion:
             self._lake.delete_staging(self._table.name)
 
     def _count(self, months: Optional[Sequence[Month]]) -> dict[Month, Count]:
-        rows = self._source.rows(sql.count_by_month(self._relation, self._date, months))
-        return {Month(row["year"], row["month"]): Count(row["rows"], row["min_date"], row["max_date"]) for row in rows}
+        rows = self._source.rows(sql.count_by_month(self._relation, self._date, months, self._lossy))
+        return {
+            Month(row["year"], row["month"]): Count(row["rows"], row["min_date"], row["max_date"], self._found(row))
+            for row in rows
+        }
+
+    def _count_undated(self) -> Count:
+        [row] = self._source.rows(sql.count_undated(self._relation, self._date, self._lossy))
+        return Count(row["rows"], lossy=self._found(row))
+
+    def _found(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(name for name, rows in zip(self._lossy, row["lossy"]) if rows)
 
     def _ingest(self, month: Optional[Month], count: Count, undated: int) -> None:
         started, clock = datetime.now(timezone.utc), time.monotonic()
@@ -129,7 +145,7 @@ class TableIngestion:
         uri = self._lake.uri(staging)
         with _explained(f"{self._table.name} {layout.month_label(month)}"):
             conditions = self._conditions(month, count)
-            frame = files.read(self._spark, self._source, self._table, self._columns, conditions, month is None)
+            frame = files.read(self._spark, self._source, self._table, self._columns, conditions, count.lossy)
             rows = files.write(frame, self._table, uri)
             self._check("Spark wrote", rows, count, month)
             if self._table.verify == "full":

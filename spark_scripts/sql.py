@@ -6,7 +6,7 @@ type. Identifiers are quoted here; month bounds are the only literals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 from typing import Any, Optional
@@ -31,6 +31,23 @@ SLICED = "sliced"
 
 _NUMBER_AND_BOOLEAN = ("smallint", "integer", "bigint", "real", "double precision", "boolean", "bytea")
 _MAX_DECIMAL = 38  # DecimalType.MAX_PRECISION of Spark
+
+# Days and microseconds since 1970: java.sql's calendar and the JVM's time zone never touch them.
+_MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::bigint"
+_EXPRESSIONS = {
+    "date": "{} - DATE '1970-01-01'",
+    "timestamp": _MICROSECONDS,
+    "timestamptz": _MICROSECONDS,
+    "text": "{}::text",
+}
+_SPARK_EXPRESSIONS = {
+    "date": "date_from_unix_date({})",
+    "timestamp": "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)",
+    "timestamptz": "timestamp_micros({})",
+}
+_BEYOND = "NOT isfinite({0}) OR {0} >= '294247-01-01'"  # microseconds since 1970 in 64 bits end on 294247-01-10
+_LOSSY = {"date": "NOT isfinite({})", "timestamp": _BEYOND, "timestamptz": _BEYOND, "decimal": "{} = 'NaN'"}
+"""Values that PostgreSQL has and the Spark type has not."""
 
 
 @dataclass(frozen=True)
@@ -137,19 +154,29 @@ def in_months(column: DateColumn, months: Sequence[Month]) -> str:
     return f"({' OR '.join(conditions)})"
 
 
-def count_by_month(relation: str, column: DateColumn, months: Optional[Sequence[Month]]) -> str:
-    """A query for year, month, rows and the extremes of the date column; of all dated rows when `months` is None."""
+def count_by_month(
+    relation: str, column: DateColumn, months: Optional[Sequence[Month]], lossy: Mapping[str, str]
+) -> str:
+    """A query for year, month, rows, lossy and the extremes of the date column.
+
+    Of all dated rows when `months` is None. `lossy` is how many rows meet each of the conditions, in their order.
+    """
     condition = f"NOT {column.undated}" if months is None else in_months(column, months)
     return (
         f"SELECT extract(year FROM {column.local})::int AS year, extract(month FROM {column.local})::int AS month,"
-        f" count(*) AS rows, min({quote(column.name)})::text AS min_date, max({quote(column.name)})::text AS max_date"
-        f" FROM {relation} WHERE {condition} GROUP BY 1, 2"
+        f" min({quote(column.name)})::text AS min_date, max({quote(column.name)})::text AS max_date,"
+        f" {_counts(lossy)} FROM {relation} WHERE {condition} GROUP BY 1, 2"
     )
 
 
-def count_undated(relation: str, column: DateColumn) -> str:
-    """A query for the number of rows without a month."""
-    return f"SELECT count(*) AS rows FROM {relation} WHERE {column.undated}"
+def count_undated(relation: str, column: DateColumn, lossy: Mapping[str, str]) -> str:
+    """A query for rows and lossy of the rows without a month."""
+    return f"SELECT {_counts(lossy)} FROM {relation} WHERE {column.undated}"
+
+
+def _counts(lossy: Mapping[str, str]) -> str:
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in lossy.values())
+    return f"count(*) AS rows, ARRAY[{counts}]::bigint[] AS lossy"
 
 
 def text_projections(columns: Iterable[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> list[Projection]:
@@ -158,38 +185,57 @@ def text_projections(columns: Iterable[SourceColumn], cleaning: Mapping[str, Map
 
 
 def typed_projections(
-    columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]], undated: Optional[str] = None
+    columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]], lossy: Collection[str]
 ) -> list[Projection]:
     """Every column in the Spark type that holds it without loss, else as text.
 
-    `undated` is the date column when rows without a month are read: Spark has no infinite dates, so that it is NULL
-    there, of its usual type, and a further text column `<date column>_text` says which infinity it was.
+    Spark has no infinite date and no NaN decimal. In a column of `lossy` such a value is NULL, and a further text
+    column `<name>_text` says what it was.
     """
-    projections = [_typed(column, cleaning.get(column.name, {}), column.name == undated) for column in columns]
-    if undated is not None:
-        name = f"{undated}_text"
-        while any(column.name == name for column in columns):
-            name += "_"
-        projections.append(Projection(name, f"{quote(undated)}::text"))
+    projections = [_typed(column, cleaning.get(column.name, {}), column.name in lossy) for column in columns]
+    names = {column.name for column in columns}
+    for column in columns:
+        if column.name in lossy:
+            told = f"CASE WHEN {_LOSSY[_kind(column)].format(quote(column.name))} THEN {quote(column.name)}::text END"
+            projections.append(Projection(_free(f"{column.name}_text", names), told))
     return projections
 
 
-def _typed(column: SourceColumn, cleaning: Mapping[str, Any], undated: bool) -> Projection:
+def lossy_conditions(columns: Iterable[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The conditions, by column, of values that the column's Spark type does not have."""
+    return {
+        column.name: _LOSSY[_kind(column)].format(quote(column.name))
+        for column in columns
+        if _kind(column) in _LOSSY and column.name not in cleaning
+    }
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _kind(column: SourceColumn) -> str:
+    """What the column's type is to Spark: date, timestamp, timestamptz, decimal, as it is, or text."""
+    kind = column.base_type
+    if kind in _NUMBER_AND_BOOLEAN:
+        return "as it is"
+    if _fits_decimal(kind):
+        return "decimal"
+    if kind.startswith("timestamp") and not kind.endswith("[]"):
+        return "timestamptz" if kind.endswith(" with time zone") else "timestamp"
+    return "date" if kind == "date" else "text"
+
+
+def _typed(column: SourceColumn, cleaning: Mapping[str, Any], lossy: bool) -> Projection:
     if cleaning:
         return Projection(column.name, _text(column, cleaning))
-    name, kind = quote(column.name), column.base_type
-    if kind in _NUMBER_AND_BOOLEAN or _fits_decimal(kind):
-        return Projection(column.name, name)
-    if kind == "date":  # days and microseconds since 1970: java.sql's calendar and the JVM's zone never touch them
-        days = "NULL::integer" if undated else f"{name} - DATE '1970-01-01'"
-        return Projection(column.name, days, "date_from_unix_date({})")
-    if kind.startswith("timestamp") and not kind.endswith("[]"):
-        micros = "NULL::bigint" if undated else f"(extract(epoch FROM {name}) * 1000000)::bigint"
-        zoned = kind.endswith(" with time zone")
-        return Projection(
-            column.name, micros, "timestamp_micros({})" if zoned else "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)"
-        )
-    return Projection(column.name, f"{name}::text")
+    name, kind = quote(column.name), _kind(column)
+    expression = _EXPRESSIONS.get(kind, "{}").format(name)
+    if lossy:
+        expression = f"CASE WHEN {_LOSSY[kind].format(name)} THEN NULL ELSE {expression} END"
+    return Projection(column.name, expression, _SPARK_EXPRESSIONS.get(kind))
 
 
 def _fits_decimal(kind: str) -> bool:

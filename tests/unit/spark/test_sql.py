@@ -79,7 +79,7 @@ def test_joining_what_is_no_array_names_the_column() -> None:
 
 @pytest.mark.parametrize("kind", ["bigint", "boolean", "bytea", "double precision", "numeric(38,0)", "numeric(10,2)"])
 def test_parquet_keeps_the_types_that_spark_has(kind: str) -> None:
-    assert sql.typed_projections([column(kind)], {}) == [Projection("c", '"c"')]
+    assert sql.typed_projections([column(kind)], {}, ()) == [Projection("c", '"c"')]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_parquet_keeps_the_types_that_spark_has(kind: str) -> None:
     ],
 )
 def test_parquet_has_text_for_the_types_that_spark_lacks(kind: str) -> None:
-    assert sql.typed_projections([column(kind)], {}) == [Projection("c", '"c"::text')]
+    assert sql.typed_projections([column(kind)], {}, ()) == [Projection("c", '"c"::text')]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_parquet_has_text_for_the_types_that_spark_lacks(kind: str) -> None:
     ],
 )
 def test_dates_travel_as_numbers_that_no_calendar_of_java_touches(kind: str, conversion: str) -> None:
-    [projection] = sql.typed_projections([column(kind)], {})
+    [projection] = sql.typed_projections([column(kind)], {}, ())
     assert projection.spark_expression == conversion
 
 
@@ -164,9 +164,15 @@ def test_the_reason_of_a_failed_spark_job_is_the_exception_of_its_task() -> None
     assert spark_reason("java.io.IOException: No space left\n\tat x") == "java.io.IOException: No space left"
 
 
-@pytest.mark.parametrize("kind", ["date", "timestamp with time zone"])
-def test_parquet_tells_an_infinite_date_beside_the_date_column(kind: str) -> None:
-    columns = [column(kind, "at"), column("text", "at_text")]
-    at, _, told = sql.typed_projections(columns, {}, undated="at")
-    assert at.expression.startswith("NULL::")
-    assert told == Projection("at_text_", '"at"::text')
+def test_a_value_that_spark_lacks_is_null_and_told_in_a_column_beside_it() -> None:
+    columns = [column("date", "at"), column("text", "at_text")]
+    at, _, told = sql.typed_projections(columns, {}, ["at"])
+    assert at.expression == """CASE WHEN NOT isfinite("at") THEN NULL ELSE "at" - DATE '1970-01-01' END"""
+    assert told == Projection("at_text_", 'CASE WHEN NOT isfinite("at") THEN "at"::text END')
+
+
+def test_only_dates_timestamps_and_decimals_have_values_that_spark_lacks() -> None:
+    kinds = ["date", "timestamp(3) with time zone", "numeric(10,2)", "numeric", "bigint", "double precision", "date[]"]
+    conditions = sql.lossy_conditions([column(kind, kind) for kind in kinds], {})
+    assert list(conditions) == kinds[:3]
+    assert sql.lossy_conditions([column("date", "c")], {"c": {"join": ","}}) == {}
