@@ -59,7 +59,7 @@ def test_trigger_shows_the_error_and_the_drivers_last_lines(account: object, cap
     assert "has FAILED: States.TaskFailed" in shown
     assert "password" in shown
     assert re.search(
-        r"last lines of s3://data-lake-local/logs/applications/\w+/jobs/\w+/SPARK_DRIVER/stderr\.gz:\n    ", shown
+        r"last lines of s3://data-lake-local/logs/applications/\w+/jobs/\w+/SPARK_DRIVER/stdout\.gz:\n    ", shown
     )
     assert "hunter2" not in shown
 

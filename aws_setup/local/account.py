@@ -1,0 +1,181 @@
+"""The AWS account on localhost, whole: database, S3, AWS's services, the deployed stack and its secret."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import boto3
+
+from aws_setup import deploy, jdbc, secret
+from aws_setup.local import environment
+from aws_setup.local.home import BUCKET, Home
+from aws_setup.local.java import java_home
+from aws_setup.local.postgres import DATABASE, OWNER, READER, Postgres, check_port
+from aws_setup.local.s3 import S3
+from aws_setup.local.sample import load_sample
+from aws_setup.local.source import Source, open_source
+from ingest_assets.stack import stack_name
+
+if TYPE_CHECKING:
+    from aws_setup.local.moto.server import LocalAws
+
+_Part = TypeVar("_Part")
+
+# EventBridge Scheduler never fires here. One JVM does the work, and shares the machine with everything else.
+_PARAMETERS = {"BucketName": BUCKET, "ScheduleState": "DISABLED", "DriverMemory": "2g"}
+
+
+class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
+    """A running account over the folder `home`; one per folder and one per process.
+
+    While it runs, this process's own environment is the account's (`environment`), so that boto3 finds it. Database,
+    lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
+    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's.
+    `report` gets one line per step.
+    """
+
+    environment: dict[str, str]
+    removed: list[str]
+    """The variables of this process that `environment` does without, AWS_PROFILE for instance."""
+    source_dsn: str
+    lake: Path
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        source_dsn: str | None = None,
+        tables: Path | None = None,
+        stack: str | None = None,
+        postgres_port: int | None = None,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        self._home = Home(home)
+        self._given_dsn = source_dsn
+        self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
+        self._stack_name = stack or stack_name()
+        self._postgres_port = postgres_port
+        self._report = report
+        self._access_key, self._secret_key = f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+        self._running = contextlib.ExitStack()
+        self.lake = self._home.lake
+
+    def __enter__(self) -> Self:
+        """Start everything. Raises IngestionErrors that name the part; then nothing is left running."""
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(self._home.locked())
+            self._home.prepare()
+            self._start(stack, lock)
+            self._running = stack.pop_all()
+        self._report(f"the local AWS account is ready ({time.monotonic() - started:.1f} s)")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def _start(self, stack: contextlib.ExitStack, lock: int) -> None:
+        """What needs nothing of the other parts starts at the same time; whatever came up is stopped on failure."""
+        own = environment.aws_variables(self._access_key, self._secret_key)
+        self.removed = environment.foreign(own)
+        stack.enter_context(environment.applied(own))
+        self._check_wishes()
+        parts = stack.enter_context(contextlib.ExitStack())  # stopped last: jobs and requests use them
+        with ThreadPoolExecutor(3, "start") as pool:
+            source = pool.submit(self._step, self._start_source, parts, lock)
+            s3 = pool.submit(self._step, self._start_s3, parts)
+            driver_jar = pool.submit(self._step, self._find_driver)
+            aws = self._step(self._start_aws, stack)
+            endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url}
+            stack.enter_context(environment.applied({**own, **endpoints}))
+            database_secret = self._step(self._deploy, driver_jar.result())
+            secret.put_database_secret(boto3.session.Session(), database_secret, source.result().fields)
+        self.source_dsn = source.result().dsn
+        self.environment = {**own, **endpoints, **self._project_variables()}
+        stack.enter_context(environment.applied(self.environment))
+
+    def _check_wishes(self) -> None:
+        """What a user can get wrong is told before seconds go by."""
+        if self._given_dsn is not None:
+            open_source(self._given_dsn)
+        elif self._postgres_port is not None:
+            check_port(self._postgres_port)
+
+    def _step(self, start: Callable[..., tuple[_Part, str]], *arguments: object) -> _Part:
+        begun = time.monotonic()
+        part, description = start(*arguments)
+        self._report(f"{description} ({time.monotonic() - begun:.1f} s)")
+        return part
+
+    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[Source, str]:
+        if self._given_dsn is not None:
+            source = open_source(self._given_dsn)
+            return source, f"source: {source.description}"
+        log = self._home.logs / "postgres.log"
+        server = Postgres(self._home.postgres, log, port=self._postgres_port, hold=[lock])
+        postgres = parts.enter_context(server)
+        fresh = load_sample(postgres.dsn(OWNER))
+        fields = {
+            "POSTGRES_HOST": "127.0.0.1",
+            "POSTGRES_PORT": str(postgres.port),
+            "POSTGRES_USER": READER,
+            "POSTGRES_PASSWORD": postgres.password(READER),
+            "POSTGRES_DB": DATABASE,
+        }
+        what = "with new sample tables" if fresh else f"over {self._home.postgres}"
+        source = Source(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
+        return source, source.description
+
+    def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:
+        server = S3(self.lake, self._home.logs / "s3.log", access_key=self._access_key, secret_key=self._secret_key)
+        s3 = parts.enter_context(server)
+        return s3, f"S3 on {s3.url} over {self.lake}"
+
+    def _find_driver(self) -> tuple[Path, str]:
+        jar = jdbc.driver_jar()
+        version = ".".join(map(str, jdbc.driver_version(jar)))
+        return jar, f"JDBC driver {version}: {jar}"
+
+    def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
+        # moto takes seconds to import: PostgreSQL makes its data folder in that time.
+        from aws_setup.local.moto.server import LocalAws  # noqa: PLC0415
+        from aws_setup.local.moto.spark import SparkSubmit  # noqa: PLC0415
+
+        spark = SparkSubmit(
+            lake=self.lake, java_home=java_home(), environment=lambda: self.environment, work=self._home.work
+        )
+        aws = stack.enter_context(LocalAws(spark))
+        return aws, f"AWS on {aws.url}"
+
+    def _deploy(self, driver_jar: Path) -> tuple[str, str]:
+        outputs = deploy.deploy(
+            boto3.session.Session(),
+            stack=self._stack_name,
+            parameters=_PARAMETERS,
+            tables=self._tables,
+            driver_jar=driver_jar,
+            report=lambda _: None,
+        )
+        return outputs.database_secret_arn, f"stack {self._stack_name} with bucket {outputs.bucket_name}"
+
+    def _project_variables(self) -> dict[str, str]:
+        variables = {
+            "INGEST_STACK": self._stack_name,
+            "SOURCE_DSN": self.source_dsn,
+            "LAKE_DIR": str(self.lake),
+            "DAGSTER_HOME": str(self._home.dagster),
+            "JAVA_HOME": str(java_home()),
+        }
+        if self._tables is not None:
+            variables["INGEST_TABLES"] = str(self._tables.absolute())
+        return variables

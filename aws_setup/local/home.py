@@ -1,0 +1,81 @@
+"""The folder of a local account: what survives a restart, and the lock that keeps a second account out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from aws_setup.local.errors import AccountInUseError
+
+BUCKET = "data-lake-local"
+
+_DAGSTER_YAML = Path(__file__).parents[2] / "dagster.yaml"
+_LAST_HOLDER_SECONDS = 10.0
+
+
+class Home:
+    """Paths below the folder `root`: the database, the lake (a folder per bucket), Dagster's home, logs, scratch."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.postgres = self.root / "postgres"
+        self.lake = self.root / "lake"
+        self.dagster = self.root / "dagster"
+        self.logs = self.root / "logs"
+        self.work = self.root / "work"
+
+    def prepare(self) -> None:
+        """Make the folders; empty the scratch folder; put the project's dagster.yaml into Dagster's home."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        for folder in (self.lake / BUCKET, self.dagster, self.logs, self.work):
+            folder.mkdir(parents=True, exist_ok=True)
+        if _DAGSTER_YAML.exists():
+            shutil.copyfile(_DAGSTER_YAML, self.dagster / "dagster.yaml")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the folder's lock; gives its descriptor. Raises AccountInUseError naming the process that holds it.
+
+        The descriptor may be passed to a child, which then holds the lock to its own end. So when the launcher was
+        killed, the lock says that its children still are at it; that is waited for.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._take(lock)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            yield lock
+            os.ftruncate(lock, 0)
+        finally:
+            os.close(lock)
+
+    def _take(self, lock: int) -> None:
+        deadline = time.monotonic() + _LAST_HOLDER_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(lock, 20, 0).decode()
+                if _is_alive(holder) or time.monotonic() > deadline:
+                    raise AccountInUseError(self.root, holder) from None
+            else:
+                return
+            time.sleep(0.1)
+
+
+def _is_alive(pid: str) -> bool:
+    if not pid:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,149 @@
+"""One local account for all integration tests, in a process of its own.
+
+A process of its own because moto keeps its state in module globals: a test that starts a `LocalAws` would wipe the
+account. It is started by the command that people use, and ends when the standard input of its command ends, so also
+when the tests are killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pyspark.sql import SparkSession
+
+from aws_setup.jdbc import driver_jar
+from aws_setup.local.moto.spark import s3_properties
+from ingest_assets.stack import StackOutputs, stack_name
+from spark_scripts import files
+from spark_scripts.database import Database
+from spark_scripts.lake import Lake
+
+ROOT = Path(__file__).parents[2]
+SHOW_ENVIRONMENT = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+OWN = ("AWS_", "INGEST_", "SOURCE_DSN", "LAKE_DIR", "DAGSTER_HOME", "JAVA_HOME", "NO_PROXY", "no_proxy")
+
+
+@dataclass(frozen=True)
+class Account:
+    """What tests need of the running account, named as in LocalAccount."""
+
+    environment: dict[str, str] = field(repr=False)  # secrets, which a failing test would print
+    source_dsn: str = field(repr=False)
+    lake: Path
+
+
+def local(*arguments: str | Path) -> list[str | Path]:
+    """The command line of the launcher."""
+    return [sys.executable, "-m", "aws_setup", "local", *arguments]
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The account; this process's environment leads to it."""
+    folder = tmp_path_factory.mktemp("account")
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            local("--home", folder / "home", "--", sys.executable, "-c", SHOW_ENVIRONMENT),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # no terminal: it must not take Ctrl-C away from pytest
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"the local account did not start: {(folder / 'log').read_text()}"
+    environment = {name: value for name, value in json.loads(line).items() if name.startswith(OWN)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield Account(environment, environment["SOURCE_DSN"], Path(environment["LAKE_DIR"]))
+    process.stdin.close()
+    assert process.wait(60) == 0, (folder / "log").read_text()
+
+
+@pytest.fixture(scope="session")
+def session(account: Account) -> boto3.session.Session:
+    """A session of the account."""
+    return boto3.session.Session(region_name=account.environment["AWS_REGION"])
+
+
+@pytest.fixture
+def source(account: Account) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the source database as its owner; every statement commits."""
+    with psycopg.connect(account.source_dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def outputs(session: boto3.session.Session) -> StackOutputs:
+    """What the stack calls its resources."""
+    return StackOutputs.read(session.client("cloudformation"), stack_name())
+
+
+@pytest.fixture(scope="session")
+def bucket(account: Account, outputs: StackOutputs) -> Path:
+    """The folder behind the bucket."""
+    return account.lake / outputs.bucket_name
+
+
+@pytest.fixture(scope="session")
+def database(account: Account) -> Database:
+    """The source, as its owner."""
+    fields = conninfo_to_dict(account.source_dsn)
+    return Database(
+        host=str(fields["host"]),
+        port=int(fields["port"] or 0),
+        name=str(fields["dbname"]),
+        user=str(fields["user"]),
+        password=str(fields["password"]),
+    )
+
+
+@pytest.fixture(scope="session")
+def spark(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A Spark session of this process that sees the lake as the job does."""
+    folder = tmp_path_factory.mktemp("spark")
+    builder: Any = SparkSession.builder.master("local[2]").config(map={**files.SESSION})
+    builder = builder.config(map={**s3_properties(account.lake)})
+    session: SparkSession = (
+        builder.config("spark.jars", str(driver_jar()))
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.local.dir", str(folder))
+        .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
+        .config("spark.log.level", "ERROR")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, session: boto3.session.Session, outputs: StackOutputs) -> Lake:
+    """The bucket, as the job sees it."""
+    return Lake(spark, session.client("s3"), outputs.bucket_name)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
