@@ -87,7 +87,7 @@ def test_a_password_is_good_for_one_start(data: Path) -> None:
         with pytest.raises(SourceError, match=rf'cannot connect.*authentication failed for user "{OWNER}"$') as error:
             open_source(f"postgresql://{OWNER}:{old}@127.0.0.1:{second.port}/source")
         assert old not in str(error.value)
-        with pytest.raises(SourceError, match="pg_hba|no password|rejects"):
+        with pytest.raises(SourceError, match=r"pg_hba|no password|rejects"):
             open_source(f"postgresql://postgres@127.0.0.1:{second.port}/source")
         source = open_source(second.dsn(READER) + "?sslmode=disable")
         assert source.fields["POSTGRES_PASSWORD"] == second.password(READER)
