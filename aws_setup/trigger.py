@@ -17,7 +17,7 @@ from ingest_assets.job_runs import JobRun, find
 from ingest_assets.logs import last_lines
 from ingest_assets.stack import StackOutputs
 from ingest_assets.tables import check_deployed, load_tables
-from spark_scripts.layout import RAW_LAYER, TABLES_KEY, UNDATED
+from spark_scripts.layout import TABLES_KEY, UNDATED, execution_manifests_prefix
 from spark_scripts.manifest import Manifest
 from spark_scripts.request import resolve
 
@@ -105,7 +105,7 @@ def _ingested(client: S3Client, started: Started) -> Iterator[Manifest]:
     """The manifests that the execution left."""
     bucket = started.outputs.bucket_name
     pages = client.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=f"{RAW_LAYER}_manifests/{started.name}/"
+        Bucket=bucket, Prefix=execution_manifests_prefix(started.name)
     )
     for page in pages:
         for entry in page.get("Contents", []):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
 from spark_scripts import sql
-from spark_scripts.source import DRIVER, relation
+from spark_scripts.connection import DRIVER
+from spark_scripts.source import relation
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,18 +46,10 @@ def read(
     spark: SparkSession,
     source: Source,
     table: Table,
-    columns: Sequence[sql.SourceColumn],
+    projections: Sequence[sql.Projection],
     conditions: list[str],
-    lossy: Collection[str],
 ) -> DataFrame:
-    """The rows that meet any of `conditions`, a task for each, all under the source's snapshot.
-
-    `lossy` are the columns with values among them that Spark's types do not have (of no matter for CSV, all text).
-    """
-    if table.format == "csv":
-        projections = sql.text_projections(columns, table.columns)
-    else:
-        projections = sql.typed_projections(columns, table.columns, lossy)
+    """The rows that meet any of `conditions`, a task for each, all under the source's snapshot."""
     query = sql.select(relation(table.table), projections, table.date_column)
     frame = spark.read.jdbc(
         source.database.url,

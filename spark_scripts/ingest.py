@@ -3,23 +3,23 @@
 A month's files are written to staging, moved into the month's folder under names that carry the execution, and
 committed by writing the manifest; then whatever the manifest does not list is deleted. A crash at any point leaves
 the old month or the new one complete under its current manifest, and the next run of the month cleans up.
-Readers of the bare folder may see old and new files together for a moment; readers of the manifest never do.
+Readers of the bare folder may see old and new files together for a moment, and after a crash until that next run;
+readers of the manifest never do.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
-from py4j.protocol import Py4JJavaError
-
 from spark_scripts import files, layout, sql
 from spark_scripts.errors import IngestionError, InvalidInputError
+from spark_scripts.jvm import JAVA_ERRORS, java_text
 from spark_scripts.manifest import Column, File, Manifest
 from spark_scripts.months import Month
 from spark_scripts.source import Source, date_column, relation
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_scripts.lake import Lake
+    from spark_scripts.locks import Locks
     from spark_scripts.request import TableRequest
     from spark_scripts.tables import Table
 
@@ -55,11 +56,15 @@ class Count:
 
 
 class TableIngestion:
-    """The ingestion of one table in one execution."""
+    """The ingestion of one table in one execution.
 
-    def __init__(self, spark: SparkSession, source: Source, lake: Lake, table: Table) -> None:
+    Raises InvalidInputError when the table's entry does not fit the table; nothing has been written then.
+    """
+
+    def __init__(self, spark: SparkSession, source: Source, locks: Locks, lake: Lake, table: Table) -> None:
         self._spark = spark
         self._source = source
+        self._locks = locks
         self._lake = lake
         self._table = table
         self._relation = relation(table.table)
@@ -68,21 +73,25 @@ class TableIngestion:
         unknown = sorted(set(table.columns) - {column.name for column in self._columns})
         if unknown:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
+        self._projections(())
         typed = table.format != "csv"
         self._lossy = sql.lossy_conditions(self._columns, table.columns) if typed else {}
 
     def run(self, months: Optional[Sequence[Month]]) -> None:
-        """Ingest `months` (all that the table has when None) and the rows without a month.
+        """Ingest `months` (all that the table or its raw layer has when None) and the rows without a month.
 
         Stops at the first month that fails; the months before it stay committed.
         """
-        self._source.lock(f"{self._lake.bucket}/{self._table.name}")
+        self._check_lock()
         with self._staging():
             counts = self._count(months)
             undated = self._count_undated()
             self._ingest(None, undated, undated.rows)
-            for month in sorted(counts) if months is None else months:
+            for month in sorted({*counts, *self._published()}) if months is None else months:
                 self._ingest(month, counts.get(month, Count(0)), undated.rows)
+
+    def _check_lock(self) -> None:
+        self._locks.check(lock_key(self._lake.bucket, self._table))
 
     @contextmanager
     def _staging(self) -> Iterator[None]:
@@ -92,15 +101,26 @@ class TableIngestion:
         finally:
             self._lake.delete_staging(self._table.name)
 
+    def _published(self) -> set[Month]:
+        """The months that the raw layer has: one that the source has no more is to become empty."""
+        prefix = layout.current_manifests_prefix(self._table.name)
+        labels = {file.key[len(prefix) : -len(".json")] for file in self._lake.files(prefix)}
+        return {Month.of_label(label) for label in labels - {layout.UNDATED}}
+
+    def _projections(self, lossy: Collection[str]) -> list[sql.Projection]:
+        if self._table.format == "csv":
+            return sql.text_projections(self._columns, self._table.columns)
+        return sql.typed_projections(self._columns, self._table.columns, lossy)
+
     def _count(self, months: Optional[Sequence[Month]]) -> dict[Month, Count]:
-        rows = self._source.rows(sql.count_by_month(self._relation, self._date, months, self._lossy))
+        query = sql.count_by_month(self._relation, self._date, months, self._lossy)
         return {
             Month(row["year"], row["month"]): Count(row["rows"], row["min_date"], row["max_date"], self._found(row))
-            for row in rows
+            for row in self._source.connection.rows(query)
         }
 
     def _count_undated(self) -> Count:
-        [row] = self._source.rows(sql.count_undated(self._relation, self._date, self._lossy))
+        [row] = self._source.connection.rows(sql.count_undated(self._relation, self._date, self._lossy))
         return Count(row["rows"], lossy=self._found(row))
 
     def _found(self, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,6 +131,7 @@ class TableIngestion:
         label = layout.month_label(month)
         staging = f"{layout.staging_prefix(self._source.execution, self._table.name)}{label}/"
         rows = self._stage(month, count, staging)
+        self._check_lock()
         published = self._move(staging, layout.partition_prefix(self._table.name, month))
         manifest = Manifest(
             table=self._table.name,
@@ -145,7 +166,7 @@ class TableIngestion:
         uri = self._lake.uri(staging)
         with _explained(f"{self._table.name} {layout.month_label(month)}"):
             conditions = self._conditions(month, count)
-            frame = files.read(self._spark, self._source, self._table, self._columns, conditions, count.lossy)
+            frame = files.read(self._spark, self._source, self._table, self._projections(count.lossy), conditions)
             rows = files.write(frame, self._table, uri)
             self._check("Spark wrote", rows, count, month)
             if self._table.verify == "full":
@@ -174,14 +195,19 @@ class TableIngestion:
             basename = file.key[len(staging) :]
             if basename.startswith(("_", ".")):  # markers of Spark's committer, which readers skip as well
                 continue
-            key = f"{folder}{self._source.execution}-{basename}"
+            key = f"{folder}run-{self._source.execution}-{basename}"  # readers skip names that begin with _ or .
             self._lake.move(file.key, key)
             published.append(File(key, file.bytes))
         return published
 
     def _commit(self, month: Optional[Month], manifest: Manifest) -> None:
         """Write the manifest, then delete what it does not list."""
+        if manifest.rows and not manifest.files:
+            raise RowCountError(
+                f"{manifest.table} {manifest.month}: the {manifest.rows} rows that Spark wrote are gone"
+            )
         text = manifest.to_json()
+        self._check_lock()
         self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, month), text)
         self._lake.write(layout.current_manifest_key(manifest.table, month), text)
         listed = {file.key for file in manifest.files}
@@ -195,8 +221,8 @@ def _explained(doing: str) -> Iterator[None]:
     """Turn a Java exception into an IngestionError with the reason that Spark gives."""
     try:
         yield
-    except Py4JJavaError as error:
-        raise IngestionError(f"{doing}: {spark_reason(error.java_exception.toString())}") from error
+    except JAVA_ERRORS as error:
+        raise IngestionError(f"{doing}: {spark_reason(java_text(error))}") from error
 
 
 def spark_reason(text: str) -> str:
@@ -205,17 +231,23 @@ def spark_reason(text: str) -> str:
     return next(group for group in match.groups() if group) if match else text.splitlines()[0]
 
 
-def ingest(spark: SparkSession, source: Source, lake: Lake, requests: Sequence[TableRequest]) -> None:
+def lock_key(bucket: str, table: Table) -> str:
+    """What the one writer of a table locks."""
+    return f"{bucket}/{table.name}"
+
+
+def ingest(spark: SparkSession, source: Source, locks: Locks, lake: Lake, requests: Sequence[TableRequest]) -> None:
     """Ingest every table that is asked for; one that fails does not stop the others.
 
-    Raises IngestionError at the end, naming each table that failed with the reason.
+    `locks` hold the key of each table, or were refused it. Raises IngestionError at the end, naming each table that
+    failed with the reason.
     """
     failures = {}
     for request in requests:
         name = request.table.name
         try:
-            with source.savepoint():
-                TableIngestion(spark, source, lake, request.table).run(request.months)
+            with source.connection.savepoint():
+                TableIngestion(spark, source, locks, lake, request.table).run(request.months)
         except IngestionError as error:
             print(f"{name} failed: {error}", flush=True)
             failures[name] = str(error)

@@ -16,8 +16,9 @@ from spark_scripts import files, layout
 from spark_scripts.arguments import JobArguments
 from spark_scripts.database import database_from_secret, read_secret
 from spark_scripts.errors import IngestionError, InvalidInputError
-from spark_scripts.ingest import ingest
+from spark_scripts.ingest import ingest, lock_key
 from spark_scripts.lake import Lake, read_text
+from spark_scripts.locks import Locks
 from spark_scripts.request import resolve
 from spark_scripts.source import Source
 from spark_scripts.tables import tables_from_json
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _AWS_KEYS = {"AWS_ACCESS_KEY_ID": "fs.s3a.access.key", "AWS_SECRET_ACCESS_KEY": "fs.s3a.secret.key"}
-"""The fields of the AWSKEYS secret, and what Hadoop calls them."""
+"""The fields of the AWSKEYS secret, and what Hadoop calls them. AWS_REGION, the bucket's, may stand beside them."""
 
 
 def main(arguments: list[str]) -> int:
@@ -48,17 +49,20 @@ def run(arguments: JobArguments) -> None:
     keys = _aws_keys(read_secret(secrets, arguments.aws_keys_secret)) if arguments.aws_keys_secret else {}
     s3 = session.client(
         "s3",
+        region_name=keys.get("AWS_REGION") or session.region_name,
         aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
     )
     tables = tables_from_json(read_text(s3, arguments.bucket, layout.TABLES_KEY))
     requests = resolve(arguments.input, tables, datetime.now(timezone.utc))
     database = database_from_secret(arguments.database_secret, read_secret(secrets, arguments.database_secret))
+    lock_keys = [lock_key(arguments.bucket, request.table) for request in requests]
     with (
         spark_session(arguments.execution, keys) as spark,
-        Source.connect(spark, database, arguments.execution) as source,
+        Locks.taken(spark, database, arguments.execution, lock_keys) as locks,
+        Source.connect(spark, database, arguments.execution) as source,  # after the locks: see locks.py
     ):
-        ingest(spark, source, Lake(spark, s3, arguments.bucket), requests)
+        ingest(spark, source, locks, Lake(spark, s3, arguments.bucket), requests)
 
 
 def _region(secret_id: str) -> Optional[str]:
@@ -71,7 +75,7 @@ def _aws_keys(fields: Mapping[str, Any]) -> dict[str, str]:
     missing = [name for name in _AWS_KEYS if not fields.get(name)]
     if missing:
         raise InvalidInputError(f"the secret with the AWS keys has no {', '.join(missing)}: set it, or use the role")
-    return {name: str(fields[name]) for name in _AWS_KEYS}
+    return {name: str(fields[name]) for name in (*_AWS_KEYS, "AWS_REGION") if fields.get(name)}
 
 
 @contextmanager
@@ -81,8 +85,8 @@ def spark_session(execution: str, aws_keys: Mapping[str, str]) -> Iterator[Spark
     spark: SparkSession = builder.appName(f"ingest {execution}").config(map=files.SESSION).getOrCreate()
     try:
         hadoop = spark._jsc.hadoopConfiguration()
-        for name, value in aws_keys.items():
-            hadoop.set(_AWS_KEYS[name], value)
+        for name in _AWS_KEYS.keys() & aws_keys.keys():
+            hadoop.set(_AWS_KEYS[name], aws_keys[name])
         yield spark
     finally:
         spark.stop()

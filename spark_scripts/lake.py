@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-from py4j.protocol import Py4JJavaError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from spark_scripts import layout
 from spark_scripts.errors import IngestionError
+from spark_scripts.jvm import JAVA_ERRORS, java_text
 from spark_scripts.manifest import File
 
 if TYPE_CHECKING:
@@ -43,15 +43,14 @@ class Lake:
         """The `s3://` address of `key`."""
         return f"s3://{self.bucket}/{key}"
 
-    def read(self, key: str) -> str:
-        """The text of an object. Raises LakeError naming it when it is missing or refused."""
-        return read_text(self._client, self.bucket, key)
-
     def write(self, key: str, text: str) -> None:
-        """Write an object, at once or not at all."""
-        self._client.put_object(
-            Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json; charset=utf-8"
-        )
+        """Write an object, at once or not at all. Raises LakeError."""
+        try:
+            self._client.put_object(
+                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json; charset=utf-8"
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
 
     def files(self, prefix: str) -> list[File]:
         """The files directly in the folder `prefix` (which ends with a slash), by key."""
@@ -94,23 +93,28 @@ class Lake:
         """
         for folder in self.folders(layout.STAGING):
             self.delete(f"{folder}{name}/")
-            if not self.folders(folder):
-                self.delete(folder)
+            self._delete_if_empty(folder)
+
+    def _delete_if_empty(self, prefix: str) -> None:
+        try:
+            self._fs.delete(self._path(self.uri(prefix)), False)
+        except JAVA_ERRORS:
+            if not self.folders(prefix):  # else another table of that execution is there
+                raise
 
 
 def read_text(client: S3Client, bucket: str, key: str) -> str:
     """The text of an object. Raises LakeError naming it when it is missing or refused."""
     try:
         return client.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
+    except (BotoCoreError, ClientError) as error:
         hint = ": run `python -m aws_setup deploy`" if key == layout.TABLES_KEY else ""
-        raise LakeError(f"s3://{bucket}/{key} cannot be read ({code}){hint}") from error
+        raise LakeError(f"s3://{bucket}/{key} cannot be read ({error}){hint}") from error
 
 
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
     try:
         yield
-    except Py4JJavaError as error:
-        raise LakeError(f"{doing}: {error.java_exception.toString()}") from error
+    except JAVA_ERRORS as error:
+        raise LakeError(f"{doing}: {java_text(error)}") from error

@@ -8,6 +8,7 @@ from spark_scripts.months import Month
 
 RAW_LAYER = "raw-layer/"
 STAGING = f"{RAW_LAYER}_staging/"
+_MANIFESTS = f"{RAW_LAYER}_manifests/"
 TABLES_KEY = "config/tables.json"
 LOGS_PREFIX = "logs/"
 
@@ -38,11 +39,21 @@ def month_label(month: Optional[Month]) -> str:
     return UNDATED if month is None else str(month)
 
 
+def current_manifests_prefix(name: str) -> str:
+    """The folder of the manifests that say what each month of a table holds now."""
+    return f"{_MANIFESTS}current/{name}/"
+
+
+def execution_manifests_prefix(execution: str) -> str:
+    """The folder of the manifests that an execution left: the history."""
+    return f"{_MANIFESTS}executions/{execution}/"
+
+
 def current_manifest_key(name: str, month: Optional[Month]) -> str:
     """The manifest that says what the month holds now. Writing it is the commit of the month."""
-    return f"{RAW_LAYER}_manifests/current/{name}/{month_label(month)}.json"
+    return f"{current_manifests_prefix(name)}{month_label(month)}.json"
 
 
 def execution_manifest_key(execution: str, name: str, month: Optional[Month]) -> str:
-    """The manifest that an execution left for a month: the history."""
-    return f"{RAW_LAYER}_manifests/{execution}/{name}/{month_label(month)}.json"
+    """The manifest that an execution left for a month."""
+    return f"{execution_manifests_prefix(execution)}{name}/{month_label(month)}.json"

@@ -5,7 +5,9 @@ import sys
 try:
     from spark_scripts.job import main
 except ModuleNotFoundError as error:
-    sys.exit(f"ModuleNotFoundError: {error}: give the job an interpreter that has it by --archives (see README)")
+    sys.exit(
+        f"ModuleNotFoundError: {error}: give the job an interpreter that has it, by --archives in SparkSubmitParameters"
+    )
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

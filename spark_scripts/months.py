@@ -31,6 +31,11 @@ class Month:
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
+    def of_label(cls, label: str) -> Month:
+        """The month whose `str()` is `label`, also one that no input may name (year 12024, or 44 BC as `-044`)."""
+        return cls(int(label[:-3]), int(label[-2:]))
+
+    @classmethod
     def of(cls, day: date) -> Month:
         """The month that holds `day` (a date, or a datetime in its own zone)."""
         return cls(day.year, day.month)

@@ -78,7 +78,7 @@ def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table]) -> list[T
         months = trailing_months(Month.current(table.timezone, instant), count)
         first = Month.parse(table.first_month)
         requests.append(TableRequest(table, tuple(month for month in months if month >= first)))
-    return requests
+    return [request for request in requests if request.months]  # the others begin later
 
 
 def _instant(text: str) -> datetime:

@@ -82,11 +82,10 @@ class DateColumn:
         return self.base_type == "timestamp with time zone"
 
     def bound(self, moment: datetime) -> str:
-        """`moment`, in the wall time of the table's zone, as an SQL value of the column's type."""
+        """`moment` as an SQL value to compare `local` with."""
         if self.base_type == "date":
             return f"DATE '{moment.date().isoformat()}'"
-        literal = f"TIMESTAMP '{moment.isoformat(sep=' ')}'"
-        return f"({literal} AT TIME ZONE '{self.timezone}')" if self._zoned else literal
+        return f"TIMESTAMP '{moment.isoformat(sep=' ')}'"
 
     @property
     def local(self) -> str:
@@ -95,9 +94,17 @@ class DateColumn:
         return f"({column} AT TIME ZONE '{self.timezone}')" if self._zoned else column
 
     def between(self, start: datetime, end: datetime) -> str:
-        """The condition start <= column < end, which an index on the column serves."""
-        column = quote(self.name)
-        return f"{column} >= {self.bound(start)} AND {column} < {self.bound(end)}"
+        """The condition start <= local < end, which an index on the column serves.
+
+        The clock may show the first hour of a month twice (America/Havana, 2026-11-01): for a timestamptz the wall
+        time decides, as in `count_by_month`, and a range of instants a day wider is there for the index.
+        """
+        low, high = self.bound(start), self.bound(end)
+        condition = f"{self.local} >= {low} AND {self.local} < {high}"
+        if not self._zoned:
+            return condition
+        column, zone, day = quote(self.name), f"AT TIME ZONE '{self.timezone}'", "interval '1 day'"
+        return f"{condition} AND {column} >= {low} {zone} - {day} AND {column} < {high} {zone} + {day}"
 
     @property
     def undated(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import time
 from collections.abc import Callable, Iterator
@@ -10,20 +11,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, LiteralString
 
+import boto3
 import psycopg
 import pytest
 from psycopg import sql
 from pyspark.sql import SparkSession
 
 from spark_scripts import layout
+from spark_scripts.connection import SourceError
 from spark_scripts.database import Database
 from spark_scripts.errors import IngestionError, InvalidInputError
-from spark_scripts.ingest import ingest
+from spark_scripts.ingest import ingest, lock_key
 from spark_scripts.lake import Lake
+from spark_scripts.locks import LockedError, Locks
 from spark_scripts.manifest import Manifest
 from spark_scripts.months import Month
 from spark_scripts.request import TableRequest
-from spark_scripts.source import LockedError, Source, SourceError
+from spark_scripts.source import Source
 from spark_scripts.tables import Table
 
 JANUARY, FEBRUARY, MARCH = (Month(2024, number) for number in (1, 2, 3))
@@ -69,14 +73,19 @@ def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
 
     def run(execution: str, *tables: Table, months: list[Month] | None = None) -> None:
         requests = [TableRequest(table, None if months is None else tuple(months)) for table in tables]
-        with Source.connect(spark, database, execution) as source:
-            ingest(spark, source, lake, requests)
+        keys = [lock_key(lake.bucket, table) for table in tables]
+        with (
+            Locks.taken(spark, database, execution, keys) as locks,
+            Source.connect(spark, database, execution) as source,
+        ):
+            ingest(spark, source, locks, lake, requests)
 
     return run
 
 
-def manifest(lake: Lake, table: Table, month: Month | None) -> Manifest:
-    return Manifest.from_json(lake.read(layout.current_manifest_key(table.name, month)))
+def manifest(bucket: Path, table: Table, month: Month | None) -> Manifest:
+    key = layout.current_manifest_key(table.name, month)
+    return Manifest.from_json((bucket / key).read_text(encoding="utf-8"))
 
 
 def objects(bucket: Path, table: Table, month: Month | None) -> dict[str, int]:
@@ -105,10 +114,10 @@ def copied_back(source: psycopg.Connection[Any], bucket: Path, found: Manifest, 
 
 
 def test_a_month_holds_every_row_as_postgresql_writes_it(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     run("first", records, months=[FEBRUARY])
-    found = manifest(lake, records, FEBRUARY)
+    found = manifest(bucket, records, FEBRUARY)
     expected = source.execute(
         "SELECT id::text, at::text, coalesce(note, ''), 'x,y,z' FROM job.records"
         " WHERE at BETWEEN '2024-02-01' AND '2024-03-01'"
@@ -121,10 +130,10 @@ def test_a_month_holds_every_row_as_postgresql_writes_it(
 
 
 def test_null_and_the_empty_string_stay_apart(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     run("first", records, months=[FEBRUARY])
-    copied_back(source, bucket, manifest(lake, records, FEBRUARY), "job.back")
+    copied_back(source, bucket, manifest(bucket, records, FEBRUARY), "job.back")
     differing = source.execute(
         "SELECT back.note, records.note FROM job.back JOIN job.records ON records.id::text = back.id"
         " WHERE back.note IS DISTINCT FROM records.note"
@@ -134,19 +143,19 @@ def test_null_and_the_empty_string_stay_apart(
 
 
 def test_a_full_ingest_takes_every_month_and_the_rows_without_one(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     source.execute("INSERT INTO job.records (at) VALUES ('1999-12-31 23:59:59.999999'), ('12024-01-01')")
     run("full", records)
     months = [Month(1999, 12), JANUARY, FEBRUARY, Month(12024, 1)]
-    assert [manifest(lake, records, month).rows for month in months] == [1, len(NAUGHTY), len(NAUGHTY), 1]
-    undated = manifest(lake, records, None)
+    assert [manifest(bucket, records, month).rows for month in months] == [1, len(NAUGHTY), len(NAUGHTY), 1]
+    undated = manifest(bucket, records, None)
     assert sorted(row[1:3] for row in read_csv(bucket, undated)) == [["", "never"], ["-infinity", "always"]]
     assert "__HIVE_DEFAULT_PARTITION__" in undated.files[0].key
 
 
 def test_a_month_ingested_again_holds_the_new_rows_and_leaves_the_others_untouched(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     run("first", records)
     january, february = objects(bucket, records, JANUARY), objects(bucket, records, FEBRUARY)
@@ -154,47 +163,45 @@ def test_a_month_ingested_again_holds_the_new_rows_and_leaves_the_others_untouch
     run("second", records, months=[FEBRUARY])
     assert objects(bucket, records, JANUARY) == january
     assert not set(objects(bucket, records, FEBRUARY)) & set(february)
-    found = manifest(lake, records, FEBRUARY)
+    found = manifest(bucket, records, FEBRUARY)
     assert [row[2] for row in read_csv(bucket, found)] == ["plain"]
     assert set(objects(bucket, records, FEBRUARY)) == {file.key for file in found.files}
-    assert manifest(lake, records, None).rows == 0
+    assert manifest(bucket, records, None).rows == 0
     assert objects(bucket, records, None) == {}
 
 
-def test_the_history_keeps_the_manifest_of_each_execution(run: Run, records: Table, lake: Lake) -> None:
+def test_the_history_keeps_the_manifest_of_each_execution(run: Run, records: Table, bucket: Path) -> None:
     run("first", records, months=[FEBRUARY])
     run("second", records, months=[FEBRUARY])
     for execution in ("first", "second"):
-        text = lake.read(layout.execution_manifest_key(execution, records.name, FEBRUARY))
-        assert Manifest.from_json(text).execution == execution
-    assert manifest(lake, records, FEBRUARY).execution == "second"
+        key = layout.execution_manifest_key(execution, records.name, FEBRUARY)
+        assert Manifest.from_json((bucket / key).read_text(encoding="utf-8")).execution == execution
+    assert manifest(bucket, records, FEBRUARY).execution == "second"
 
 
 def test_a_month_that_has_become_empty_is_a_manifest_without_files(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     run("first", records, months=[FEBRUARY])
     source.execute("DELETE FROM job.records")
     run("second", records, months=[FEBRUARY])
-    found = manifest(lake, records, FEBRUARY)
+    found = manifest(bucket, records, FEBRUARY)
     assert (found.rows, found.files, objects(bucket, records, FEBRUARY)) == (0, (), {})
 
 
-def test_the_leftovers_of_a_killed_execution_are_removed_by_the_next(
-    run: Run, records: Table, lake: Lake, bucket: Path
-) -> None:
+def test_the_leftovers_of_a_killed_execution_are_removed_by_the_next(run: Run, records: Table, bucket: Path) -> None:
     stray = bucket / layout.partition_prefix(records.name, FEBRUARY) / "killed-part-0.csv"
     staged = bucket / layout.staging_prefix("killed", records.name) / "2024-02" / "part-0.csv"
     for file in (stray, staged):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("id\n")
     run("next", records, months=[FEBRUARY])
-    assert set(objects(bucket, records, FEBRUARY)) == {file.key for file in manifest(lake, records, FEBRUARY).files}
+    assert set(objects(bucket, records, FEBRUARY)) == {file.key for file in manifest(bucket, records, FEBRUARY).files}
     assert not (bucket / layout.STAGING / "killed").exists()
 
 
 def test_a_failing_month_keeps_the_months_before_it_and_its_own_old_files(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     source.execute(
         "CREATE VIEW job.fragile AS SELECT id, at, 1 / (CASE id WHEN 20 THEN 0 ELSE 1 END) AS n FROM job.records"
@@ -206,17 +213,17 @@ def test_a_failing_month_keeps_the_months_before_it_and_its_own_old_files(
     source.execute("UPDATE job.records SET id = 20 WHERE id = -20")
     with pytest.raises(IngestionError, match=r"1 of 1 tables failed: fragile: fragile 2024-02: .*division by zero"):
         run("bad", fragile, months=[JANUARY, FEBRUARY])
-    assert manifest(lake, fragile, JANUARY).execution == "bad"
-    assert manifest(lake, fragile, FEBRUARY).execution == "good"
+    assert manifest(bucket, fragile, JANUARY).execution == "bad"
+    assert manifest(bucket, fragile, FEBRUARY).execution == "good"
     assert objects(bucket, fragile, FEBRUARY) == before
     assert not (bucket / layout.STAGING / "bad").exists()
 
 
-def test_one_broken_table_does_not_stop_the_others(run: Run, records: Table, lake: Lake) -> None:
+def test_one_broken_table_does_not_stop_the_others(run: Run, records: Table, bucket: Path) -> None:
     broken = Table("broken", "job.nothing", "at", "2024-01")
     with pytest.raises(IngestionError, match=r"1 of 2 tables failed: broken: .* has no table job\.nothing"):
         run("mixed", broken, records, months=[JANUARY])
-    assert manifest(lake, records, JANUARY).execution == "mixed"
+    assert manifest(bucket, records, JANUARY).execution == "mixed"
 
 
 @pytest.mark.parametrize(
@@ -229,36 +236,115 @@ def test_one_broken_table_does_not_stop_the_others(run: Run, records: Table, lak
     ],
 )
 def test_an_entry_that_does_not_fit_the_table_is_named(
-    run: Run, records: Table, changes: dict[str, Any], message: str
+    run: Run, records: Table, bucket: Path, changes: dict[str, Any], message: str
 ) -> None:
     wrong = Table(**{**records.__dict__, **changes})
+    before = sorted((bucket / layout.RAW_LAYER).rglob("*"))
     with pytest.raises(IngestionError, match=message):
         run("wrong", wrong, months=[JANUARY])
+    assert sorted((bucket / layout.RAW_LAYER).rglob("*")) == before
 
 
 def test_a_second_writer_is_refused_and_told_who_is_first(
-    spark: SparkSession, database: Database, records: Table, run: Run, lake: Lake
+    spark: SparkSession, database: Database, records: Table, run: Run, bucket: Path
 ) -> None:
-    with Source.connect(spark, database, "first-writer") as first:
-        first.lock(f"{lake.bucket}/{records.name}")
+    with Locks.taken(spark, database, "first-writer", [lock_key(bucket.name, records)]) as locks:
+        locks.check(lock_key(bucket.name, records))
         with pytest.raises(IngestionError, match="records is being written by execution first-writer"):
             run("second-writer", records, months=[JANUARY])
     run("third-writer", records, months=[JANUARY])
-    assert manifest(lake, records, JANUARY).execution == "third-writer"
+    assert manifest(bucket, records, JANUARY).execution == "third-writer"
 
 
-def test_a_lock_that_failed_leaves_the_transaction_usable(
-    spark: SparkSession, database: Database, records: Table
+def test_a_refused_lock_stays_refused_for_its_snapshot_is_older_than_what_the_holder_wrote(
+    spark: SparkSession, database: Database
 ) -> None:
-    with Source.connect(spark, database, "one") as one, Source.connect(spark, database, "two") as two:
-        one.lock("key")
-        with pytest.raises(LockedError), two.savepoint():
-            two.lock("key")
-        assert two.columns(records.table)[0].name == "id"
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        first.enter_context(Locks.taken(spark, database, "early", ["a table"]))
+        late = second.enter_context(Locks.taken(spark, database, "late", ["a table"]))
+        first.close()
+        with pytest.raises(LockedError, match="a table is being written by execution early"):
+            late.check("a table")
+
+
+def test_a_lock_whose_connection_is_lost_stops_the_table_before_it_publishes(
+    spark: SparkSession, database: Database, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
+) -> None:
+    before = objects(bucket, records, JANUARY)
+    key = lock_key(lake.bucket, records)
+    with (
+        Source.connect(spark, database, "snapshot") as snapshot,
+        Locks.taken(spark, database, "terminated", [key]) as locks,
+    ):
+        source.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'terminated'")
+        with pytest.raises(IngestionError, match="records: PostgreSQL refused a query"):
+            ingest(spark, snapshot, locks, lake, [TableRequest(records, (JANUARY,))])
+    assert objects(bucket, records, JANUARY) == before
+
+
+def test_a_lost_snapshot_fails_every_table_with_its_reason(
+    spark: SparkSession, database: Database, records: Table, lake: Lake, source: psycopg.Connection[Any]
+) -> None:
+    other = Table(**{**records.__dict__, "name": "other"})
+    keys = [lock_key(lake.bucket, table) for table in (records, other)]
+    with Locks.taken(spark, database, "locks", keys) as locks, Source.connect(spark, database, "gone") as gone:
+        source.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gone'")
+        with pytest.raises(IngestionError, match=r"2 of 2 tables failed: records: .*; other: "):
+            ingest(spark, gone, locks, lake, [TableRequest(table, None) for table in (records, other)])
+
+
+class WrongBucket:
+    """An S3 client that sends what is written for the table `records` to a bucket that does not exist."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def put_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Any:  # noqa: N803 (boto3's names)
+        bucket = "no-such-bucket" if "/records/" in Key else Bucket
+        return self.client.put_object(Bucket=bucket, Key=Key, **arguments)
+
+
+def test_a_manifest_that_cannot_be_written_fails_its_table_and_not_the_others(
+    spark: SparkSession, database: Database, records: Table, bucket: Path, session: boto3.session.Session
+) -> None:
+    client: Any = WrongBucket(session.client("s3"))
+    tables = [records, Table(**{**records.__dict__, "name": "other"})]
+    requests = [TableRequest(table, (JANUARY,)) for table in tables]
+    with (
+        Locks.taken(spark, database, "refused", [lock_key(bucket.name, table) for table in tables]) as locks,
+        Source.connect(spark, database, "refused") as source,
+        pytest.raises(IngestionError, match=r"1 of 2 tables failed: records: .*undated.json cannot be written"),
+    ):
+        ingest(spark, source, locks, Lake(spark, client, bucket.name), requests)
+    assert manifest(bucket, tables[1], JANUARY).execution == "refused"
+
+
+def test_the_first_hour_of_a_month_that_comes_twice_is_in_one_month(
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
+) -> None:
+    source.execute("CREATE TABLE job.havana (at timestamptz)")
+    source.execute(
+        "INSERT INTO job.havana SELECT '2026-11-01 03:30Z'::timestamptz + n * interval '30 minutes'"
+        " FROM generate_series(0, 5) n"
+    )
+    havana = Table("havana", "job.havana", "at", "2026-10", timezone="America/Havana")
+    run("havana", havana)
+    assert [manifest(bucket, havana, Month(2026, number)).rows for number in (10, 11)] == [1, 5]
+
+
+def test_a_full_ingest_empties_a_month_that_the_source_has_no_more(
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
+) -> None:
+    run("first", records)
+    source.execute("DELETE FROM job.records WHERE at > '2024-02-01'")
+    run("second", records)
+    found = manifest(bucket, records, FEBRUARY)
+    assert (found.execution, found.rows, objects(bucket, records, FEBRUARY)) == ("second", 0, {})
+    assert manifest(bucket, records, JANUARY).rows == len(NAUGHTY)
 
 
 def test_months_of_a_timestamptz_begin_in_the_zone_of_the_table(
-    run: Run, records: Table, lake: Lake, bucket: Path, spark: SparkSession, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, spark: SparkSession, source: psycopg.Connection[Any]
 ) -> None:
     source.execute(
         'CREATE TABLE job."Odd ""Name" (at timestamptz(3), amount numeric(12, 2), "year" int, "Year" date, "a,b" uuid)'
@@ -271,8 +357,8 @@ def test_months_of_a_timestamptz_begin_in_the_zone_of_the_table(
     )
     odd = Table("odd", 'job."Odd ""Name"', "at", "2024-01", timezone="America/Chicago", format="parquet", verify="full")
     run("zoned", odd)
-    assert [manifest(lake, odd, month).rows for month in (JANUARY, FEBRUARY)] == [1, 2]
-    [file] = manifest(lake, odd, JANUARY).files
+    assert [manifest(bucket, odd, month).rows for month in (JANUARY, FEBRUARY)] == [1, 2]
+    [file] = manifest(bucket, odd, JANUARY).files
     frame = spark.read.parquet(str(bucket / file.key))
     assert dict(frame.dtypes) == {
         "at": "timestamp", "amount": "decimal(12,2)", "year": "int", "Year": "date", "a,b": "string"
@@ -282,7 +368,7 @@ def test_months_of_a_timestamptz_begin_in_the_zone_of_the_table(
 
 
 def test_parquet_tells_infinite_dates_and_nan_in_a_text_column_beside(
-    run: Run, records: Table, lake: Lake, bucket: Path, spark: SparkSession, source: psycopg.Connection[Any]
+    run: Run, records: Table, bucket: Path, spark: SparkSession, source: psycopg.Connection[Any]
 ) -> None:
     source.execute("CREATE TABLE job.edges (at timestamp, due date, seen timestamptz, amount numeric(6, 2))")
     source.execute(
@@ -293,7 +379,7 @@ def test_parquet_tells_infinite_dates_and_nan_in_a_text_column_beside(
     run("edges", edges)
 
     def read(month: Month | None, *columns: str) -> list[tuple[Any, ...]]:
-        frame = spark.read.parquet(*(str(bucket / file.key) for file in manifest(lake, edges, month).files))
+        frame = spark.read.parquet(*(str(bucket / file.key) for file in manifest(bucket, edges, month).files))
         assert dict(frame.dtypes)["at"] == "timestamp_ntz"
         return sorted((tuple(row) for row in frame.select(*columns).collect()), key=str)
 
@@ -302,12 +388,12 @@ def test_parquet_tells_infinite_dates_and_nan_in_a_text_column_beside(
         (None, "-infinity", None, "294276-12-31 23:59:59.999999+00", None, "NaN")
     ]
     assert read(FEBRUARY, "due", "amount") == [(None, Decimal("9999.99"))]
-    [file] = manifest(lake, edges, FEBRUARY).files
+    [file] = manifest(bucket, edges, FEBRUARY).files
     assert spark.read.parquet(str(bucket / file.key)).columns == ["at", "due", "seen", "amount"]
 
 
 def test_a_month_of_many_rows_is_read_in_slices(
-    run: Run, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.execute(
         "INSERT INTO job.records (at)"
@@ -315,7 +401,7 @@ def test_a_month_of_many_rows_is_read_in_slices(
     )
     monkeypatch.setattr("spark_scripts.ingest.ROWS_PER_SLICE", 200)
     run("sliced", records, months=[MARCH])
-    found = manifest(lake, records, MARCH)
+    found = manifest(bucket, records, MARCH)
     assert len(found.files) == 4
     assert len({row[0] for row in read_csv(bucket, found)}) == found.rows == 744
 
@@ -332,13 +418,21 @@ def test_rows_that_went_missing_fail_the_month_and_publish_nothing(
 
 
 def test_rows_that_change_while_the_job_reads_are_seen_as_of_its_start(
-    spark: SparkSession, database: Database, lake: Lake, records: Table, source: psycopg.Connection[Any]
+    spark: SparkSession,
+    database: Database,
+    lake: Lake,
+    bucket: Path,
+    records: Table,
+    source: psycopg.Connection[Any],
 ) -> None:
-    with Source.connect(spark, database, "calm") as calm:
+    with (
+        Locks.taken(spark, database, "calm", [lock_key(lake.bucket, records)]) as locks,
+        Source.connect(spark, database, "calm") as calm,
+    ):
         source.execute("UPDATE job.records SET at = '2024-03-15' WHERE at > '2024-02-01'")
         source.execute("DELETE FROM job.records WHERE at < '2024-02-01'")
-        ingest(spark, calm, lake, [TableRequest(records, (JANUARY, FEBRUARY, MARCH))])
-    assert [manifest(lake, records, month).rows for month in (JANUARY, FEBRUARY, MARCH)] == [len(NAUGHTY)] * 2 + [0]
+        ingest(spark, calm, locks, lake, [TableRequest(records, (JANUARY, FEBRUARY, MARCH))])
+    assert [manifest(bucket, records, month).rows for month in (JANUARY, FEBRUARY, MARCH)] == [len(NAUGHTY)] * 2 + [0]
 
 
 def test_a_wrong_password_is_told_without_the_password(spark: SparkSession, database: Database) -> None:
@@ -368,10 +462,10 @@ def test_an_unknown_table_is_named(spark: SparkSession, database: Database) -> N
         source.columns("public.nothing")
 
 
-def test_the_times_of_a_manifest_are_in_utc(run: Run, records: Table, lake: Lake) -> None:
+def test_the_times_of_a_manifest_are_in_utc(run: Run, records: Table, bucket: Path) -> None:
     before = time.time() - 1
     run("timed", records, months=[FEBRUARY])
-    found = manifest(lake, records, FEBRUARY)
+    found = manifest(bucket, records, FEBRUARY)
     started, finished = datetime.fromisoformat(found.started), datetime.fromisoformat(found.finished)
     assert started.tzinfo == UTC
     assert before <= started.timestamp() <= finished.timestamp() <= time.time() + 1

@@ -103,7 +103,7 @@ def test_every_choice_has_a_default() -> None:
 
 
 def test_only_transient_errors_of_emr_serverless_are_retried() -> None:
-    retried = {error for state in STATES.values() for rule in state.get("Retry", []) for error in rule["ErrorEquals"]}
+    retried = {error for name in EMR_TASKS for rule in STATES[name].get("Retry", []) for error in rule["ErrorEquals"]}
     assert retried == {
         "EMRServerless.ThrottlingException",
         "EMRServerless.InternalServerException",
@@ -128,5 +128,16 @@ def test_no_intrinsic_has_escaped_quotes() -> None:
 
 
 def test_the_execution_fails_with_the_error_of_the_job() -> None:
-    assert STATES["Failed"]["ErrorPath"] == "$.failure.Error"
-    assert STATES["Failed"]["CausePath"] == "$.failure.Cause"
+    assert STATES["Failed"]["ErrorPath"] == "$.complete.failure.Error"
+    assert STATES["Failed"]["CausePath"] == "$.complete.failure.Cause"
+
+
+def test_an_error_without_a_cause_gets_one_before_it_is_told() -> None:
+    assert STATES["Read input"]["Parameters"]["unknown"] == {"Cause": "no cause was given"}
+    assert [name for name in STATES if "Describe failure" in following(name)] == ["Complete failure"]
+    assert STATES["Complete failure"]["Parameters"]["failure.$"] == "States.JsonMerge($.unknown, $.failure, false)"
+
+
+def test_every_notification_is_tried_again() -> None:
+    for name in ("SuccessNotification", "FailureNotification", "SendMessageToSQS"):
+        assert STATES[name]["Retry"][0]["ErrorEquals"] == ["States.TaskFailed", "States.Timeout"]

@@ -36,7 +36,9 @@ def test_the_month_is_not_zero_padded_in_the_folder_and_is_in_the_manifest() -> 
     month = Month(2024, 2)
     assert layout.partition_prefix("records", month) == "raw-layer/records/year=2024/month=2/"
     assert layout.current_manifest_key("records", month) == "raw-layer/_manifests/current/records/2024-02.json"
-    assert layout.execution_manifest_key("e", "records", month) == "raw-layer/_manifests/e/records/2024-02.json"
+    assert (
+        layout.execution_manifest_key("e", "records", month) == "raw-layer/_manifests/executions/e/records/2024-02.json"
+    )
 
 
 def test_rows_without_a_month_have_the_folder_that_spark_reads_as_null() -> None:

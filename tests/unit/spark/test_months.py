@@ -37,3 +37,8 @@ def test_the_current_month_depends_on_the_zone() -> None:
 
 def test_a_month_knows_its_first_day() -> None:
     assert Month.of(date(2024, 2, 29)).first_day == date(2024, 2, 1)
+
+
+@pytest.mark.parametrize("month", [Month(2024, 2), Month(987, 12), Month(12024, 1), Month(-44, 3)])
+def test_every_month_is_read_back_from_its_label(month: Month) -> None:
+    assert Month.of_label(str(month)) == month

@@ -25,10 +25,11 @@ def test_a_month_is_a_range_that_an_index_serves() -> None:
     )
 
 
-def test_the_month_of_a_timestamptz_begins_in_the_zone_of_the_table() -> None:
-    assert "\"at\" >= (TIMESTAMP '2024-02-01 00:00:00' AT TIME ZONE 'America/Chicago')" in sql.in_months(
-        ZONED, [FEBRUARY]
-    )
+def test_the_wall_time_of_a_timestamptz_decides_and_its_index_serves() -> None:
+    condition = sql.in_months(ZONED, [FEBRUARY])
+    assert """("at" AT TIME ZONE 'America/Chicago') >= TIMESTAMP '2024-02-01 00:00:00'""" in condition
+    assert """"at" >= TIMESTAMP '2024-02-01 00:00:00' AT TIME ZONE 'America/Chicago' - interval '1 day'""" in condition
+    assert """"at" < TIMESTAMP '2024-03-01 00:00:00' AT TIME ZONE 'America/Chicago' + interval '1 day'""" in condition
 
 
 def test_the_name_of_the_date_column_is_quoted() -> None:
