@@ -20,7 +20,7 @@ demo: $(INSTALLED) ## Ingest one month from PostgreSQL into the raw layer, throu
 dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000 (PORT=… for another)
 	@$(LOCAL) dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
 
-test: $(INSTALLED) ## All tests: unit, integration and end to end
+test: $(INSTALLED) ## All tests: unit and integration
 	$(PYTHON) -m pytest
 
 check: $(INSTALLED) ## Format, lint, types, template, Dagster definitions

@@ -19,6 +19,7 @@ from aws_setup import deploy, destroy, jdbc, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError, stack_name
+from spark_scripts.database import REQUIRED
 from spark_scripts.errors import IngestionError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--json", action="store_true", help="as a JSON document")
     _trigger_arguments(command("trigger", _trigger, "start an execution"))
     set_secret = command("secret", _secret, "set the fields of the database secret, read from standard input")
-    set_secret.epilog = f"Reads a JSON object, or KEY=VALUE lines: {', '.join((*secret.REQUIRED, *secret.OPTIONAL))}."
+    set_secret.epilog = f"Reads a JSON object, or KEY=VALUE lines: {', '.join((*REQUIRED, *secret.OPTIONAL))}."
     _destroy_arguments(command("destroy", _destroy, "delete the stack; the bucket and the secrets stay"))
     _local_arguments(command("local", _local, "run a command in an AWS account on localhost"))
     return parser

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from aws_setup.local.java import JavaNotFoundError, java_home
+from aws_setup.local.processes import Child, ProgramNotFoundError
 from spark_scripts.errors import IngestionError
 
 CACHE = Path(__file__).parents[1] / ".local" / "cache" / "jdbc"
@@ -171,16 +172,9 @@ def _from_debian(installed: Path, environ: Mapping[str, str], scratch: Path) -> 
 
 def _run(command: Sequence[str | Path], folder: Path, seconds: float, environ: Mapping[str, str]) -> bool:
     """Whether the command succeeded within that time."""
+    nothing = subprocess.DEVNULL
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        with Child(command, cwd=folder, env=environ, stdout=nothing, stderr=nothing) as child:
+            return child.wait(seconds) == 0
+    except (OSError, ProgramNotFoundError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0

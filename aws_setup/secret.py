@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from aws_setup.errors import UsageError
 from ingest_assets.stack import StackOutputs
+from spark_scripts.database import REQUIRED, is_port
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
-REQUIRED = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 OPTIONAL = ("POSTGRES_SSLMODE",)
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
@@ -51,8 +51,7 @@ def check_fields(fields: Mapping[str, str]) -> None:
     missing = [name for name in REQUIRED if not fields.get(name)]
     if missing:
         raise UsageError(f"the secret needs {', '.join(missing)}")
-    port = fields["POSTGRES_PORT"]
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not is_port(fields["POSTGRES_PORT"]):
         raise UsageError("POSTGRES_PORT must be a number from 1 to 65535")
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
+from botocore.exceptions import ClientError
+
 from spark_scripts.errors import IngestionError
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import HistoryEventTypeDef
 
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
+
+
+_CONSISTENT_SECONDS = 10.0
 
 
 class UnknownStatusError(IngestionError):
@@ -77,7 +82,8 @@ def follow(
     started = time.monotonic()
     last_event = 0
     while True:
-        execution = describe(client, arn)  # before the history, so that the last changes are never missed
+        # Before the history, so that the last changes are never missed.
+        execution = _known(client, arn) if last_event == 0 else describe(client, arn)
         for change in state_changes(client, arn, after=last_event):
             on_change(change)
             last_event = change.event_id
@@ -86,6 +92,18 @@ def follow(
         if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:
             raise TimeoutError(f"execution {execution.name} still runs after {deadline_seconds:.0f} s")
         time.sleep(poll_seconds)
+
+
+def _known(client: SFNClient, arn: str) -> Execution:
+    """The execution. DescribeExecution is eventually consistent: it may not know at once what was started."""
+    deadline = time.monotonic() + _CONSISTENT_SECONDS
+    while True:
+        try:
+            return describe(client, arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ExecutionDoesNotExist" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def state_changes(client: SFNClient, arn: str, after: int = 0) -> list[StateChange]:

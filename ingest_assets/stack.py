@@ -27,7 +27,7 @@ def stack_name() -> str:
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """The outputs of template.yaml, one field each."""
+    """The outputs of template.yaml that name what Dagster and the commands use."""
 
     bucket_name: str
     queue_url: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 _HELP = "set it with `python -m aws_setup secret`"
-_REQUIRED = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
+REQUIRED = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,22 @@ def read_secret(client: SecretsManagerClient, secret_id: str) -> Mapping[str, An
     return fields
 
 
+def is_port(text: str) -> bool:
+    """Whether `text` is the number of a TCP port."""
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
 def database_from_secret(secret_id: str, fields: Mapping[str, Any]) -> Database:
     """The database that the secret's fields describe. Raises InvalidInputError naming the field that is wrong."""
-    missing = [key for key in _REQUIRED if not str(fields.get(key) or "")]
+    missing = [key for key in REQUIRED if not str(fields.get(key) or "")]
     if missing:
         raise InvalidInputError(f"secret {secret_id} has no {', '.join(missing)}: {_HELP}")
-    try:
-        port = int(fields["POSTGRES_PORT"])
-    except ValueError:
-        port = 0
-    if not 0 < port < 65536:
+    port = str(fields["POSTGRES_PORT"])
+    if not is_port(port):
         raise InvalidInputError(f"secret {secret_id}: POSTGRES_PORT is no port number: {_HELP}")
     return Database(
         host=str(fields["POSTGRES_HOST"]),
-        port=port,
+        port=int(port),
         name=str(fields["POSTGRES_DB"]),
         user=str(fields["POSTGRES_USER"]),
         password=str(fields["POSTGRES_PASSWORD"]),

@@ -120,10 +120,8 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
                 execution = self._follow(order, progress)
                 progress.tell_months()
             except AwsError as error:
-                # DescribeExecution is eventually consistent: it may not know at once what was started.
-                unknown = error.code == "ExecutionDoesNotExist" and last_answer == started
                 away = time.monotonic() - last_answer
-                if not (error.transient or unknown) or away > self.outage_minutes * 60:
+                if not error.transient or away > self.outage_minutes * 60:
                     raise
                 order.context.log.warning(f"{error} Trying again.")
                 time.sleep(self.poll_seconds)
@@ -174,7 +172,7 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
     def _failure(self, order: _Order, verdict: str, execution: Execution | None = None) -> WorkflowError:
         """The error of an execution, with all that is known of the reason."""
         evidence = self._evidence(order, execution)
-        manifests = self.raw_layer.committed(order.table, order.months, order.attempt.name)
+        manifests = self._committed(order)
         text = [f"Execution {order.attempt.name} {verdict}", *evidence.lines()]
         if len(order.months) > 1:
             text.insert(
@@ -186,6 +184,14 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
             committed=self._metadata(order, manifests, evidence.job_run),
             links=execution_metadata(order.attempt.arn, bucket=bucket, job_run=evidence.job_run),
         )
+
+    def _committed(self, order: _Order) -> dict[str, Manifest]:
+        """The months that a failed execution committed; none when they cannot be read, for the failure must be told."""
+        try:
+            return self.raw_layer.committed(order.table, order.months, order.attempt.name)
+        except IngestionError as error:
+            order.context.log.warning(str(error))
+            return {}
 
     def _evidence(self, order: _Order, execution: Execution | None) -> Evidence:
         """What history and log tell; less of it when AWS does not answer, for the failure itself must be told."""
