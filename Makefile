@@ -1,11 +1,12 @@
 # Everything installs itself into .venv; see README.md. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check dev bench lock clean
+.PHONY: help install demo test check dev bench lock clean
 
 PYTHON3 := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 INSTALLED := .venv/.installed
+PORT := 3000
 LOCAL := $(PYTHON) -m aws_setup local --
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -14,11 +15,14 @@ unexport PYTHONDONTWRITEBYTECODE # every start of Dagster would compile it anew
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
 
+install: $(INSTALLED) ## Install into .venv; the others do it by themselves
+
 demo: $(INSTALLED) ## Ingest one month from PostgreSQL into the raw layer, through Dagster, Step Functions and Spark
 	@$(LOCAL) $(PYTHON) -m aws_setup.local.demo
 
 dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000 (PORT=… for another)
-	@$(LOCAL) dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
+	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
+	@$(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
 
 test: $(INSTALLED) ## All tests: unit and integration
 	$(PYTHON) -m pytest

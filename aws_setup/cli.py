@@ -19,7 +19,7 @@ from aws_setup import deploy, destroy, jdbc, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError, stack_name
-from spark_scripts.database import REQUIRED
+from spark_scripts.database import REQUIRED, is_port
 from spark_scripts.errors import IngestionError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
@@ -132,6 +132,12 @@ def _trigger(options: argparse.Namespace) -> int:
         return _fail(f"interrupted: the execution {started.name} goes on", _INTERRUPTED)
 
 
+def _port(text: str) -> int:
+    if not is_port(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+    return int(text)
+
+
 def _secret(_: argparse.Namespace) -> int:
     secret.set_from(sys.stdin, Session(), stack_name(), _say)
     return 0
@@ -159,7 +165,7 @@ def _local_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--home", type=Path, metavar="DIR", help="where database and lake are kept (default: .local)")
     parser.add_argument(
-        "--postgres-port", type=int, metavar="PORT", help="of the sample database (default: a free one)"
+        "--postgres-port", type=_port, metavar="PORT", help="of the sample database (default: a free one)"
     )
     parser.add_argument("arguments", nargs="*", metavar="COMMAND", help="runs with the environment set; none: stay up")
 
@@ -171,7 +177,7 @@ def _local(options: argparse.Namespace) -> int:
         if error.name is None or error.name.partition(".")[0] not in _LOCAL_PACKAGES:
             raise
         raise UsageError(
-            f"the local account needs the dependency group `local` ({error.name} is not installed): run `make`"
+            f"the local account needs the dependency group `local` ({error.name} is not installed): run `make install`"
         ) from error
     return command.run(
         options.arguments, source_dsn=options.source_dsn, home=options.home, postgres_port=options.postgres_port

@@ -48,7 +48,7 @@ def aws_errors(doing: str) -> Iterator[None]:
     except _NO_CREDENTIALS as error:
         raise AwsError(f"{doing}: no AWS credentials ({error}). {_START}; for AWS set AWS_PROFILE or a role") from error
     except aws.NoRegionError as error:
-        raise AwsError(f"{doing}: no AWS region. {_START}; for AWS set AWS_REGION") from error
+        raise AwsError(f"{doing}: no AWS region. {_START}; for AWS set AWS_DEFAULT_REGION") from error
     except aws.ClientError as error:
         raise _refused(doing, error) from error
     except (aws.HTTPClientError, aws.ConnectionError) as error:

@@ -50,7 +50,7 @@ def resolve(request: Any, tables: Mapping[str, Table], now: datetime) -> list[Ta
     if "table" in keys:
         return [_named_months(request, tables, now)]
     if "scheduled_time" in keys:
-        return _trailing(request, tables)
+        return _trailing(request, tables, now)
     return [TableRequest(table, None) for table in tables.values()]
 
 
@@ -68,11 +68,13 @@ def _named_months(request: Mapping[str, Any], tables: Mapping[str, Table], now: 
     return TableRequest(table, tuple(months))
 
 
-def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table]) -> list[TableRequest]:
+def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table], now: datetime) -> list[TableRequest]:
     count = request["trailing_months"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         raise InvalidInputError(f"trailing_months must be a whole number of 0 or more, not {count!r}")
     instant = _instant(_text(request, "scheduled_time"))
+    if instant > now:
+        raise InvalidInputError(f"scheduled_time {request['scheduled_time']} is in the future")
     requests = []
     for table in tables.values():
         months = trailing_months(Month.current(table.timezone, instant), count)

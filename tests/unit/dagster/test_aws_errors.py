@@ -18,7 +18,7 @@ URL = "http://127.0.0.1:1"
             r"starting: no AWS credentials .* start Dagster with `make dev`; .* AWS_PROFILE",
             False,
         ),
-        (aws.NoRegionError(), r"starting: no AWS region. .* set AWS_REGION", False),
+        (aws.NoRegionError(), r"starting: no AWS region. .* set AWS_DEFAULT_REGION", False),
         (aws.EndpointConnectionError(endpoint_url=URL), rf"AWS cannot be reached \(.*{URL}.*`make dev`", True),
         (aws.ReadTimeoutError(endpoint_url=URL), r"AWS cannot be reached", True),
         (client_error("ThrottlingException"), r"starting: .*ThrottlingException", True),

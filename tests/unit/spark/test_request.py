@@ -64,6 +64,7 @@ def test_a_schedule_before_the_first_month_of_a_table_leaves_it_out() -> None:
         ({"scheduled_time": "2024-03-01T03:00:00", "trailing_months": 1}, "has no zone"),
         ({"scheduled_time": "2024-03-01T03:00:00Z", "trailing_months": -1}, "whole number of 0 or more, not -1"),
         ({"scheduled_time": "2024-03-01T03:00:00Z", "trailing_months": True}, "whole number of 0 or more, not True"),
+        ({"scheduled_time": "2024-03-01T03:00:01Z", "trailing_months": 0}, "is in the future"),
         ({"requested_by": ""}, "requested_by must be a text"),
     ],
 )
