@@ -16,10 +16,9 @@ from ingest_assets.console import job_output_key
 from ingest_assets.job_runs import JobRun, find
 from ingest_assets.logs import last_lines
 from ingest_assets.stack import StackOutputs
-from ingest_assets.tables import check_deployed, load_tables
+from ingest_assets.tables import check_request
 from spark_scripts.layout import TABLES_KEY, UNDATED, execution_manifests_prefix
 from spark_scripts.manifest import Manifest
-from spark_scripts.request import resolve
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -91,14 +90,11 @@ def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
 
 
 def _check(client: S3Client, bucket: str, request: object, now: datetime) -> None:
-    specs = load_tables()
     try:
         deployed = client.get_object(Bucket=bucket, Key=TABLES_KEY)["Body"].read().decode()
     except client.exceptions.NoSuchKey as error:
         raise UsageError(f"s3://{bucket}/{TABLES_KEY} is missing: run `python -m aws_setup deploy`") from error
-    check_deployed(specs, deployed)
-    tables = [spec.to_table() for spec in specs]
-    resolve(request, {table.name: table for table in tables}, now)
+    check_request(request, deployed, now)
 
 
 def _ingested(client: S3Client, started: Started) -> Iterator[Manifest]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import available_timezones
@@ -19,6 +20,7 @@ from pydantic_core import ErrorDetails
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table
 from spark_scripts.months import Month
+from spark_scripts.request import resolve
 from spark_scripts.tables import Table, tables_from_json
 
 _T = TypeVar("_T")
@@ -153,6 +155,17 @@ def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
     if errors:
         raise TablesError("\n".join(errors))
     return tuple(tables)
+
+
+def check_request(request: object, document: str, now: datetime) -> None:
+    """Refuse an execution input that the job would refuse at the instant `now`, before it costs time and money.
+
+    `document` is `config/tables.json` as it is in the bucket. Raises TablesError when tables.yaml differs from it,
+    InvalidInputError naming what is wrong with the input.
+    """
+    tables = load_tables()
+    check_deployed(tables, document)
+    resolve(request, {table.name: table.to_table() for table in tables}, now)
 
 
 def check_deployed(tables: Iterable[TableSpec], document: str) -> None:

@@ -29,10 +29,9 @@ from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.attempts import Attempt, choose, execution_name, first_run_id
 from ingest_assets.resources.failures import Evidence, WorkflowError
 from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.tables import check_deployed, load_tables
+from ingest_assets.tables import check_request
 from spark_scripts.errors import IngestionError
 from spark_scripts.manifest import Manifest
-from spark_scripts.request import resolve
 
 _GLANCE_SECONDS = 10.0  # between two looks at which months are committed
 
@@ -79,13 +78,10 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
 
     def _check(self, table: str, months: Sequence[str]) -> None:
         """Refuse what the job would refuse, before an application costs time and money."""
-        tables = load_tables()
         document = self.raw_layer.deployed_tables()
         if document is None:
             raise IngestionError("no tables are deployed: run `python -m aws_setup deploy`")
-        check_deployed(tables, document)
-        by_name = {entry.name: entry.to_table() for entry in tables}
-        resolve({"table": table, "months": list(months)}, by_name, datetime.now(UTC))
+        check_request({"table": table, "months": list(months)}, document, datetime.now(UTC))
 
     def _order(self, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> _Order:
         run_id = first_run_id(context.instance, context.run)
