@@ -28,7 +28,14 @@ from aws_setup.local.moto.spark import s3_properties
 from ingest_assets.stack import StackOutputs, stack_name
 from spark_scripts import files
 from spark_scripts.database import Database
+from spark_scripts.ingest import ingest, lock_key
 from spark_scripts.lake import Lake
+from spark_scripts.locks import Locks
+from spark_scripts.months import Month
+from spark_scripts.request import TableRequest
+from spark_scripts.source import Source
+from spark_scripts.tables import Table
+from tests.integration.published import Run
 
 ROOT = Path(__file__).parents[2]
 SHOW_ENVIRONMENT = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
@@ -138,6 +145,22 @@ def spark(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def lake(spark: SparkSession, session: boto3.session.Session, outputs: StackOutputs) -> Lake:
     """The bucket, as the job sees it."""
     return Lake(spark, session.client("s3"), outputs.bucket_name)
+
+
+@pytest.fixture
+def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
+    """Ingest tables in an execution of the given name."""
+
+    def run(execution: str, *tables: Table, months: list[Month] | None = None) -> None:
+        requests = [TableRequest(table, None if months is None else tuple(months)) for table in tables]
+        keys = [lock_key(lake.bucket, table) for table in tables]
+        with (
+            Locks.taken(spark, database, execution, keys) as locks,
+            Source.connect(spark, database, execution) as source,
+        ):
+            ingest(spark, source, locks, lake, requests)
+
+    return run
 
 
 @pytest.fixture

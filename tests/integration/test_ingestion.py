@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import boto3
 import psycopg
 import pytest
-from psycopg import sql
 from pyspark.sql import SparkSession
 
 from spark_scripts import layout
@@ -29,6 +27,7 @@ from spark_scripts.months import Month
 from spark_scripts.request import TableRequest
 from spark_scripts.source import Source
 from spark_scripts.tables import Table
+from tests.integration.published import Run, copied_back, manifest, objects, read_csv
 
 JANUARY, FEBRUARY, MARCH = (Month(2024, number) for number in (1, 2, 3))
 NAUGHTY = [
@@ -62,55 +61,6 @@ def records(source: psycopg.Connection[Any]) -> Iterator[Table]:
     source.execute("INSERT INTO job.records (at, note) VALUES (NULL, 'never'), ('-infinity', 'always')")
     yield Table("records", "job.records", "at", "2024-01", columns={"tags": {"join": ","}}, verify="full")
     source.execute("DROP SCHEMA job CASCADE")
-
-
-Run = Callable[..., None]
-
-
-@pytest.fixture
-def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
-    """Ingest tables in an execution of the given name."""
-
-    def run(execution: str, *tables: Table, months: list[Month] | None = None) -> None:
-        requests = [TableRequest(table, None if months is None else tuple(months)) for table in tables]
-        keys = [lock_key(lake.bucket, table) for table in tables]
-        with (
-            Locks.taken(spark, database, execution, keys) as locks,
-            Source.connect(spark, database, execution) as source,
-        ):
-            ingest(spark, source, locks, lake, requests)
-
-    return run
-
-
-def manifest(bucket: Path, table: Table, month: Month | None) -> Manifest:
-    key = layout.current_manifest_key(table.name, month)
-    return Manifest.from_json((bucket / key).read_text(encoding="utf-8"))
-
-
-def objects(bucket: Path, table: Table, month: Month | None) -> dict[str, int]:
-    """Every file in the month's folder, with the time of its last change."""
-    folder = bucket / layout.partition_prefix(table.name, month)
-    return {str(file.relative_to(bucket)): file.stat().st_mtime_ns for file in folder.glob("*")}
-
-
-def read_csv(bucket: Path, found: Manifest) -> list[list[str]]:
-    rows: list[list[str]] = []
-    for file in found.files:
-        with (bucket / file.key).open(newline="", encoding="utf-8") as lines:
-            header, *body = csv.reader(lines)
-            assert header == [column.name for column in found.columns]
-            rows += body
-    return rows
-
-
-def copied_back(source: psycopg.Connection[Any], bucket: Path, found: Manifest, like: LiteralString) -> None:
-    """The month's files, read by PostgreSQL's COPY into the table `back` of text columns."""
-    names = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(column.name)) for column in found.columns)
-    source.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.SQL(like), names))
-    for file in found.files:
-        with source.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT csv, HEADER)").format(sql.SQL(like))) as copy:
-            copy.write((bucket / file.key).read_bytes())
 
 
 def test_a_month_holds_every_row_as_postgresql_writes_it(
