@@ -61,6 +61,8 @@ class TableSpec(BaseModel):
     format: Literal["csv", "parquet"] = "csv"
     compression: str | None = None
     verify: Literal["count", "full"] = "count"
+    slice_by: Literal["ctid", "date", "none"] | None = None
+    slices: int | None = Field(default=None, ge=1, le=1000)
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 

@@ -95,18 +95,27 @@ class Connection:
 
     def rows(self, query: str, *parameters: str) -> list[dict[str, Any]]:
         """The result of `query`, each row by column name, as JSON carries it. `?` stands for a text parameter."""
+        rows: list[dict[str, Any]] = json.loads(
+            self._text(f"SELECT coalesce(json_agg(result), '[]')::text FROM ({query}) AS result", *parameters)
+        )
+        return rows
+
+    def plan(self, query: str) -> dict[str, Any]:
+        """The topmost node of the planner's plan for `query`, with the estimates of the whole."""
+        [explained] = json.loads(self._text(f"EXPLAIN (FORMAT JSON) {query}"))
+        node: dict[str, Any] = explained["Plan"]
+        return node
+
+    def _text(self, query: str, *parameters: str) -> str:
         with _explained("PostgreSQL refused a query"):
-            statement = self._connection.prepareStatement(
-                f"SELECT coalesce(json_agg(result), '[]')::text FROM ({query}) AS result"
-            )
+            statement = self._connection.prepareStatement(query)
             for index, parameter in enumerate(parameters, start=1):
                 statement.setString(index, parameter)
             result = statement.executeQuery()
             result.next()
-            text = result.getString(1)
+            text: str = result.getString(1)
             statement.close()
-        rows: list[dict[str, Any]] = json.loads(text)
-        return rows
+        return text
 
     def execute(self, command: str) -> None:
         """Run a statement that has no result."""

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from spark_scripts import sql
 from spark_scripts.connection import DRIVER
-from spark_scripts.source import relation
+from spark_scripts.projections import free_name
+from spark_scripts.sql import session_init
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from spark_scripts.projections import Projection
     from spark_scripts.source import Source
     from spark_scripts.tables import Table
 
+DAY = "month_day"
+"""The column that tells a row's month, by its first day since 1970-01-01."""
+
 FETCH_SIZE = 10_000
 """Rows that a reader fetches at a time. 0, pgjdbc's default, would read a whole slice into memory."""
+
+FETCH_FEWER = 20
+"""By what the fetch size is divided when a fetch is larger than MAX_FETCH."""
+
+MAX_FETCH = "64M"
+"""The bytes of a fetch at which pgjdbc gives up (its property maxResultBuffer) before the heap does."""
 
 SESSION = {
     "spark.ui.showConsoleProgress": "false",
@@ -28,59 +40,79 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # no shift of dates before 1582-10-15
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.sql.optimizer.plannedWrite.enabled": "false",  # it sorts rows by month, which _OPEN_FILES makes needless
 }
 
-_CSV = {
-    "header": "true",
-    "encoding": "UTF-8",
-    "quote": '"',
-    "escape": '"',  # RFC 4180 doubles a quote; Spark's default is a backslash
-    "nullValue": "",
-    "emptyValue": '""',
-    "ignoreLeadingWhiteSpace": "false",
-    "ignoreTrailingWhiteSpace": "false",
-}
+_OPEN_FILES = {"csv": "100", "parquet": "0"}
+"""Files that a task may hold open, one for each month, before it sorts its rows by month.
+
+A text file needs a small buffer; a Parquet file a whole row group, so there it always sorts.
+"""
+
+_CSV = {"header": "true", "encoding": "UTF-8", "quote": '"', "escape": '"', "nullValue": "", "emptyValue": ""}
 
 
-def read(
-    spark: SparkSession,
-    source: Source,
-    table: Table,
-    projections: Sequence[sql.Projection],
-    conditions: list[str],
-) -> DataFrame:
-    """The rows that meet any of `conditions`, a task for each, all under the source's snapshot."""
-    query = sql.select(relation(table.table), projections, table.date_column)
-    frame = spark.read.jdbc(
+_BINS = 1_000_000
+
+
+def cores(spark: SparkSession) -> int:
+    """How many tasks run at once: the cores there are, or on EMR those that the initial executors will have."""
+    conf = spark.sparkContext.getConf()
+    asked = int(conf.get("spark.executor.instances") or 0) * int(conf.get("spark.executor.cores") or 1)
+    return max(spark.sparkContext.defaultParallelism, asked)
+
+
+def read(spark: SparkSession, source: Source, query: str, predicates: Sequence[str], fetch_size: int) -> DataFrame:
+    """The result of `query`, a task for each of the predicates, all under the source's snapshot."""
+    return spark.read.jdbc(
         source.database.url,
         f"({query}) AS source",
-        predicates=conditions,
+        predicates=list(predicates),
         properties={
             **source.database.properties(source.execution),
             "driver": DRIVER,
-            "fetchsize": str(FETCH_SIZE),
-            "sessionInitStatement": sql.session_init(source.snapshot),
+            "fetchsize": str(fetch_size),
+            "maxResultBuffer": MAX_FETCH,
+            "sessionInitStatement": session_init(source.snapshot),
         },
     )
-    named = [_column(index, projection).alias(projection.name) for index, projection in enumerate(projections)]
-    return frame.select(*named)
 
 
-def _column(index: int, projection: sql.Projection) -> Any:
+def typed(frame: DataFrame, projections: Sequence[Projection]) -> DataFrame:
+    """`frame`, whose columns are c0, c1, … and DAY, with the names and types of `projections`."""
+    columns = [_column(index, projection).alias(projection.name) for index, projection in enumerate(projections)]
+    return frame.select(*columns, F.col(DAY).alias(day_column(projections)))
+
+
+def _column(index: int, projection: Projection) -> Any:
     return F.expr((projection.spark_expression or "{}").format(f"c{index}"))
 
 
-def write(frame: DataFrame, table: Table, uri: str) -> int:
-    """Write `frame` to the folder `uri` in the table's format, and return the rows that went through."""
+def day_column(projections: Sequence[Projection]) -> str:
+    """DAY, or what else is free for the column that Spark partitions by."""
+    return free_name(DAY, [projection.name for projection in projections])
+
+
+def write(frame: DataFrame, table: Table, uri: str) -> Mapping[int, int]:
+    """Write `frame` below `uri` into a folder for each value of its last column, which tells the month.
+
+    Returns how many rows went through, by that value.
+    """
+    frame.sparkSession.conf.set("spark.sql.maxConcurrentOutputFileWriters", _OPEN_FILES[table.format])
+    day = frame.columns[-1]
     written = Observation()
-    writer = frame.observe(written, F.count(F.lit(1)).alias("rows")).write.mode("overwrite")
+    # A histogram with more bins than there are values is exact: a bin for each value and task.
+    rows_by_day = F.to_json(F.histogram_numeric(F.col(f"`{day}`"), F.lit(_BINS))).alias("rows_by_day")
+    writer = frame.observe(written, rows_by_day).write.mode("overwrite").partitionBy(day)
     if table.compression:
         writer = writer.option("compression", table.compression)
     if table.format == "csv":
-        writer.options(**_CSV).csv(uri)
+        writer.text(uri)  # lines that PostgreSQL has built
     else:
         writer.parquet(uri)
-    rows: int = written.get["rows"]
+    rows: Counter[int] = Counter()
+    for bin_ in json.loads(written.get["rows_by_day"] or "[]"):
+        rows[int(bin_["x"])] += int(bin_["y"])
     return rows
 
 

@@ -16,9 +16,10 @@ from spark_scripts import files, layout
 from spark_scripts.arguments import JobArguments
 from spark_scripts.database import database_from_secret, read_secret
 from spark_scripts.errors import IngestionError, InvalidInputError
-from spark_scripts.ingest import ingest, lock_key
+from spark_scripts.ingest import ingest
 from spark_scripts.lake import Lake, read_text
 from spark_scripts.locks import Locks
+from spark_scripts.publish import lock_key
 from spark_scripts.request import resolve
 from spark_scripts.source import Source
 from spark_scripts.tables import tables_from_json
@@ -56,7 +57,7 @@ def run(arguments: JobArguments) -> None:
     tables = tables_from_json(read_text(s3, arguments.bucket, layout.TABLES_KEY))
     requests = resolve(arguments.input, tables, datetime.now(timezone.utc))
     database = database_from_secret(arguments.database_secret, read_secret(secrets, arguments.database_secret))
-    lock_keys = [lock_key(arguments.bucket, request.table) for request in requests]
+    lock_keys = [lock_key(arguments.bucket, request.table.name) for request in requests]
     with (
         spark_session(arguments.execution, keys) as spark,
         Locks.taken(spark, database, arguments.execution, lock_keys) as locks,

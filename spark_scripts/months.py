@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from spark_scripts.errors import InvalidInputError
 
+_EPOCH = date(1970, 1, 1).toordinal() - 1
+_DAYS_IN_400_YEARS = 146_097
 _FORM = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
@@ -34,6 +36,17 @@ class Month:
     def of_label(cls, label: str) -> Month:
         """The month whose `str()` is `label`, also one that no input may name (year 12024, or 44 BC as `-044`)."""
         return cls(int(label[:-3]), int(label[-2:]))
+
+    @classmethod
+    def of_epoch_day(cls, day: int) -> Month:
+        """The month that holds the `day`-th day after 1970-01-01, also one that Python's dates do not reach.
+
+        The year before 1 is -1, as PostgreSQL's extract() tells it.
+        """
+        cycles, rest = divmod(day + _EPOCH, _DAYS_IN_400_YEARS)  # after which the Gregorian calendar repeats
+        found = date.fromordinal(rest + 1)
+        year = found.year + 400 * cycles
+        return cls(year if year > 0 else year - 1, found.month)
 
     @classmethod
     def of(cls, day: date) -> Month:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts import sql
 from spark_scripts.connection import Connection, SourceError
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table, quote
+from spark_scripts.projections import SourceColumn
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_scripts.database import Database
+    from spark_scripts.tables import Table
 
 _COLUMNS = """
 WITH RECURSIVE declared AS (
@@ -30,6 +33,32 @@ SELECT attname AS name, format_type(atttypid, atttypmod) AS type, format_type(ty
 FROM declared JOIN resolved USING (attnum) JOIN pg_type ON pg_type.oid = typid
 WHERE typtype <> 'd' ORDER BY attnum
 """
+
+# The table with its partitions and children. ctid ranges need heap tables, and PostgreSQL 14 to be served by blocks.
+_HEAP = """
+WITH RECURSIVE tree AS (
+    SELECT to_regclass(?)::oid AS relation
+    UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
+)
+SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap')
+           AND current_setting('server_version_num')::int >= 140000 AS by_ctid,
+       coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks
+FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
+"""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation of the source as the catalog knows it; `name` is quoted.
+
+    Where `by_ctid`, ranges of ctids read its rows: they are in `blocks` blocks (those of the largest partition).
+    """
+
+    name: str
+    columns: Sequence[SourceColumn]
+    date: sql.DateColumn
+    by_ctid: bool
+    blocks: int
 
 
 class Source:
@@ -63,24 +92,27 @@ class Source:
             self.connection.rollback()
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
 
-    def columns(self, table: str) -> list[sql.SourceColumn]:
-        """The columns of `table` (as in tables.yaml). Raises InvalidInputError when there is no such table."""
-        columns = self.connection.rows(_COLUMNS, relation(table))
+    def relation(self, table: Table) -> Relation:
+        """What the catalog says of the relation that `table` names.
+
+        Raises InvalidInputError when there is none such, or the entry does not fit it.
+        """
+        name = ".".join(quote(part) for part in parse_table(table.table))
+        columns = [SourceColumn(**column) for column in self.connection.rows(_COLUMNS, name)]
         if not columns:
             raise InvalidInputError(
-                f"{self.database} has no table {table}, or hides it from this user: mend tables.yaml or GRANT USAGE"
-                " on its schema"
+                f"{self.database} has no table {table.table}, or hides it from this user: mend tables.yaml or GRANT"
+                " USAGE on its schema"
             )
-        return [sql.SourceColumn(**column) for column in columns]
+        date = date_column(columns, table.date_column, table.table, table.timezone)
+        unknown = sorted(set(table.columns) - {column.name for column in columns})
+        if unknown:
+            raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
+        [heap] = self.connection.rows(_HEAP, name)
+        return Relation(name, columns, date, **heap)
 
 
-def relation(table: str) -> str:
-    """`table` (as in tables.yaml) with both parts quoted."""
-    schema, name = parse_table(table)
-    return f"{quote(schema)}.{quote(name)}"
-
-
-def date_column(columns: list[sql.SourceColumn], name: str, table: str, timezone: str) -> sql.DateColumn:
+def date_column(columns: list[SourceColumn], name: str, table: str, timezone: str) -> sql.DateColumn:
     """The column that decides the months. Raises InvalidInputError when it is missing or holds no dates."""
     types = {column.name: column.base_type for column in columns}
     if name not in types:

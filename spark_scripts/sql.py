@@ -1,17 +1,15 @@
 """The SQL that the job sends to PostgreSQL, built by plain functions.
 
-PostgreSQL itself formats the values: as text, under fixed session settings, they arrive without loss, whatever their
-type. Identifiers are quoted here; month bounds are the only literals.
+Identifiers are quoted here; month bounds and the header of a CSV file are the only literals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
-from typing import Any, Optional
+from typing import Optional
 
-from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import quote
 from spark_scripts.months import Month
 
@@ -27,46 +25,10 @@ SETTINGS = {
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
 
 SLICED = "sliced"
-"""The date column's name in the subquery that Spark reads."""
+"""The name, in the subquery that Spark reads, of the column that the slices are told by."""
 
-_NUMBER_AND_BOOLEAN = ("smallint", "integer", "bigint", "real", "double precision", "boolean", "bytea")
-_MAX_DECIMAL = 38  # DecimalType.MAX_PRECISION of Spark
-
-# Days and microseconds since 1970: java.sql's calendar and the JVM's time zone never touch them.
-_MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::bigint"
-_EXPRESSIONS = {
-    "date": "{} - DATE '1970-01-01'",
-    "timestamp": _MICROSECONDS,
-    "timestamptz": _MICROSECONDS,
-    "text": "{}::text",
-}
-_SPARK_EXPRESSIONS = {
-    "date": "date_from_unix_date({})",
-    "timestamp": "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)",
-    "timestamptz": "timestamp_micros({})",
-}
-_BEYOND = "NOT isfinite({0}) OR {0} >= '294247-01-01'"  # microseconds since 1970 in 64 bits end on 294247-01-10
-_LOSSY = {"date": "NOT isfinite({})", "timestamp": _BEYOND, "timestamptz": _BEYOND, "decimal": "{} = 'NaN'"}
-"""Values that PostgreSQL has and the Spark type has not."""
-
-
-@dataclass(frozen=True)
-class SourceColumn:
-    """A column of the source. `type` is as declared, `base_type` the same with domains resolved."""
-
-    name: str
-    type: str
-    base_type: str
-    comment: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class Projection:
-    """How a column is read: an SQL expression, and what Spark makes of its result (None: takes it as it is)."""
-
-    name: str
-    expression: str
-    spark_expression: Optional[str] = None
+UNDATED_DAY = -(2**31)
+"""Stands for the month of a row whose date is NULL or infinite, where months are told by their first day."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +69,29 @@ class DateColumn:
         return f"{condition} AND {column} >= {low} {zone} - {day} AND {column} < {high} {zone} + {day}"
 
     @property
+    def month_day(self) -> str:
+        """The first day of a row's month in days since 1970-01-01; UNDATED_DAY for a row without a month.
+
+        Plain numbers from the day on: the month of PostgreSQL's first timestamp begins before what its types hold.
+        """
+        extract = "extract(day FROM {})" if self.base_type == "date" else "date_part('day', {})"  # numeric is slower
+        day = f"{self.local}::date - DATE '1970-01-01' - {extract.format(self.local)}::int + 1"
+        return f"CASE WHEN isfinite({quote(self.name)}) THEN {day} ELSE {UNDATED_DAY} END"
+
+    @property
     def undated(self) -> str:
         """The condition of rows without a month: NULL or infinite. Equality, unlike isfinite(), uses an index."""
         column = quote(self.name)
         return f"({column} IS NULL OR {column} = 'infinity' OR {column} = '-infinity')"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that are read at once: those that meet `condition`; `days` are the `month_day`s among them."""
+
+    condition: str
+    month_day: str
+    days: tuple[int, ...]
 
 
 def month_bounds(month: Month) -> tuple[datetime, datetime]:
@@ -161,122 +142,74 @@ def in_months(column: DateColumn, months: Sequence[Month]) -> str:
     return f"({' OR '.join(conditions)})"
 
 
-def count_by_month(
-    relation: str, column: DateColumn, months: Optional[Sequence[Month]], lossy: Mapping[str, str]
-) -> str:
-    """A query for year, month, rows, lossy and the extremes of the date column.
+def requested(column: DateColumn, months: Sequence[Month], undated: bool) -> str:
+    """The condition of rows in any of `months`, and of those without a month when `undated`."""
+    conditions = [in_months(column, months)] if months else []
+    return f"({' OR '.join(conditions + [column.undated] * undated)})"
 
-    Of all dated rows when `months` is None. `lossy` is how many rows meet each of the conditions, in their order.
+
+def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool) -> str:
+    """A query for day, rows, lossy, the extremes of the date column, and first_block and last_block, of each month.
+
+    `day` is the `month_day`, `lossy` how many rows meet each of those conditions, in their order. The blocks are
+    those of the relation that hold the month's rows (NULL unless `blocks`; PostgreSQL 14 has min and max of a ctid).
     """
-    condition = f"NOT {column.undated}" if months is None else in_months(column, months)
+    name = quote(column.name)
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in lossy.values())
+    block = "({}(ctid)::text::point)[0]::bigint" if blocks else "NULL::bigint"
     return (
-        f"SELECT extract(year FROM {column.local})::int AS year, extract(month FROM {column.local})::int AS month,"
-        f" min({quote(column.name)})::text AS min_date, max({quote(column.name)})::text AS max_date,"
-        f" {_counts(lossy)} FROM {relation} WHERE {condition} GROUP BY 1, 2"
+        f"SELECT {column.month_day} AS day, count(*) AS rows, ARRAY[{counts}]::bigint[] AS lossy,"
+        f" min({name})::text AS min_date, max({name})::text AS max_date,"
+        f" {block.format('min')} AS first_block, {block.format('max')} AS last_block"
+        f" FROM {relation} WHERE {condition} GROUP BY 1"
     )
 
 
-def count_undated(relation: str, column: DateColumn, lossy: Mapping[str, str]) -> str:
-    """A query for rows and lossy of the rows without a month."""
-    return f"SELECT {_counts(lossy)} FROM {relation} WHERE {column.undated}"
+def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows) -> str:
+    """The subquery for CSV, in which Spark's readers take slices by `slice_of_lines`: line and month_day of the rows.
 
-
-def _counts(lossy: Mapping[str, str]) -> str:
-    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in lossy.values())
-    return f"count(*) AS rows, ARRAY[{counts}]::bigint[] AS lossy"
-
-
-def text_projections(columns: Iterable[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> list[Projection]:
-    """Every column as the text that PostgreSQL writes for it, cleaned where the table's entry asks for it."""
-    return [Projection(column.name, _text(column, cleaning.get(column.name, {}))) for column in columns]
-
-
-def typed_projections(
-    columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]], lossy: Collection[str]
-) -> list[Projection]:
-    """Every column in the Spark type that holds it without loss, else as text.
-
-    Spark has no infinite date and no NaN decimal. In a column of `lossy` such a value is NULL, and a further text
-    column `<name>_text` says what it was.
+    `header` comes as the first line of every month: PostgreSQL runs the parts of a UNION ALL in their order where
+    neither parallel nor asynchronous plans are allowed (`session_init`).
     """
-    projections = [_typed(column, cleaning.get(column.name, {}), column.name in lossy) for column in columns]
-    names = {column.name for column in columns}
-    for column in columns:
-        if column.name in lossy:
-            told = f"CASE WHEN {_LOSSY[_kind(column)].format(quote(column.name))} THEN {quote(column.name)}::text END"
-            projections.append(Projection(_free(f"{column.name}_text", names), told))
-    return projections
+    days = ",".join(map(str, rows.days))
+    return (
+        f"SELECT {literal(header)} AS line, day AS month_day, TRUE AS header, NULL AS {SLICED}"
+        f" FROM unnest('{{{days}}}'::int[]) AS day"
+        f" UNION ALL SELECT {line}, {rows.month_day}, FALSE, {sliced} FROM {relation} WHERE {rows.condition}"
+    )
 
 
-def lossy_conditions(columns: Iterable[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The conditions, by column, of values that the column's Spark type does not have."""
-    return {
-        column.name: _LOSSY[_kind(column)].format(quote(column.name))
-        for column in columns
-        if _kind(column) in _LOSSY and column.name not in cleaning
-    }
+def slice_of_lines(condition: str, days: Sequence[int]) -> str:
+    """The condition of a slice of `select_lines`: the rows that meet `condition`, below the headers of `days`."""
+    listed = ",".join(map(str, days))
+    return f"(header AND month_day IN ({listed})) OR (NOT header AND {condition})"
 
 
-def _free(name: str, taken: Collection[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
-
-
-def _kind(column: SourceColumn) -> str:
-    """What the column's type is to Spark: date, timestamp, timestamptz, decimal, as it is, or text."""
-    kind = column.base_type
-    if kind in _NUMBER_AND_BOOLEAN:
-        return "as it is"
-    if _fits_decimal(kind):
-        return "decimal"
-    if kind.startswith("timestamp") and not kind.endswith("[]"):
-        return "timestamptz" if kind.endswith(" with time zone") else "timestamp"
-    return "date" if kind == "date" else "text"
-
-
-def _typed(column: SourceColumn, cleaning: Mapping[str, Any], lossy: bool) -> Projection:
-    if cleaning:
-        return Projection(column.name, _text(column, cleaning))
-    name, kind = quote(column.name), _kind(column)
-    expression = _EXPRESSIONS.get(kind, "{}").format(name)
-    if lossy:
-        expression = f"CASE WHEN {_LOSSY[kind].format(name)} THEN NULL ELSE {expression} END"
-    return Projection(column.name, expression, _SPARK_EXPRESSIONS.get(kind))
-
-
-def _fits_decimal(kind: str) -> bool:
-    if not kind.startswith("numeric(") or kind.endswith("]"):
-        return False
-    precision, scale = (int(part) for part in kind[len("numeric(") : -1].split(","))
-    return precision <= _MAX_DECIMAL and 0 <= scale <= precision
-
-
-def _text(column: SourceColumn, cleaning: Mapping[str, Any]) -> str:
-    if "join" not in cleaning:
-        return f"{quote(column.name)}::text"
-    if not column.base_type.endswith("[]"):
-        raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: mend tables.yaml")
-    return f"array_to_string({quote(column.name)}, {_literal(cleaning['join'])})"
-
-
-def _literal(text: str) -> str:
-    # E'…' reads the same whatever standard_conforming_strings says.
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def select(relation: str, projections: Sequence[Projection], date_column: str) -> str:
-    """The subquery that Spark reads: columns c0, c1, …, and the date column as SLICED for the conditions.
+def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: Rows) -> str:
+    """The subquery for typed values: c0, c1, … and month_day of the rows.
 
     Neutral names spare Spark the quotes, duplicates in another case, and reserved words of the source's own.
     """
-    columns = [f'{projection.expression} AS "c{index}"' for index, projection in enumerate(projections)]
-    return f'SELECT {", ".join(columns)}, {quote(date_column)} AS "{SLICED}" FROM {relation}'
+    columns = ", ".join(f"{expression} AS c{index}" for index, expression in enumerate(expressions))
+    return (
+        f"SELECT {columns}, {rows.month_day} AS month_day, {sliced} AS {SLICED} FROM {relation} WHERE {rows.condition}"
+    )
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL literal, read the same whatever standard_conforming_strings says."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def session_init(snapshot: Optional[str]) -> str:
     """What each of Spark's readers says first: join the snapshot, fix the settings."""
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in SETTINGS.items()]
+    # Each slice is one task's work, and its rows keep their order: see `select_lines`.
+    orders = "('max_parallel_workers_per_gather', '0'), ('enable_async_append', 'off')"
+    statements.append(
+        f"SELECT set_config(name, value, true) FROM (VALUES {orders}) AS ordered (name, value)"
+        " WHERE name IN (SELECT name FROM pg_settings)"
+    )
     if snapshot is not None:
         join = ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
         statements = join + statements

@@ -23,7 +23,8 @@ class Table:
 
     `name` is the asset's and the folder's, `table` the source's `schema.table` quoted as in SQL. `timezone` says
     where the months of a timestamptz column begin. `columns` holds the cleaning per column, such as
-    `{"questions_list": {"join": ","}}`. `first_month` is the first partition.
+    `{"questions_list": {"join": ","}}`. `first_month` is the first partition. `slice_by` and `slices` override how
+    the reads are cut (see slicing.py).
     """
 
     name: str
@@ -35,6 +36,8 @@ class Table:
     format: str = "csv"
     compression: Optional[str] = None
     verify: str = "count"
+    slice_by: Optional[str] = None
+    slices: Optional[int] = None
 
     def check_month(self, month: Month, current: Month) -> None:
         """Raise InvalidInputError when `month` is before the table's first month or after `current`."""

@@ -28,10 +28,11 @@ from aws_setup.local.moto.spark import s3_properties
 from ingest_assets.stack import StackOutputs, stack_name
 from spark_scripts import files
 from spark_scripts.database import Database
-from spark_scripts.ingest import ingest, lock_key
+from spark_scripts.ingest import ingest
 from spark_scripts.lake import Lake
 from spark_scripts.locks import Locks
 from spark_scripts.months import Month
+from spark_scripts.publish import lock_key
 from spark_scripts.request import TableRequest
 from spark_scripts.source import Source
 from spark_scripts.tables import Table
@@ -153,7 +154,7 @@ def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
 
     def run(execution: str, *tables: Table, months: list[Month] | None = None) -> None:
         requests = [TableRequest(table, None if months is None else tuple(months)) for table in tables]
-        keys = [lock_key(lake.bucket, table) for table in tables]
+        keys = [lock_key(lake.bucket, table.name) for table in tables]
         with (
             Locks.taken(spark, database, execution, keys) as locks,
             Source.connect(spark, database, execution) as source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,11 +20,12 @@ from spark_scripts import layout
 from spark_scripts.connection import SourceError
 from spark_scripts.database import Database
 from spark_scripts.errors import IngestionError, InvalidInputError
-from spark_scripts.ingest import ingest, lock_key
+from spark_scripts.ingest import ingest
 from spark_scripts.lake import Lake
 from spark_scripts.locks import LockedError, Locks
 from spark_scripts.manifest import Manifest
 from spark_scripts.months import Month
+from spark_scripts.publish import lock_key
 from spark_scripts.request import TableRequest
 from spark_scripts.source import Source
 from spark_scripts.tables import Table
@@ -198,8 +200,8 @@ def test_an_entry_that_does_not_fit_the_table_is_named(
 def test_a_second_writer_is_refused_and_told_who_is_first(
     spark: SparkSession, database: Database, records: Table, run: Run, bucket: Path
 ) -> None:
-    with Locks.taken(spark, database, "first-writer", [lock_key(bucket.name, records)]) as locks:
-        locks.check(lock_key(bucket.name, records))
+    with Locks.taken(spark, database, "first-writer", [lock_key(bucket.name, records.name)]) as locks:
+        locks.check(lock_key(bucket.name, records.name))
         with pytest.raises(IngestionError, match="records is being written by execution first-writer"):
             run("second-writer", records, months=[JANUARY])
     run("third-writer", records, months=[JANUARY])
@@ -221,7 +223,7 @@ def test_a_lock_whose_connection_is_lost_stops_the_table_before_it_publishes(
     spark: SparkSession, database: Database, records: Table, lake: Lake, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     before = objects(bucket, records, JANUARY)
-    key = lock_key(lake.bucket, records)
+    key = lock_key(lake.bucket, records.name)
     with (
         Source.connect(spark, database, "snapshot") as snapshot,
         Locks.taken(spark, database, "terminated", [key]) as locks,
@@ -236,7 +238,7 @@ def test_a_lost_snapshot_fails_every_table_with_its_reason(
     spark: SparkSession, database: Database, records: Table, lake: Lake, source: psycopg.Connection[Any]
 ) -> None:
     other = Table(**{**records.__dict__, "name": "other"})
-    keys = [lock_key(lake.bucket, table) for table in (records, other)]
+    keys = [lock_key(lake.bucket, table.name) for table in (records, other)]
     with Locks.taken(spark, database, "locks", keys) as locks, Source.connect(spark, database, "gone") as gone:
         source.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gone'")
         with pytest.raises(IngestionError, match=r"2 of 2 tables failed: records: .*; other: "):
@@ -261,7 +263,7 @@ def test_a_manifest_that_cannot_be_written_fails_its_table_and_not_the_others(
     tables = [records, Table(**{**records.__dict__, "name": "other"})]
     requests = [TableRequest(table, (JANUARY,)) for table in tables]
     with (
-        Locks.taken(spark, database, "refused", [lock_key(bucket.name, table) for table in tables]) as locks,
+        Locks.taken(spark, database, "refused", [lock_key(bucket.name, table.name) for table in tables]) as locks,
         Source.connect(spark, database, "refused") as source,
         pytest.raises(IngestionError, match=r"1 of 2 tables failed: records: .*undated.json cannot be written"),
     ):
@@ -343,14 +345,13 @@ def test_parquet_tells_infinite_dates_and_nan_in_a_text_column_beside(
 
 
 def test_a_month_of_many_rows_is_read_in_slices(
-    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     source.execute(
         "INSERT INTO job.records (at)"
         " SELECT '2024-03-01'::timestamp + n * interval '1 hour' FROM generate_series(0, 743) n"
     )
-    monkeypatch.setattr("spark_scripts.ingest.ROWS_PER_SLICE", 200)
-    run("sliced", records, months=[MARCH])
+    run("sliced", replace(records, slice_by="date", slices=4), months=[MARCH])
     found = manifest(bucket, records, MARCH)
     assert len(found.files) == 4
     assert len({row[0] for row in read_csv(bucket, found)}) == found.rows == 744
@@ -363,7 +364,7 @@ def test_rows_that_went_missing_fail_the_month_and_publish_nothing(
     monkeypatch.setattr("spark_scripts.sql.slices", lambda *_: ["sliced BETWEEN '2024-02-01' AND '2024-02-02'"])
     message = f"Spark wrote 0 rows, the source counted {len(NAUGHTY)} in the same snapshot"
     with pytest.raises(IngestionError, match=message):
-        run("short", records, months=[FEBRUARY])
+        run("short", replace(records, slice_by="date"), months=[FEBRUARY])
     assert objects(bucket, records, FEBRUARY) == before
 
 
@@ -376,7 +377,7 @@ def test_rows_that_change_while_the_job_reads_are_seen_as_of_its_start(
     source: psycopg.Connection[Any],
 ) -> None:
     with (
-        Locks.taken(spark, database, "calm", [lock_key(lake.bucket, records)]) as locks,
+        Locks.taken(spark, database, "calm", [lock_key(lake.bucket, records.name)]) as locks,
         Source.connect(spark, database, "calm") as calm,
     ):
         source.execute("UPDATE job.records SET at = '2024-03-15' WHERE at > '2024-02-01'")
@@ -409,7 +410,7 @@ def test_an_unknown_table_is_named(spark: SparkSession, database: Database) -> N
         Source.connect(spark, database, "lost") as source,
         pytest.raises(InvalidInputError, match=r"has no table public\.nothing"),
     ):
-        source.columns("public.nothing")
+        source.relation(Table("nothing", "public.nothing", "at", "2024-01"))
 
 
 def test_the_times_of_a_manifest_are_in_utc(run: Run, records: Table, bucket: Path) -> None:

@@ -42,3 +42,22 @@ def test_a_month_knows_its_first_day() -> None:
 @pytest.mark.parametrize("month", [Month(2024, 2), Month(987, 12), Month(12024, 1), Month(-44, 3)])
 def test_every_month_is_read_back_from_its_label(month: Month) -> None:
     assert Month.of_label(str(month)) == month
+
+
+@pytest.mark.parametrize(
+    ("day", "label"),
+    [
+        (0, "1970-01"),
+        (-1, "1969-12"),
+        (19782, "2024-02"),  # the 29th
+        (19783, "2024-03"),
+        (-719162, "0001-01"),
+        (-719163, "-001-12"),  # 1 BC: there is no year 0
+        (-2440588, "-4714-11"),  # PostgreSQL's first day, 4714-11-24 BC
+        (106751990, "294247-01"),
+        (2145042905, "5874897-12"),  # its last, 5874897-12-31
+    ],
+)
+def test_a_day_is_in_a_month_in_the_calendar_of_all_times(day: int, label: str) -> None:
+    assert str(Month.of_epoch_day(day)) == label
+    assert Month.of_label(label) == Month.of_epoch_day(day)

@@ -2,12 +2,13 @@ from datetime import datetime
 
 import pytest
 
-from spark_scripts import sql
+from spark_scripts import projections, sql
 from spark_scripts.errors import InvalidInputError
-from spark_scripts.ingest import spark_reason
 from spark_scripts.months import Month
-from spark_scripts.source import date_column, relation
-from spark_scripts.sql import DateColumn, Projection, SourceColumn
+from spark_scripts.projections import Projection, SourceColumn
+from spark_scripts.source import date_column
+from spark_scripts.sql import DateColumn
+from spark_scripts.staging import spark_reason
 
 FEBRUARY = Month(2024, 2)
 STAMP = DateColumn("at", "timestamp without time zone", "UTC")
@@ -60,27 +61,36 @@ def test_a_month_that_python_cannot_count_in_is_one_slice(year: int) -> None:
     ]
 
 
-def test_every_column_is_read_as_the_text_that_postgresql_writes() -> None:
-    assert sql.text_projections([column("numeric"), column("bytea", 'q"')], {}) == [
-        Projection("c", '"c"::text'),
-        Projection('q"', '"q"""::text'),
-    ]
+def test_a_line_quotes_what_may_need_it_and_leaves_null_an_empty_field() -> None:
+    line = projections.csv_line([column("numeric(5,2)"), column("text", "t")], {})
+    assert line == """(coalesce("c"::text, '') || coalesce(',"' || replace("t"::text, '"', '""') || '"', ','))"""
+
+
+@pytest.mark.parametrize("kind", ["bit varying", "bit varying(3)", "text", "money", "numeric[]", "int4range", "date[]"])
+def test_types_whose_text_may_be_empty_or_hold_a_comma_are_quoted(kind: str) -> None:
+    quoted = """coalesce('"' || replace("c"::text, '"', '""') || '"', '')"""
+    assert projections.csv_line([column(kind)], {}) == quoted
+
+
+def test_a_header_quotes_the_names_that_need_it() -> None:
+    names = ["id", "a,b", 'the "x"', "two\nlines", " padded", "Größe"]
+    header = projections.csv_header([column("text", name) for name in names])
+    assert header == 'id,"a,b","the ""x""","two\nlines"," padded",Größe'
 
 
 def test_an_array_is_joined_where_the_entry_asks_for_it() -> None:
-    assert sql.text_projections([column("text[]")], {"c": {"join": "\\'"}}) == [
-        Projection("c", """array_to_string("c", E'\\\\\\'')""")
-    ]
+    line = projections.csv_line([column("text[]")], {"c": {"join": "\\'"}})
+    assert """array_to_string("c", E'\\\\\\'')""" in line
 
 
 def test_joining_what_is_no_array_names_the_column() -> None:
     with pytest.raises(InvalidInputError, match="column c is text, and join needs an array"):
-        sql.text_projections([column("text")], {"c": {"join": ","}})
+        projections.csv_line([column("text")], {"c": {"join": ","}})
 
 
 @pytest.mark.parametrize("kind", ["bigint", "boolean", "bytea", "double precision", "numeric(38,0)", "numeric(10,2)"])
 def test_parquet_keeps_the_types_that_spark_has(kind: str) -> None:
-    assert sql.typed_projections([column(kind)], {}, ()) == [Projection("c", '"c"')]
+    assert projections.typed_projections([column(kind)], {}, ()) == [Projection("c", '"c"')]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +108,7 @@ def test_parquet_keeps_the_types_that_spark_has(kind: str) -> None:
     ],
 )
 def test_parquet_has_text_for_the_types_that_spark_lacks(kind: str) -> None:
-    assert sql.typed_projections([column(kind)], {}, ()) == [Projection("c", '"c"::text')]
+    assert projections.typed_projections([column(kind)], {}, ()) == [Projection("c", '"c"::text')]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_parquet_has_text_for_the_types_that_spark_lacks(kind: str) -> None:
     ],
 )
 def test_dates_travel_as_numbers_that_no_calendar_of_java_touches(kind: str, conversion: str) -> None:
-    [projection] = sql.typed_projections([column(kind)], {}, ())
+    [projection] = projections.typed_projections([column(kind)], {}, ())
     assert projection.spark_expression == conversion
 
 
@@ -125,18 +135,7 @@ def test_readers_join_the_snapshot_before_anything_else() -> None:
 
 
 def test_without_a_snapshot_readers_fix_the_settings_only() -> None:
-    assert all(statement.startswith("SET LOCAL ") for statement in sql.session_init(None).split("; "))
-
-
-def test_spark_reads_neutral_names() -> None:
-    query = sql.select(
-        '"s"."t"', [Projection("select", '"select"::text'), Projection("Select", '"Select"::text')], "at"
-    )
-    assert query == 'SELECT "select"::text AS "c0", "Select"::text AS "c1", "at" AS "sliced" FROM "s"."t"'
-
-
-def test_a_relation_is_quoted_in_both_parts() -> None:
-    assert relation('sales."Or""ders"') == '"sales"."Or""ders"'
+    assert "SNAPSHOT" not in sql.session_init(None)
 
 
 def test_a_missing_date_column_names_the_columns_there_are() -> None:
@@ -167,13 +166,13 @@ def test_the_reason_of_a_failed_spark_job_is_the_exception_of_its_task() -> None
 
 def test_a_value_that_spark_lacks_is_null_and_told_in_a_column_beside_it() -> None:
     columns = [column("date", "at"), column("text", "at_text")]
-    at, _, told = sql.typed_projections(columns, {}, ["at"])
+    at, _, told = projections.typed_projections(columns, {}, ["at"])
     assert at.expression == """CASE WHEN NOT isfinite("at") THEN NULL ELSE "at" - DATE '1970-01-01' END"""
     assert told == Projection("at_text_", 'CASE WHEN NOT isfinite("at") THEN "at"::text END')
 
 
 def test_only_dates_timestamps_and_decimals_have_values_that_spark_lacks() -> None:
     kinds = ["date", "timestamp(3) with time zone", "numeric(10,2)", "numeric", "bigint", "double precision", "date[]"]
-    conditions = sql.lossy_conditions([column(kind, kind) for kind in kinds], {})
+    conditions = projections.lossy_conditions([column(kind, kind) for kind in kinds], {})
     assert list(conditions) == kinds[:3]
-    assert sql.lossy_conditions([column("date", "c")], {"c": {"join": ","}}) == {}
+    assert projections.lossy_conditions([column("date", "c")], {"c": {"join": ","}}) == {}

@@ -1,0 +1,93 @@
+"""What the planner makes of real tables, and that a read by ctid passes over the table once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_scripts import sql
+from spark_scripts.counts import count
+from spark_scripts.database import Database
+from spark_scripts.months import Month
+from spark_scripts.slicing import Slicing
+from spark_scripts.source import Source
+from spark_scripts.tables import Table
+
+ROWS = "SELECT n AS id, timestamp '2024-01-01' + n * interval '1 minute' AS at, repeat('x', 200) AS pad"
+MONTHS = [Month(2024, 2)]
+
+
+@pytest.fixture(scope="module")
+def tables(account: Any) -> Iterator[None]:
+    """Half a year, a row per minute: in the order of time, shuffled, partitioned, and behind views."""
+    series = "FROM generate_series(0, 200000) n"
+    with psycopg.connect(account.source_dsn, autocommit=True) as source:
+        source.execute("DROP SCHEMA IF EXISTS slicing CASCADE; CREATE SCHEMA slicing")
+        source.execute(f"CREATE TABLE slicing.plain AS {ROWS} {series}")
+        source.execute(f"CREATE TABLE slicing.ordered AS {ROWS} {series}; CREATE INDEX ON slicing.ordered (at)")
+        source.execute(
+            f"CREATE TABLE slicing.shuffled AS {ROWS} {series} ORDER BY hashint4(n);"
+            "CREATE INDEX ON slicing.shuffled (at)"
+        )
+        source.execute(
+            "CREATE TABLE slicing.partitioned (id int, at timestamp, pad text) PARTITION BY RANGE (at);"
+            "CREATE TABLE slicing.early PARTITION OF slicing.partitioned FOR VALUES FROM (MINVALUE) TO ('2024-02-01');"
+            "CREATE TABLE slicing.february PARTITION OF slicing.partitioned"
+            " FOR VALUES FROM ('2024-02-01') TO ('2024-03-01');"
+            "CREATE TABLE slicing.late PARTITION OF slicing.partitioned DEFAULT;"
+            f"INSERT INTO slicing.partitioned {ROWS} {series}"
+        )
+        source.execute("CREATE MATERIALIZED VIEW slicing.materialised AS SELECT * FROM slicing.plain")
+        source.execute("CREATE VIEW slicing.of_plain AS SELECT * FROM slicing.plain")
+        source.execute("CREATE VIEW slicing.of_ordered AS SELECT * FROM slicing.ordered")
+        source.execute("VACUUM ANALYZE")
+        yield
+        source.execute("DROP SCHEMA slicing CASCADE")
+
+
+@pytest.mark.parametrize(
+    ("table", "months", "by"),
+    [
+        ("plain", None, "ctid"),
+        ("ordered", None, "ctid"),
+        ("materialised", None, "ctid"),
+        ("partitioned", None, "ctid"),
+        ("of_plain", None, "none"),
+        ("of_ordered", None, "date"),
+        ("plain", MONTHS, "ctid"),
+        ("ordered", MONTHS, "date"),
+        ("shuffled", MONTHS, "ctid"),
+        ("partitioned", MONTHS, "date"),
+        ("of_plain", MONTHS, "none"),
+        ("of_ordered", MONTHS, "date"),
+    ],
+)
+def test_the_cheapest_way_that_the_planner_knows_is_taken(
+    tables: None, spark: SparkSession, database: Database, table: str, months: list[Month] | None, by: str
+) -> None:
+    entry = Table(table, f"slicing.{table}", "at", "2024-01", slices=4)
+    with Source.connect(spark, database, "slicing") as source:
+        relation = source.relation(entry)
+        condition = "TRUE" if months is None else sql.requested(relation.date, months, undated=True)
+        counts = count(source.connection, relation, condition, {})
+        slicing = Slicing(source.connection, entry, relation, cores=2)
+        slicing.decide(list(counts.values()), condition, full=months is None)
+    assert slicing.by == by, slicing.reason
+
+
+def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, database: Database) -> None:
+    with Source.connect(spark, database, "slicing") as source:
+        relation = source.relation(Table("ordered", "slicing.ordered", "at", "2024-01"))
+        counts = count(source.connection, relation, "TRUE", {})
+    blocks = [(counts[month].first_block, counts[month].last_block) for month in sorted(filter(None, counts))]
+    assert len(blocks) == 5
+    assert blocks[0][0] == 0
+    assert (blocks[-1][1] or 0) < relation.blocks
+    for (_, last), (first, _) in itertools.pairwise(blocks):
+        assert first is not None
+        assert last in (first, first - 1)
