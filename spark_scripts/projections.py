@@ -157,6 +157,8 @@ def _typed(column: SourceColumn, cleaning: Mapping[str, Any], lossy: bool) -> Pr
     expression = _EXPRESSIONS.get(kind, "{}").format(name)
     if lossy:
         expression = f"CASE WHEN {_LOSSY[kind].format(name)} THEN NULL ELSE {expression} END"
+        if kind == "decimal":  # CASE drops precision and scale
+            expression = f"({expression})::{column.base_type}"
     return Projection(column.name, expression, _SPARK_EXPRESSIONS.get(kind))
 
 

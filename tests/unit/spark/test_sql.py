@@ -171,6 +171,11 @@ def test_a_value_that_spark_lacks_is_null_and_told_in_a_column_beside_it() -> No
     assert told == Projection("at_text_", 'CASE WHEN NOT isfinite("at") THEN "at"::text END')
 
 
+def test_a_decimal_keeps_its_precision_where_a_nan_is_left_out() -> None:
+    [amount, _] = projections.typed_projections([column("numeric(10,2)")], {}, ["c"])
+    assert amount.expression == """(CASE WHEN "c" = 'NaN' THEN NULL ELSE "c" END)::numeric(10,2)"""
+
+
 def test_only_dates_timestamps_and_decimals_have_values_that_spark_lacks() -> None:
     kinds = ["date", "timestamp(3) with time zone", "numeric(10,2)", "numeric", "bigint", "double precision", "date[]"]
     conditions = projections.lossy_conditions([column(kind, kind) for kind in kinds], {})
