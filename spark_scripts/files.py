@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
 from spark_scripts.connection import DRIVER
-from spark_scripts.projections import free_name
 from spark_scripts.sql import session_init
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from spark_scripts.projections import Projection
     from spark_scripts.source import Source
     from spark_scripts.tables import Table
-
-DAY = "month_day"
-"""The column that tells a row's month, by its first day since 1970-01-01."""
 
 FETCH_SIZE = 10_000
 """Rows that a reader fetches at a time. 0, pgjdbc's default, would read a whole slice into memory."""
@@ -76,21 +71,6 @@ def read(spark: SparkSession, source: Source, query: str, predicates: Sequence[s
             "sessionInitStatement": session_init(source.snapshot),
         },
     )
-
-
-def typed(frame: DataFrame, projections: Sequence[Projection]) -> DataFrame:
-    """`frame`, whose columns are c0, c1, … and DAY, with the names and types of `projections`."""
-    columns = [_column(index, projection).alias(projection.name) for index, projection in enumerate(projections)]
-    return frame.select(*columns, F.col(DAY).alias(day_column(projections)))
-
-
-def _column(index: int, projection: Projection) -> Any:
-    return F.expr((projection.spark_expression or "{}").format(f"c{index}"))
-
-
-def day_column(projections: Sequence[Projection]) -> str:
-    """DAY, or what else is free for the column that Spark partitions by."""
-    return free_name(DAY, [projection.name for projection in projections])
 
 
 def write(frame: DataFrame, table: Table, uri: str) -> Mapping[int, int]:

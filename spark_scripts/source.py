@@ -109,7 +109,9 @@ class Source:
         if unknown:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
         [heap] = self.connection.rows(_HEAP, name)
-        return Relation(name, columns, date, **heap)
+        # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
+        by_ctid = heap["by_ctid"] and self.snapshot is not None
+        return Relation(name, columns, date, by_ctid, heap["blocks"])
 
 
 def date_column(columns: list[SourceColumn], name: str, table: str, timezone: str) -> sql.DateColumn:

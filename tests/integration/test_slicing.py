@@ -91,3 +91,13 @@ def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, dat
     for (_, last), (first, _) in itertools.pairwise(blocks):
         assert first is not None
         assert last in (first, first - 1)
+
+
+def test_without_a_common_snapshot_no_row_is_told_by_its_block(
+    tables: None, spark: SparkSession, database: Database
+) -> None:
+    with Source.connect(spark, database, "slicing") as source:
+        entry = Table("plain", "slicing.plain", "at", "2024-01")
+        assert source.relation(entry).by_ctid
+        source.snapshot = None  # as on standbys and poolers that export none
+        assert not source.relation(entry).by_ctid

@@ -162,6 +162,14 @@ def test_the_reason_of_a_failed_spark_job_is_the_exception_of_its_task() -> None
     )
     assert spark_reason(text) == "org.postgresql.util.PSQLException: ERROR: canceling statement"
     assert spark_reason("java.io.IOException: No space left\n\tat x") == "java.io.IOException: No space left"
+    wrapped = (
+        "org.apache.spark.SparkException: Job aborted: Lost task 0.0 (TID 63) (host executor driver):"
+        " org.apache.spark.SparkException: [TASK_WRITE_FAILED] Task failed while writing rows\n\tat org.apache...\n"
+        "Caused by: org.postgresql.util.PSQLException: FATAL: terminating connection\n\tat org...\n"
+        "Caused by: java.io.EOFException\n"
+    )
+    assert spark_reason(wrapped) == "org.postgresql.util.PSQLException: FATAL: terminating connection"
+    assert spark_reason(wrapped.split("\nCaused by: org", maxsplit=1)[0]).endswith("Task failed while writing rows")
 
 
 def test_a_value_that_spark_lacks_is_null_and_told_in_a_column_beside_it() -> None:
