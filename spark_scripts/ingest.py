@@ -45,6 +45,7 @@ class TableIngestion:
         self._slicing = Slicing(source.connection, table, self._relation, files.cores(spark))
         self._stage = Stage(spark, source, lake, table, self._relation)
         self._publisher = Publisher(lake, locks)
+        self._counted = 0  # months, the rows without one among them
 
     def run(self, months: Optional[Sequence[Month]]) -> None:
         """Ingest `months` (all that the table or its raw layer has when None) and the rows without a month.
@@ -73,6 +74,7 @@ class TableIngestion:
         condition = "TRUE" if months is None else sql.requested(self._date, months, undated=True)
         lossy = lossy_conditions(self._relation.columns, self._table.columns) if self._table.format != "csv" else {}
         counts = count(self._source.connection, self._relation, condition, lossy)
+        self._counted = len(counts)
         if counts:
             self._slicing.decide(list(counts.values()), condition, full=months is None)
             print(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}", flush=True)
@@ -126,8 +128,9 @@ class TableIngestion:
         return {each.month: found for each, found in zip(counts, staged)}
 
     def _condition(self, counts: Sequence[Count], full: bool) -> str:
-        """The condition of the rows of these months, which slices by date imply."""
-        if self._slicing.by == "date":
+        """The condition of the rows of these months, which slices by date imply; a snapshot has no months but those."""
+        every = full and len(counts) == self._counted and self._source.snapshot is not None
+        if every or self._slicing.by == "date":
             return "TRUE"
         if full:
             return f"{self._date.month_day} IN ({', '.join(str(each.day) for each in counts)})"
