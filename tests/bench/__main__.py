@@ -56,7 +56,7 @@ def main() -> None:
         results = Results(facts)
         server = Server(home.postgres, connection)
         for number in range(options.rounds):
-            for entrant in entrants if number % 2 == 0 else entrants[::-1]:  # no one comes after the same one always
+            for entrant in entrants:
                 if number == 0 or not entrant.may_fail:
                     results.add(entrant, _run(entrant, facts[entrant.dataset], home, server))
         versions = {**_versions(connection), **peers.versions()}

@@ -17,10 +17,10 @@ _HEAD = """\
 
 Written by `make bench`, which needs Linux on x86-64 and 20 GB of disk. `make bench ROWS=200000 ROUNDS=1` is a quick
 look, `make bench ONLY=full,copy` runs some contestants alone, by the names in the table of medians; only a complete run
-is written here. The tables are built once and kept in `.local/bench`. Every run is a whole process from start to end,
-the contestants take turns, there and back, with a rest between them; medians count. The table (`tests/bench/dataset.sql`) has no index on its date, and its rows
-lie in the order in which they came. What a contestant delivered is counted after each run; one that delivered less, or
-more, failed.
+is written here. The tables are built once and kept in `.local/bench`. Every run is a whole process from start to end;
+the contestants take turns, with a rest between them; medians count. The table (`tests/bench/dataset.sql`) has no index
+on its date, and its rows lie in the order in which they came. What a contestant delivered is counted after each run;
+one that delivered less, or more, failed.
 """
 
 _UNITS = """\
