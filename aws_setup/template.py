@@ -1,4 +1,4 @@
-"""The CloudFormation template with the state machine in it.
+"""The CloudFormation template with the state machine and the schedule's defaults in it.
 
 `python -m aws_setup.template` prints it, for linters.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, trailing_months
 from spark_scripts.errors import IngestionError
 
 _HERE = Path(__file__).parent
@@ -69,11 +70,22 @@ def rendered() -> str:
     finally:
         loader.dispose()
     document["Resources"]["StateMachine"]["Properties"]["Definition"] = state_machine()
+    for name, default in _schedule_defaults().items():
+        document["Parameters"][name]["Default"] = default
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     size = len(text.encode())
     if size > _MAXIMUM_BYTES:
         raise IngestionError(f"the rendered template has {size} bytes, a change set takes {_MAXIMUM_BYTES}")
     return text
+
+
+def _schedule_defaults() -> dict[str, str | int]:
+    """The defaults of the parameters that Dagster's mirror of the schedule shares."""
+    return {
+        "ScheduleExpression": SCHEDULE_EXPRESSION,
+        "ScheduleTimezone": SCHEDULE_TIMEZONE,
+        "TrailingMonths": trailing_months(SCHEDULE_EXPRESSION),
+    }
 
 
 def main() -> None:
