@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## Ingest one month from PostgreSQL into the raw layer, throu
 
 dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000 (PORT=… for another)
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
-	@$(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
+	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
 
 test: $(INSTALLED) $(CLASSES) ## All tests: unit and integration
 	$(PYTHON) -m pytest

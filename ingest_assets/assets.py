@@ -6,14 +6,19 @@ import hashlib
 import re
 import traceback
 import warnings
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
+from ingest_assets.checks import check_specs, evaluations, not_ingested
+from ingest_assets.metadata import column_schema
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.failures import WorkflowError
+from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
 from ingest_assets.tables import TableSpec, tables_path
 from spark_scripts.errors import IngestionError
+from spark_scripts.manifest import Manifest
 
 GROUP = "raw_layer"
 
@@ -36,29 +41,44 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
     The pool keeps a second run of the table waiting; the job's own lock would fail it.
     """
     spec = _raw_layer_spec(table)
+    source = source_asset(table=table)
 
     @dg.multi_asset(
         name=f"{GROUP}__{table.name}",
         specs=[spec],
+        check_specs=check_specs(table, spec.key),
+        can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{GROUP}_{table.name}",
     )
-    def ingest(context: dg.AssetExecutionContext, workflow: IngestionWorkflow) -> None:
+    def ingest(context: dg.AssetExecutionContext, workflow: IngestionWorkflow) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # of a value that there is not
+        if spec.key not in context.selected_asset_keys:
+            _check_again(context, spec.key, workflow.raw_layer)
+            return
         try:
             months = workflow.run(context=context, table=table.name, months=context.partition_keys)
         except IngestionError as error:
             # The error's text says it all; what led to it would bury it under botocore's traceback.
             context.log.debug(traceback.format_exc())
-            raise _failure(context, spec.key, error) from None
-        for month, metadata in months.items():
-            context.add_asset_metadata(metadata, asset_key=spec.key, partition_key=month)
+            raise _failure(context, spec.key, workflow.raw_layer, error) from None
+        for month in months:
+            context.add_asset_metadata(month.metadata, asset_key=spec.key, partition_key=month.manifest.month)
+        _log_checks(context, spec.key, workflow.raw_layer, [month.manifest for month in months])
+        schema = {"dagster/column_schema": column_schema(months[-1].manifest)}
+        context.log_event(dg.AssetObservation(source.key, metadata=schema, description="As the last month has it."))
+        yield dg.MaterializeResult(asset_key=spec.key)
 
     return ingest
 
 
+def raw_layer_key(table: str) -> dg.AssetKey:
+    """The key of the raw layer of the table with this name in tables.yaml."""
+    return dg.AssetKey([GROUP, table])
+
+
 def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
-        [GROUP, table.name],
+        raw_layer_key(table.name),
         deps=[source_asset(table=table)],
         description=table.description,
         group_name=GROUP,
@@ -90,10 +110,39 @@ def _code_references() -> dg.CodeReferencesMetadataValue:
         )
 
 
-def _failure(context: dg.AssetExecutionContext, key: dg.AssetKey, error: IngestionError) -> dg.Failure:
+def _log_checks(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, manifests: Iterable[Manifest]
+) -> None:
+    """The checks of months that have been committed, which therefore do not fail by what cannot be read now."""
+    try:
+        for manifest in manifests:
+            for evaluation in evaluations(raw_layer, key, manifest):
+                context.log_event(evaluation)
+    except IngestionError as error:
+        context.log.warning(f"Not all checks could be made: {error}")
+
+
+def _check_again(context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer) -> None:
+    """The checks of months as they are now, without ingesting: of the run's partitions, or of all that there are."""
+    table = key.path[-1]
+    months = context.partition_keys if context.has_partition_key else raw_layer.months(table)
+    manifests = [manifest for month in months if (manifest := raw_layer.current(table, month))]
+    context.log.info(
+        f"Checking {', '.join(manifest.month for manifest in manifests) or 'nothing: no month is ingested'}"
+    )
+    _log_checks(context, key, raw_layer, manifests)
+
+
+def _failure(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, error: IngestionError
+) -> dg.Failure:
     """The failure to raise. The months that were committed before it are recorded as materialised."""
     if not isinstance(error, WorkflowError):
         return dg.Failure(str(error), allow_retries=False)
-    for month, metadata in error.committed.items():
-        context.log_event(dg.AssetMaterialization(asset_key=key, partition=month, metadata=metadata))
+    {month.manifest.month for month in error.committed}
+    for month in error.committed:
+        context.log_event(dg.AssetMaterialization(key, partition=month.manifest.month, metadata=month.metadata))
+    _log_checks(context, key, raw_layer, [month.manifest for month in error.committed])
+    for missing in sorted({*context.partition_keys} - {month.manifest.month for month in error.committed}):
+        context.log_event(not_ingested(key, missing, error.summary, error.execution_name, error.links))
     return dg.Failure(str(error), metadata=error.links, allow_retries=False)

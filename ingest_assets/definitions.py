@@ -1,4 +1,4 @@
-"""The code location: every asset of tables.yaml, and what they talk to.
+"""The code location: every asset of tables.yaml, its checks, what starts them and what they talk to.
 
 Loads without credentials and without network: clients are made when something is materialised, and the names of
 bucket and state machine come from the stack's outputs then. Who made those by hand gives them to the resources.
@@ -9,10 +9,16 @@ from __future__ import annotations
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
+from ingest_assets.alerts import alert_sensor
 from ingest_assets.assets import raw_layer_asset, source_asset
+from ingest_assets.checks import freshness_checks, freshness_sensor
 from ingest_assets.resources.account import AwsAccount
+from ingest_assets.resources.alerts import Alerts
+from ingest_assets.resources.notifications import Notifications
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
+from ingest_assets.schedules import mirror_schedule
+from ingest_assets.sensors import queue_sensor
 from ingest_assets.tables import load_tables
 
 
@@ -20,14 +26,25 @@ def build_definitions() -> dg.Definitions:
     """The definitions for the tables.yaml of this environment. Raises TablesError when it cannot be used."""
     tables = load_tables()
     sources = {source.key: source for source in (source_asset(table=table) for table in tables)}
+    raw_layers = [raw_layer_asset(table=table) for table in tables]
+    freshness = freshness_checks(raw_layers)
     account, s3 = AwsAccount(), S3Resource()
     raw_layer = RawLayer(account=account, s3=s3)
     return dg.Definitions(
-        assets=[*sources.values(), *(raw_layer_asset(table=table) for table in tables)],
+        assets=[*sources.values(), *raw_layers],
+        asset_checks=freshness,
+        schedules=[mirror_schedule(tables=tables)],
+        sensors=[
+            queue_sensor(tables=tables),
+            alert_sensor(),
+            freshness_sensor(freshness),
+        ],
         resources={
             "account": account,
-            "s3": s3,
+            "alerts": Alerts(account=account),
+            "notifications": Notifications(account=account),
             "raw_layer": raw_layer,
+            "s3": s3,
             "workflow": IngestionWorkflow(account=account, raw_layer=raw_layer),
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -14,6 +15,17 @@ from spark_scripts.months import Month
 
 Metadata = Mapping[str, dg.MetadataValue]
 
+EXECUTION_NAME = "execution_name"
+"""The entry of every event of ours that says which execution it is about."""
+
+
+@dataclass(frozen=True)
+class IngestedMonth:
+    """A month that an execution committed, with the metadata of its materialisation."""
+
+    manifest: Manifest
+    metadata: Metadata
+
 
 def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: JobRun | None) -> Metadata:
     """The metadata of the month of a manifest. Numbers are plotted by Dagster, texts are not."""
@@ -23,7 +35,7 @@ def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_r
         "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
         "dagster/size_bytes": dg.MetadataValue.int(manifest.bytes),
         "dagster/uri": dg.MetadataValue.text(f"s3://{bucket}/{prefix}"),
-        "dagster/column_schema": dg.MetadataValue.table_schema(_schema(manifest)),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(manifest)),
         "source_rows": dg.MetadataValue.int(manifest.source_rows),
         "undated_rows": dg.MetadataValue.int(manifest.undated_rows),
         "files": dg.MetadataValue.int(len(manifest.files)),
@@ -37,7 +49,7 @@ def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_r
 def execution_metadata(execution_arn: str, *, bucket: str, job_run: JobRun | None) -> Metadata:
     """Which execution and job run it was, with links to their pages."""
     metadata: dict[str, dg.MetadataValue] = {
-        "execution_name": dg.MetadataValue.text(execution_arn.rpartition(":")[2]),
+        EXECUTION_NAME: dg.MetadataValue.text(execution_arn.rpartition(":")[2]),
         "execution": dg.MetadataValue.url(console.execution_url(execution_arn)),
     }
     if job_run and job_run.job_run_id:
@@ -48,7 +60,8 @@ def execution_metadata(execution_arn: str, *, bucket: str, job_run: JobRun | Non
     return metadata
 
 
-def _schema(manifest: Manifest) -> dg.TableSchema:
+def column_schema(manifest: Manifest) -> dg.TableSchema:
+    """The columns of the source with their types and the comments of the database."""
     return dg.TableSchema(
         [dg.TableColumn(column.name, type=column.type, description=column.comment) for column in manifest.columns]
     )

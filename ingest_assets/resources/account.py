@@ -15,6 +15,9 @@ from ingest_assets.stack import StackOutputs, stack_name
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_emr_serverless import EMRServerlessClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 # "standard" backs off and retries what AWS calls transient and throttling, with 20 s at most between two tries.
@@ -42,6 +45,18 @@ class AwsAccount(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     def step_functions(self) -> SFNClient:
         """A client of Step Functions."""
         return boto3.session.Session().client("stepfunctions", config=_CONFIG)
+
+    def scheduler(self) -> EventBridgeSchedulerClient:
+        """A client of EventBridge Scheduler."""
+        return boto3.session.Session().client("scheduler", config=_CONFIG)
+
+    def sns(self) -> SNSClient:
+        """A client of SNS."""
+        return boto3.session.Session().client("sns", config=_CONFIG)
+
+    def sqs(self) -> SQSClient:
+        """A client of SQS."""
+        return boto3.session.Session().client("sqs", config=_CONFIG)
 
     def emr_serverless(self) -> EMRServerlessClient:
         """A client of EMR Serverless."""

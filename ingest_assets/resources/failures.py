@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ingest_assets.executions import Execution
 from ingest_assets.job_runs import JobRun
-from ingest_assets.metadata import Metadata
+from ingest_assets.metadata import IngestedMonth, Metadata
 from spark_scripts.errors import IngestionError
 
 # `IngestionError: …`, which the job ends with, or else `org.apache.spark.SparkException: …`.
@@ -17,16 +17,34 @@ _ERROR_LINES = (re.compile(r"\w+Error: "), re.compile(r"(?:\w+\.)*\w*(?:Error|Ex
 _CHATTER = re.compile(r"[\d/]+ [\d:]+ INFO ")
 _LINES = 20
 _LONGEST = 2000  # characters of an error or cause; Step Functions gives up to 32,768
+_RETRY = "mend the cause, then re-execute from failure: the months that were committed are not ingested again"
+_ADVICE = {
+    "is being written by execution": "wait until the execution named above has ended, then start again",
+    "OutOfMemoryError|GC overhead|exit code 137": "deploy with a larger DriverMemory or ExecutorMemory",
+    "No space left|File too large": "free disk: a Spark worker of EMR Serverless has 20 GB",
+    "password|28P01|28000": "set the database's user and password with `python -m aws_setup secret`",
+    "Connection to .* refused|cannot connect to|timed out|UnknownHost": (
+        "check that PostgreSQL is up, and that SubnetIds and SecurityGroupIds let the job reach it"
+    ),
+    "ServiceQuotaExceeded": "wait for other applications to stop, or ask AWS for a larger quota of EMR Serverless",
+    "AccessDenied|not authorized": "give the role named above the right; `aws_setup deploy` mends the stack's own",
+}
+"""What to try, by what the reason says. The first that is found counts."""
 
 
 class WorkflowError(IngestionError):
     """An execution did not ingest all that it was asked to.
 
-    `committed` is the metadata of the months that it did ingest, `links` leads to where the failure can be seen.
+    `committed` are the months that it did ingest, `links` leads to where the failure can be seen, `summary` is one
+    line of the message.
     """
 
-    def __init__(self, message: str, *, committed: Mapping[str, Metadata], links: Metadata) -> None:
+    def __init__(
+        self, message: str, *, execution_name: str, summary: str, committed: Sequence[IngestedMonth], links: Metadata
+    ) -> None:
         super().__init__(message)
+        self.execution_name = execution_name
+        self.summary = summary
         self.committed = committed
         self.links = links
 
@@ -48,17 +66,26 @@ class Evidence:
                     return line
         return self.job_run.details if self.job_run else None
 
+    def reason(self) -> str | None:
+        """What failed, as near to the cause as is known."""
+        known = self.spark_error() or (self.execution and self.execution.cause)
+        return _shortened(known) if known else None
+
+    def advice(self) -> str:
+        """What to try."""
+        known = f"{self.reason()} {self.execution.error if self.execution else ''}"
+        return next((text for pattern, text in _ADVICE.items() if re.search(pattern, known, re.IGNORECASE)), _RETRY)
+
     def lines(self) -> list[str]:
         """The reason, the job run and the end of its log, for people."""
         text = []
         if self.execution and self.execution.error:
             text.append(f"Step Functions: {self.execution.error}")
-        if error := self.spark_error():
-            text.append(f"Spark: {_shortened(error)}")
-        elif self.execution and self.execution.cause:
-            text.append(_shortened(self.execution.cause))
+        if reason := self.reason():
+            text.append(f"Spark: {reason}" if self.spark_error() else reason)
         if self.job_run and self.job_run.job_run_id:
             text.append(f"Job run {self.job_run.job_run_id} of application {self.job_run.application_id}")
+        text.append(f"What to try: {self.advice()}")
         for uri, log in self.logs.items():
             if log:
                 text += [f"Last lines of {uri}:", *(f"    {line}" for line in _last_lines(log))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from botocore.exceptions import ClientError
 from dagster_aws.s3 import S3Resource
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ingest_assets.aws import aws_errors, error_code
 from ingest_assets.logs import last_lines
@@ -30,6 +30,8 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
     s3: dg.ResourceDependency[S3Resource]
     bucket: str | None = Field(default=None, description="Name of the bucket. Default: the stack's output.")
 
+    _cached: "S3Client | None" = PrivateAttr(default=None)
+
     def bucket_name(self) -> str:
         """The bucket of this deployment."""
         return self.bucket or self.account.outputs().bucket_name
@@ -39,9 +41,29 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
         content = self._read(layout.TABLES_KEY)
         return None if content is None else content.decode()
 
+    def current(self, table: str, month: str) -> Manifest | None:
+        """The manifest that says what a month holds now; None while it has not been ingested."""
+        return self._manifest(layout.current_manifest_key(table, Month.parse(month)))
+
+    def months(self, table: str) -> list[str]:
+        """The months of a table that have been ingested, oldest first, as in `2024-02`."""
+        prefix = layout.current_manifests_prefix(table)
+        labels = {key[len(prefix) : -len(".json")] for key in self._listed(prefix)}
+        return sorted(labels - {layout.UNDATED})
+
+    def objects(self, table: str, month: str) -> dict[str, int]:
+        """The sizes by key of all objects in the folder of a month."""
+        return self._listed(layout.partition_prefix(table, Month.parse(month)))
+
+    def ingested_by(self, execution: str) -> list[tuple[str, str]]:
+        """Table and month of each manifest that an execution left, without those of rows that have no month."""
+        prefix = layout.execution_manifests_prefix(execution)
+        found = [key[len(prefix) : -len(".json")].split("/") for key in self._listed(prefix)]
+        return sorted((table, month) for table, month in found if month != layout.UNDATED)
+
     def committed(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
         """The manifests of the months whose current content is of this execution."""
-        current = {month: self._manifest(layout.current_manifest_key(table, Month.parse(month))) for month in months}
+        current = {month: self.current(table, month) for month in months}
         return {month: found for month, found in current.items() if found and found.execution == execution}
 
     def left_by(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
@@ -71,6 +93,11 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
         content = self._read(key)
         return None if content is None else Manifest.from_json(content.decode())
 
+    def _listed(self, prefix: str) -> dict[str, int]:
+        with aws_errors(f"listing {self.uri(prefix)}"):
+            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name(), Prefix=prefix)
+            return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+
     def _read(self, key: str) -> bytes | None:
         with aws_errors(f"reading {self.uri(key)}"):
             try:
@@ -81,5 +108,6 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
                 raise
 
     def _client(self) -> "S3Client":
-        client: S3Client = self.s3.get_client()
-        return client
+        if self._cached is None:
+            self._cached = self.s3.get_client()
+        return self._cached

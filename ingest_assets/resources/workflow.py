@@ -10,7 +10,7 @@ connection to AWS for good stops its execution, which then ends by its own time 
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,9 +22,10 @@ from pydantic import Field
 from ingest_assets import job_runs
 from ingest_assets.aws import AwsError, aws_errors
 from ingest_assets.console import driver_log_key, execution_url, job_output_key
+from ingest_assets.cost import Prices, Usage, by_month, usage
 from ingest_assets.executions import Execution, StateChange, follow
 from ingest_assets.job_runs import JobRun
-from ingest_assets.metadata import Metadata, execution_metadata, month_metadata
+from ingest_assets.metadata import IngestedMonth, execution_metadata, month_metadata
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.attempts import Attempt, choose, execution_name, first_run_id
 from ingest_assets.resources.failures import Evidence, WorkflowError
@@ -33,7 +34,11 @@ from ingest_assets.tables import check_request
 from spark_scripts.errors import IngestionError
 from spark_scripts.manifest import Manifest
 
+EXECUTION_TAG = "ingest/execution"
+"""The tag of a run, and of a materialisation that the queue told of, that names the execution."""
+
 _GLANCE_SECONDS = 10.0  # between two looks at which months are committed
+_JOB_HAS_ENDED = "EMR Serverless StopApplication"  # the state of the state machine that follows the job run
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,12 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
     poll_seconds: float = Field(default=2.0, gt=0, description="Between two looks at the execution.")
     outage_minutes: float = Field(default=2.0, ge=0, description="How long AWS may be away before the run gives up.")
     deadline_minutes: float = Field(default=36 * 60.0, gt=0, description="An execution is terminated after this time.")
+    # us-east-1, x86_64, of https://aws.amazon.com/emr/pricing/
+    usd_per_vcpu_hour: float = Field(default=0.052624, ge=0, description="Price of EMR Serverless in your region.")
+    usd_per_gb_hour: float = Field(default=0.0057785, ge=0, description="Price of EMR Serverless in your region.")
 
-    def run(self, *, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> dict[str, Metadata]:
-        """Ingest these months of the table in one execution; the metadata of each.
+    def run(self, *, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> list[IngestedMonth]:
+        """Ingest these months of the table in one execution; what came of each, in their order.
 
         Raises WorkflowError when the execution did not do all of it, another IngestionError when it could not be
         started or followed. Terminates the execution when Dagster terminates the run.
@@ -68,13 +76,14 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         order = self._order(context, table, months)
         if order.attempt.found is None:
             self._check(table, months)
+        progress = _Progress(order, self.raw_layer, lambda: self._usage(order, self._job_run(order)))
         try:
             self._start(order)
-            execution = self._wait_for_completion(order)
+            execution = self._wait_for_completion(order, progress)
         except DagsterExecutionInterruptedError:
             self._terminate(order, f"Dagster run {context.run.run_id} was terminated")
             raise
-        return self._extract_months(order, execution)
+        return self._extract_months(order, execution, progress.usage)
 
     def _check(self, table: str, months: Sequence[str]) -> None:
         """Refuse what the job would refuse, before an application costs time and money."""
@@ -95,21 +104,25 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
 
     def _start(self, order: _Order) -> None:
         name, link = order.attempt.name, execution_url(order.attempt.arn)
-        if order.attempt.found is not None:
+        if order.attempt.found is None:
+            self._start_execution(order)
+            order.context.log.info(f"Started execution {name}: {link}")
+        else:
             order.context.log.info(f"Going on with execution {name}, which is {order.attempt.found.status}: {link}")
-            return
+        order.context.instance.add_run_tags(order.context.run.run_id, {EXECUTION_TAG: name})
+
+    def _start_execution(self, order: _Order) -> None:
         request = {"table": order.table, "months": order.months, "requested_by": order.context.run.run_id}
         if self.application_id:
             request["application_id"] = self.application_id
+        name = order.attempt.name
         with aws_errors(f"starting execution {name}"):
             self.account.step_functions().start_execution(
                 stateMachineArn=order.attempt.state_machine_arn, name=name, input=json.dumps(request)
             )
-        order.context.log.info(f"Started execution {name}: {link}")
 
-    def _wait_for_completion(self, order: _Order) -> Execution:
+    def _wait_for_completion(self, order: _Order, progress: "_Progress") -> Execution:
         """Follow the execution to its end. Raises WorkflowError after the deadline, AwsError after an outage."""
-        progress = _Progress(order, self.raw_layer)
         started = last_answer = time.monotonic()
         while time.monotonic() - started < self.deadline_minutes * 60:
             try:
@@ -156,20 +169,23 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         else:
             log.info(f"Terminated execution {order.attempt.name}, its job run and its application.")
 
-    def _extract_months(self, order: _Order, execution: Execution) -> dict[str, Metadata]:
+    def _extract_months(self, order: _Order, execution: Execution, used: Usage | None) -> list[IngestedMonth]:
         if execution.status != "SUCCEEDED":
-            raise self._failure(order, f"is {execution.status}", execution)
+            raise self._failure(order, f"is {execution.status}", execution, used)
         manifests = self.raw_layer.left_by(order.table, order.months, order.attempt.name)
         missing = [month for month in order.months if month not in manifests]
         if missing:
-            raise self._failure(order, f"is SUCCEEDED but left no manifest of {', '.join(missing)}", execution)
-        return self._metadata(order, manifests, self._evidence(order, execution).job_run)
+            raise self._failure(order, f"is SUCCEEDED but left no manifest of {', '.join(missing)}", execution, used)
+        return self._ingested(order, manifests, self._evidence(order, execution).job_run, used)
 
-    def _failure(self, order: _Order, verdict: str, execution: Execution | None = None) -> WorkflowError:
+    def _failure(
+        self, order: _Order, verdict: str, execution: Execution | None = None, used: Usage | None = None
+    ) -> WorkflowError:
         """The error of an execution, with all that is known of the reason."""
         evidence = self._evidence(order, execution)
         manifests = self._committed(order)
-        text = [f"Execution {order.attempt.name} {verdict}", *evidence.lines()]
+        headline = f"Execution {order.attempt.name} {verdict}"
+        text = [headline, *evidence.lines()]
         if len(order.months) > 1:
             text.insert(
                 1, f"Committed all the same: {', '.join(manifests) or 'no month'} of {len(order.months)} months"
@@ -177,7 +193,9 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         bucket = self.raw_layer.bucket_name()
         return WorkflowError(
             "\n".join(text),
-            committed=self._metadata(order, manifests, evidence.job_run),
+            execution_name=order.attempt.name,
+            summary=f"{headline}: {evidence.reason() or 'no reason is known'}",
+            committed=self._ingested(order, manifests, evidence.job_run, used),
             links=execution_metadata(order.attempt.arn, bucket=bucket, job_run=evidence.job_run),
         )
 
@@ -193,8 +211,7 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         """What history and log tell; less of it when AWS does not answer, for the failure itself must be told."""
         evidence = Evidence(execution)
         try:
-            with aws_errors(f"reading the history of {order.attempt.name}"):
-                job_run = job_runs.find(self.account.step_functions(), order.attempt.arn)
+            job_run = self._job_run(order)
             evidence = Evidence(execution, job_run)
             if job_run is None or job_run.job_run_id is None or (execution and execution.status == "SUCCEEDED"):
                 return evidence
@@ -205,20 +222,48 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
             order.context.log.warning(str(error))
             return evidence
 
-    def _metadata(self, order: _Order, manifests: dict[str, Manifest], job_run: JobRun | None) -> dict[str, Metadata]:
+    def _ingested(
+        self, order: _Order, manifests: Mapping[str, Manifest], job_run: JobRun | None, used: Usage | None
+    ) -> list[IngestedMonth]:
+        """The months with their metadata, and with their shares of what the job run cost, where that is known."""
+        total = self._usage(order, job_run) or used
+        shares = by_month(total, manifests.values()) if total else {}
+        prices = Prices(self.usd_per_vcpu_hour, self.usd_per_gb_hour)
         bucket, arn = self.raw_layer.bucket_name(), order.attempt.arn
-        return {
-            month: month_metadata(manifest, bucket=bucket, execution_arn=arn, job_run=job_run)
-            for month, manifest in manifests.items()
-        }
+        ingested = []
+        for month, manifest in manifests.items():
+            metadata = month_metadata(manifest, bucket=bucket, execution_arn=arn, job_run=job_run)
+            cost = shares[month].metadata(prices) if month in shares else {}
+            ingested.append(IngestedMonth(manifest, {**metadata, **cost}))
+        return ingested
+
+    def _job_run(self, order: _Order) -> JobRun | None:
+        with aws_errors(f"reading the history of {order.attempt.name}"):
+            return job_runs.find(self.account.step_functions(), order.attempt.arn)
+
+    def _usage(self, order: _Order, job_run: JobRun | None) -> Usage | None:
+        """What the job run has used; None where that is not known, for the months have been ingested all the same."""
+        if job_run is None or job_run.job_run_id is None:
+            return None
+        try:
+            with aws_errors(f"reading the usage of job run {job_run.job_run_id}"):
+                return usage(self.account.emr_serverless(), job_run.application_id, job_run.job_run_id)
+        except AwsError as error:
+            order.context.log.warning(str(error))
+            return None
 
 
 class _Progress:
-    """Tells the run's log what the execution does: each state once, each month when it is committed."""
+    """Tells the run's log what the execution does: each state once, each month when it is committed.
 
-    def __init__(self, order: _Order, raw_layer: RawLayer) -> None:
+    `usage` is that of the job run, looked up when it has ended: EMR Serverless forgets it with the application.
+    """
+
+    def __init__(self, order: _Order, raw_layer: RawLayer, usage: Callable[[], Usage | None]) -> None:
+        self.usage: Usage | None = None
         self._order = order
         self._raw_layer = raw_layer
+        self._look_up_usage = usage
         self._last_event = 0
         self._waiting = list(order.months)
 
@@ -226,6 +271,8 @@ class _Progress:
         if change.event_id > self._last_event:
             self._order.context.log.info(change.text)
             self._last_event = change.event_id
+            if change.text == _JOB_HAS_ENDED:
+                self.usage = self._look_up_usage()
 
     def tell_months(self) -> None:
         """The job commits the months in their order, so that the first that is not yet there ends the look."""

@@ -28,6 +28,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
     monkeypatch.setattr(AwsAccount, "outputs", lambda _: OUTPUTS)
     monkeypatch.setattr(AwsAccount, "step_functions", lambda _: fake.step_functions)
     monkeypatch.setattr(AwsAccount, "emr_serverless", lambda _: fake.emr_serverless)
+    monkeypatch.setattr(AwsAccount, "sqs", lambda _: fake.sqs)
     monkeypatch.setattr(S3Resource, "get_client", lambda _: fake.s3)
     return fake
 

@@ -7,7 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from spark_scripts.tables import tables_to_json
 BUCKET = "lake"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:EMRServerlessStepFunction"
 
+EXECUTION = f"{MACHINE.replace(':stateMachine:', ':execution:')}:n1"
 APPLICATION, JOB = "00fapp", "00fjob"
 STARTED = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -142,6 +143,7 @@ class FakeEmrServerless:
     job_name: str = ""
     calls: list[str] = field(default_factory=list)
     obeys: bool = True
+    usage: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def get_paginator(self, operation: str) -> FakeEmrServerless:
         assert operation == "list_job_runs"
@@ -158,7 +160,9 @@ class FakeEmrServerless:
             self.job = "CANCELLED"
 
     def get_job_run(self, applicationId: str, jobRunId: str) -> dict[str, Any]:
-        return {"jobRun": {"state": self.job}}
+        if self.application == "TERMINATED":
+            raise client_error("ResourceNotFoundException")
+        return {"jobRun": {"state": self.job, **self.usage}}
 
     def get_application(self, applicationId: str) -> dict[str, Any]:
         return {"application": {"state": self.application}}
@@ -186,8 +190,21 @@ class FakeS3:
         content = self.objects[Key]
         return {"Body": StreamingBody(io.BytesIO(content), len(content))}
 
-    def commit(self, month: str, execution: str, rows: int = 10, table: str = "mockrecord") -> None:
-        document = manifest(month, execution, rows, table).to_json().encode()
+    def get_paginator(self, operation: str) -> FakeS3:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
+        found = sorted(key for key in self.objects if key.startswith(Prefix))
+        return [{"Contents": [{"Key": key, "Size": len(self.objects[key])} for key in found]}] if found else [{}]
+
+    def commit(self, month: str, execution: str, rows: int = 10, table: str = "mockrecord", **others: Any) -> None:
+        """What the Spark job does: the files of the month, its manifests, and no files of before."""
+        written = replace(manifest(month, execution, rows, table), **others)
+        document = written.to_json().encode()
+        folder = layout.partition_prefix(table, Month.parse(month))
+        self.objects = {key: content for key, content in self.objects.items() if not key.startswith(folder)}
+        self.objects.update({file.key: b"x" * file.bytes for file in written.files})
         self.objects[layout.execution_manifest_key(execution, table, Month.parse(month))] = document
         self.objects[layout.current_manifest_key(table, Month.parse(month))] = document
 
@@ -197,10 +214,54 @@ class FakeS3:
 
 
 @dataclass
+class FakeSqs:
+    """A queue in memory. What was received comes back in the next tick: `come_back` makes it visible again."""
+
+    visible: list[tuple[str, str]] = field(default_factory=list)
+    received: dict[str, tuple[str, str]] = field(default_factory=dict)
+    receives: dict[str, int] = field(default_factory=dict)
+    postponed: dict[str, int] = field(default_factory=dict)
+
+    def send(self, *documents: Any) -> None:
+        for document in documents:
+            body = document if isinstance(document, str) else json.dumps(document)
+            self.visible.append((f"m{len(self.visible) + len(self.received)}", body))
+
+    def come_back(self) -> None:
+        self.visible += self.received.values()
+        self.received = {}
+
+    def receive_message(self, QueueUrl: str, MaxNumberOfMessages: int, **_: Any) -> dict[str, Any]:
+        batch, self.visible = self.visible[:MaxNumberOfMessages], self.visible[MaxNumberOfMessages:]
+        for name, body in batch:
+            self.received[name] = (name, body)
+            self.receives[name] = self.receives.get(name, 0) + 1
+        messages = [
+            {
+                "MessageId": name,
+                "ReceiptHandle": name,
+                "Body": body,
+                "Attributes": {"ApproximateReceiveCount": str(self.receives[name])},
+            }
+            for name, body in batch
+        ]
+        return {"Messages": messages} if messages else {}
+
+    def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> None:
+        assert 0 < len(Entries) <= 10
+        for entry in Entries:
+            del self.received[entry["ReceiptHandle"]]
+
+    def change_message_visibility(self, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:
+        self.postponed[ReceiptHandle] = VisibilityTimeout
+
+
+@dataclass
 class FakeAws:
     step_functions: FakeStepFunctions = field(default_factory=FakeStepFunctions)
     emr_serverless: FakeEmrServerless = field(default_factory=FakeEmrServerless)
     s3: FakeS3 = field(default_factory=FakeS3)
+    sqs: FakeSqs = field(default_factory=FakeSqs)
 
     def commits(self, *months: str, rows: int = 10) -> Callable[[], None]:
         """What a Spark job does while the execution runs: for FakeExecution.answers."""
@@ -238,3 +299,56 @@ def manifest(month: str, execution: str, rows: int = 10, table: str = "mockrecor
 
 def nothing() -> None:
     """One more look at a running execution."""
+
+
+def notification(
+    status: str,
+    name: str = "n1",
+    months: tuple[str, ...] = ("2024-02",),
+    requested_by: str | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """What the state machine sends at the end of the execution `name`."""
+    request: dict[str, Any] = {"table": "mockrecord", "months": [*months]}
+    if requested_by:
+        request["requested_by"] = requested_by
+    return {
+        "version": 1,
+        "status": status,
+        "execution_arn": EXECUTION.replace(":n1", f":{name}"),
+        "execution_name": name,
+        "input": request,
+        "application_id": APPLICATION,
+        "job_run_id": JOB,
+        "error": None,
+        "cause": None,
+        "cleanup_error": None,
+        "source": "state-machine",
+        **others,
+    }
+
+
+def status_change(status: str, name: str = "n1", months: tuple[str, ...] = ("2024-02",)) -> dict[str, Any]:
+    """EventBridge's event, as in the documentation of Step Functions."""
+    return {
+        "version": "0",
+        "id": "315c1398-40ff-a850-213b-158f73e60175",
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": "123456789012",
+        "time": "2026-02-26T19:42:21Z",
+        "region": "us-east-1",
+        "resources": [EXECUTION.replace(":n1", f":{name}")],
+        "detail": {
+            "executionArn": EXECUTION.replace(":n1", f":{name}"),
+            "stateMachineArn": MACHINE,
+            "name": name,
+            "status": status,
+            "startDate": 1551225271984,
+            "stopDate": 1551225641984,
+            "input": json.dumps({"table": "mockrecord", "months": [*months]}),
+            "inputDetails": {"included": True},
+            "output": None,
+            "outputDetails": None,
+        },
+    }

@@ -26,14 +26,25 @@ class Dagster:
         self.run_id = ""
 
     def materialize(self, first: str, last: str | None = None, **settings: Any) -> dg.ExecuteInProcessResult:
+        return self._run(ranged(first, last or first), None, settings)
+
+    def check(self, month: str | None = None) -> dg.ExecuteInProcessResult:
+        """The checks alone."""
+        tags = {} if month is None else ranged(month, month)
+        return self._run(tags, dg.AssetSelection.checks_for_assets(KEY), {})
+
+    def _run(
+        self, tags: Mapping[str, str], selection: dg.AssetSelection | None, settings: Mapping[str, Any]
+    ) -> dg.ExecuteInProcessResult:
         account = AwsAccount()
         raw_layer = RawLayer(account=account, s3=S3Resource())
         workflow = IngestionWorkflow(account=account, raw_layer=raw_layer, **{"poll_seconds": 0.001, **settings})
         result = dg.materialize(
             [raw_layer_asset(table=load_tables()[0])],
             resources={"workflow": workflow},
+            selection=selection,
             instance=self.instance,
-            tags={"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first},
+            tags=tags,
             raise_on_error=False,
         )
         self.run_id = result.run_id
@@ -63,6 +74,11 @@ class Dagster:
 
     def failure_text(self) -> str:
         return self.failure().description or ""
+
+
+def ranged(first: str, last: str) -> dict[str, str]:
+    """The tags of a run over the months from `first` to `last`."""
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
 
 
 def value(metadata: Mapping[str, Any], key: str) -> Any:

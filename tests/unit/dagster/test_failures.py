@@ -51,7 +51,26 @@ def test_what_spark_says_while_it_shuts_down_is_left_out() -> None:
 
 
 def test_an_empty_log_is_not_mentioned() -> None:
-    assert evidence([]).lines() == ["Spark: Job failed. ExitCode: 1.", "Job run 00fjob of application 00fapp"]
+    spark, job_run, advice = evidence([]).lines()
+    assert (spark, job_run) == ("Spark: Job failed. ExitCode: 1.", "Job run 00fjob of application 00fapp")
+    assert advice.startswith("What to try: mend the cause, then re-execute from failure")
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("java.lang.OutOfMemoryError: Java heap space", "deploy with a larger DriverMemory or ExecutorMemory"),
+        (
+            "IngestionError: orders is being written by execution n1: start again",
+            "wait until the execution named above",
+        ),
+        ("SourceError: cannot connect to db.example: refused", "check that PostgreSQL is up, and that SubnetIds"),
+        ("SourceError: FATAL: password authentication failed", "set the database's user and password with"),
+        ("java.io.IOException: No space left on device", "free disk"),
+    ],
+)
+def test_a_failure_says_what_to_try(reason: str, advice: str) -> None:
+    assert evidence([reason]).advice().startswith(advice)
 
 
 def test_a_log_of_nothing_else_is_shown_as_it_is() -> None:

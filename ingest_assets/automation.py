@@ -1,0 +1,41 @@
+"""What runs by itself when Dagster starts. Whoever switches something in the UI overrides it.
+
+`INGEST_AUTOMATION=1` is for the one Dagster deployment that serves a queue: everything runs. `sensors` leaves the
+schedule stopped. Without it all is stopped, so that a laptop that points at the account takes no messages from its
+queue and starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+import dagster as dg
+
+from spark_scripts.errors import InvalidInputError
+
+VARIABLE = "INGEST_AUTOMATION"
+
+_NOTHING = ("", "0")
+_EVERYTHING = "1"
+_SENSORS = "sensors"
+
+
+def sensor_status() -> dg.DefaultSensorStatus:
+    """Whether the sensors, the one that alerts among them, run. Raises InvalidInputError for an unknown value."""
+    running = _mode() in (_EVERYTHING, _SENSORS)
+    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
+
+
+def schedule_status() -> dg.DefaultScheduleStatus:
+    """Whether the schedule runs. Raises InvalidInputError for an unknown value."""
+    return dg.DefaultScheduleStatus.RUNNING if _mode() == _EVERYTHING else dg.DefaultScheduleStatus.STOPPED
+
+
+def _mode() -> str:
+    mode = os.environ.get(VARIABLE, "")
+    if mode not in (*_NOTHING, _EVERYTHING, _SENSORS):
+        raise InvalidInputError(
+            f"{VARIABLE} is {mode!r}: set it to {_EVERYTHING} (sensors, alerts and schedule run), to {_SENSORS} "
+            "(all but the schedule), or unset it"
+        )
+    return mode

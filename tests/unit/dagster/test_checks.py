@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_aws.s3 import S3Resource
+
+from ingest_assets.checks import CHECKS, evaluations
+from ingest_assets.resources.account import AwsAccount
+from ingest_assets.resources.raw_layer import RawLayer
+from spark_scripts import layout
+from spark_scripts.manifest import Column
+from spark_scripts.months import Month
+from tests.unit.dagster.fakes import FakeAws, manifest
+from tests.unit.dagster.harness import KEY, Dagster
+
+FOLDER = layout.partition_prefix("mockrecord", Month(2024, 2))
+
+
+def checked(month: str = "2024-02", **changes: Any) -> dict[str, dg.AssetCheckEvaluation]:
+    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    found = evaluations(raw_layer, KEY, replace(manifest(month, "n1"), **changes))
+    return {evaluation.check_name: evaluation for evaluation in found}
+
+
+def test_a_month_as_it_should_be_passes_every_check(aws: FakeAws) -> None:
+    aws.s3.commit("2024-01", "n0")
+    aws.s3.commit("2024-02", "n1")
+    found = checked(undated_rows=0)
+    assert tuple(found) == CHECKS
+    assert {name for name, evaluation in found.items() if not evaluation.passed} == set()
+    assert {evaluation.partition for evaluation in found.values()} == {"2024-02"}
+    assert {evaluation.metadata["execution_name"].value for evaluation in found.values()} == {"n1"}
+
+
+def test_rows_that_the_source_did_not_count_are_an_error(aws: FakeAws) -> None:
+    found = checked(rows=9)["rows_match_source"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert found.description == "9 rows written, 10 counted in the source, in snapshot 00000003-0000001B-1."
+
+
+def test_rows_without_a_common_snapshot_are_a_warning(aws: FakeAws) -> None:
+    found = checked(rows=9, snapshot=None)["rows_match_source"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({f"{FOLDER}stray.csv": b"x"}, f"not in the manifest: {FOLDER}stray.csv."),
+        ({f"{FOLDER}n1-0.csv": None}, f"missing: {FOLDER}n1-0.csv."),
+        ({f"{FOLDER}n1-0.csv": b"cut"}, f"of another size: {FOLDER}n1-0.csv."),
+    ],
+)
+def test_objects_are_those_of_the_manifest(aws: FakeAws, change: dict[str, bytes | None], told: str) -> None:
+    aws.s3.commit("2024-02", "n1")
+    for key, content in change.items():
+        aws.s3.objects.pop(key, None)
+        if content is not None:
+            aws.s3.objects[key] = content
+    found = checked()["objects_match_manifest"]
+    assert not found.passed
+    assert (found.description or "").startswith(told)
+
+
+def test_objects_of_an_execution_since_are_held_against_its_manifest(aws: FakeAws) -> None:
+    aws.s3.commit("2024-02", "n1")
+    aws.s3.commit("2024-02", "n2", rows=4)
+    found = checked()["objects_match_manifest"]
+    assert (found.passed, found.description) == (True, "1 objects, 400 bytes.")
+
+
+def test_rows_without_a_date_are_a_warning_with_their_number(aws: FakeAws) -> None:
+    found = checked(undated_rows=1234)["no_rows_without_date"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (found.description or "").startswith("1,234 rows of the table have no start_date_time")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ((Column("id", "bigint"),), "questions_list text[] is new"),
+        ((Column("id", "bigint"), Column("questions_list", "text[]"), Column("x", "xml")), "x xml is gone"),
+        ((Column("id", "integer"), Column("questions_list", "text[]")), "id was integer, is bigint"),
+        ((Column("questions_list", "text[]"), Column("id", "bigint")), "the columns are in another order"),
+    ],
+)
+def test_columns_are_those_of_the_month_before(aws: FakeAws, columns: tuple[Column, ...], told: str) -> None:
+    aws.s3.commit("2024-01", "n0", columns=columns)
+    found = checked()["columns_unchanged"]
+    assert (found.passed, found.description) == (False, f"Since 2024-01: {told}.")
+
+
+def test_a_comment_is_no_change_of_a_column(aws: FakeAws) -> None:
+    aws.s3.commit("2023-12", "n0", columns=(Column("id", "bigint", "key"), Column("questions_list", "text[]")))
+    assert checked("2024-01")["columns_unchanged"].passed
+
+
+def test_the_first_month_has_none_before_it(aws: FakeAws) -> None:
+    found = checked()["columns_unchanged"]
+    assert (found.passed, found.description) == (True, "2024-01 has not been ingested: nothing to compare with.")
+
+
+def results(dagster: Dagster, check: str) -> dict[str, bool]:
+    storage = dagster.instance.event_log_storage
+    records = storage.get_asset_check_execution_history(dg.AssetCheckKey(KEY, check), limit=100)
+    found = [(record.partition, record.evaluation) for record in reversed(records)]
+    return {month or "": done.passed for month, done in found if isinstance(done, dg.AssetCheckEvaluation)}
+
+
+def test_every_month_of_a_run_has_results_of_its_own(aws: FakeAws, dagster: Dagster) -> None:
+    aws.step_functions.next.answers = [aws.commits("2024-01", "2024-02")]
+    assert dagster.materialize("2024-01", "2024-02").success
+    for check in CHECKS:
+        assert results(dagster, check) == dict.fromkeys(["2024-01", "2024-02"], check != "no_rows_without_date")
+
+
+def test_the_months_of_a_failed_run_are_told_apart(aws: FakeAws, dagster: Dagster) -> None:
+    execution = aws.step_functions.next
+    execution.answers, execution.status = [aws.commits("2024-01")], "FAILED"
+    assert not dagster.materialize("2024-01", "2024-03").success
+    succeeded = {"2024-01": True, "2024-02": False, "2024-03": False}
+    assert results(dagster, "execution_succeeded") == succeeded
+    assert results(dagster, "rows_match_source") == {"2024-01": True}
+
+
+def test_checks_can_be_made_again_without_ingesting(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-02", "n1")
+    del aws.s3.objects[f"{FOLDER}n1-0.csv"]
+    assert dagster.check("2024-02").success
+    assert results(dagster, "objects_match_manifest") == {"2024-02": False}
+    assert aws.step_functions.started == []
+    assert dagster.months() == {}
+
+
+def test_checks_without_a_partition_are_of_all_months_that_there_are(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-01", "n1")
+    aws.s3.commit("2024-02", "n1")
+    assert dagster.check().success
+    assert results(dagster, "objects_match_manifest") == {"2024-01": True, "2024-02": True}
