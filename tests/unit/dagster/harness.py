@@ -10,6 +10,7 @@ from dagster._core.execution.plan.objects import StepFailureData, UserFailureDat
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.assets import raw_layer_asset
+from ingest_assets.checks import CHECKS, freshness_checks
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
@@ -26,21 +27,27 @@ class Dagster:
         self.run_id = ""
 
     def materialize(self, first: str, last: str | None = None, **settings: Any) -> dg.ExecuteInProcessResult:
-        return self._run(ranged(first, last or first), None, settings)
+        return self._run(ranged(first, last or first), dg.AssetSelection.assets(KEY), settings)
 
     def check(self, month: str | None = None) -> dg.ExecuteInProcessResult:
         """The checks alone."""
         tags = {} if month is None else ranged(month, month)
-        return self._run(tags, dg.AssetSelection.checks_for_assets(KEY), {})
+        every_month = dg.AssetSelection.checks(*(dg.AssetCheckKey(KEY, name) for name in CHECKS))
+        return self._run(tags, every_month, {})
+
+    def check_freshness(self) -> dg.ExecuteInProcessResult:
+        """The freshness check alone."""
+        return self._run({}, dg.AssetSelection.checks(dg.AssetCheckKey(KEY, "freshness_check")), {})
 
     def _run(
-        self, tags: Mapping[str, str], selection: dg.AssetSelection | None, settings: Mapping[str, Any]
+        self, tags: Mapping[str, str], selection: dg.AssetSelection, settings: Mapping[str, Any]
     ) -> dg.ExecuteInProcessResult:
         account = AwsAccount()
         raw_layer = RawLayer(account=account, s3=S3Resource())
         workflow = IngestionWorkflow(account=account, raw_layer=raw_layer, **{"poll_seconds": 0.001, **settings})
+        asset = raw_layer_asset(table=load_tables()[0])
         result = dg.materialize(
-            [raw_layer_asset(table=load_tables()[0])],
+            [asset, *freshness_checks([asset])],
             resources={"workflow": workflow},
             selection=selection,
             instance=self.instance,

@@ -155,3 +155,21 @@ def test_a_success_without_a_manifest_is_a_failure(aws: FakeAws, dagster: Dagste
     assert not dagster.materialize("2024-01", "2024-02").success
     assert "is SUCCEEDED but left no manifest of 2024-02" in dagster.failure_text()
     assert list(dagster.months()) == ["2024-01"]
+
+
+def test_the_table_in_postgresql_shows_the_columns_that_it_had(aws: FakeAws, dagster: Dagster) -> None:
+    aws.step_functions.next.answers = [aws.commits("2024-02")]
+    assert dagster.materialize("2024-02").success
+    source = dg.AssetKey(["postgres", "public", "mockrecord"])
+    [record] = dagster.instance.fetch_observations(source, limit=10).records
+    assert record.asset_observation
+    schema = value(record.asset_observation.metadata, "dagster/column_schema")
+    assert [column.name for column in schema.columns] == ["id", "questions_list"]
+
+
+def test_a_run_names_its_execution_in_a_tag(aws: FakeAws, dagster: Dagster) -> None:
+    aws.step_functions.next.answers = [aws.commits("2024-02")]
+    assert dagster.materialize("2024-02").success
+    run = dagster.instance.get_run_by_id(dagster.run_id)
+    assert run
+    assert run.tags["ingest/execution"] == aws.step_functions.started[0]["name"]
