@@ -1,6 +1,6 @@
 # Everything installs itself into .venv; see README.md. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check dev bench lock clean
+.PHONY: help install demo test check dev bench lock clean chromium
 
 PYTHON3 := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -26,7 +26,7 @@ dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
 	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
 
-test: $(INSTALLED) $(CLASSES) ## All tests: unit and integration
+test: $(INSTALLED) $(CLASSES) chromium ## All tests: unit, integration, end to end, and in a browser where there is one
 	$(PYTHON) -m pytest
 
 check: $(INSTALLED) ## Format, lint, types, template, Dagster definitions
@@ -47,6 +47,12 @@ lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml anew
 
 clean: ## Delete the local account's data, the environment and the caches
 	rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache
+
+chromium: # for the tests in a browser, which are skipped where it cannot be installed
+	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || { \
+		echo "Installing Chromium (once)"; \
+		timeout 300 sh -c 'apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium' >/dev/null 2>&1; \
+	} || echo "Chromium could not be installed: the tests in a browser are skipped"
 
 $(INSTALLED): requirements.lock
 	@echo "Installing into .venv (once, about a minute)"
