@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from ingest_assets.checks import check_specs, evaluations, not_ingested
-from ingest_assets.metadata import column_schema
+from ingest_assets.event_log import EventLog
+from ingest_assets.metadata import IngestedMonth, column_schema
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.failures import WorkflowError
 from ingest_assets.resources.raw_layer import RawLayer
@@ -61,12 +62,10 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
             # The error's text says it all; what led to it would bury it under botocore's traceback.
             context.log.debug(traceback.format_exc())
             raise _failure(context, spec.key, workflow.raw_layer, error) from None
-        for month in months:
-            context.add_asset_metadata(month.metadata, asset_key=spec.key, partition_key=month.manifest.month)
+        yield from _materialized(context, spec.key, months)
         _log_checks(context, spec.key, workflow.raw_layer, [month.manifest for month in months])
         schema = {"dagster/column_schema": column_schema(months[-1].manifest)}
         context.log_event(dg.AssetObservation(source.key, metadata=schema, description="As the last month has it."))
-        yield dg.MaterializeResult(asset_key=spec.key)
 
     return ingest
 
@@ -110,6 +109,35 @@ def _code_references() -> dg.CodeReferencesMetadataValue:
         )
 
 
+def _materialized(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, months: list[IngestedMonth]
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # of a value that there is not
+    """Records the months, without those that the event log has of a run that died after the execution's end."""
+    missing = _unrecorded(context, key, months)
+    if len(missing) < len(months):  # a result would be one of every month of the run
+        for month in missing:
+            _log_materialization(context, key, month)
+        return
+    for month in months:
+        context.add_asset_metadata(month.metadata, asset_key=key, partition_key=month.manifest.month)
+    yield dg.MaterializeResult(asset_key=key)
+
+
+def _unrecorded(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, months: Iterable[IngestedMonth]
+) -> list[IngestedMonth]:
+    recorded = EventLog(context.instance)
+    return [
+        month
+        for month in months
+        if not recorded.has_materialization(key, month.manifest.month, month.manifest.execution)
+    ]
+
+
+def _log_materialization(context: dg.AssetExecutionContext, key: dg.AssetKey, month: IngestedMonth) -> None:
+    context.log_event(dg.AssetMaterialization(key, partition=month.manifest.month, metadata=month.metadata))
+
+
 def _log_checks(
     context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, manifests: Iterable[Manifest]
 ) -> None:
@@ -139,9 +167,8 @@ def _failure(
     """The failure to raise. The months that were committed before it are recorded as materialised."""
     if not isinstance(error, WorkflowError):
         return dg.Failure(str(error), allow_retries=False)
-    {month.manifest.month for month in error.committed}
-    for month in error.committed:
-        context.log_event(dg.AssetMaterialization(key, partition=month.manifest.month, metadata=month.metadata))
+    for month in _unrecorded(context, key, error.committed):
+        _log_materialization(context, key, month)
     _log_checks(context, key, raw_layer, [month.manifest for month in error.committed])
     for missing in sorted({*context.partition_keys} - {month.manifest.month for month in error.committed}):
         context.log_event(not_ingested(key, missing, error.summary, error.execution_name, error.links))

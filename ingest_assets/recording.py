@@ -18,14 +18,14 @@ from uuid import NAMESPACE_URL, uuid5
 import dagster as dg
 
 # These have no public names as of 1.13.
-from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from ingest_assets.assets import raw_layer_key
 from ingest_assets.checks import CHECKS, EXECUTION_SUCCEEDED, evaluations, not_ingested
+from ingest_assets.event_log import EventLog
 from ingest_assets.job_runs import JobRun
-from ingest_assets.metadata import EXECUTION_NAME, execution_metadata, month_metadata
+from ingest_assets.metadata import execution_metadata, month_metadata
 from ingest_assets.notifications import Notification
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.raw_layer import RawLayer
@@ -36,7 +36,6 @@ from spark_scripts.request import resolve
 
 Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
-_PAGE = 1000
 _LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
 
 
@@ -49,57 +48,6 @@ def is_being_recorded(instance: dg.DagsterInstance, run_id: str | None) -> bool:
             return not run.is_finished or run.tags.get(WILL_RETRY_TAG) == "true"
         run = instance.get_run_by_id(retry)
     return False
-
-
-class EventLog:
-    """Which executions the event log has for a month. Reads every month once."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
-        self._materialized: dict[tuple[dg.AssetKey, str], set[str]] = {}
-        self._evaluated: dict[tuple[dg.AssetCheckKey, str | None], set[str]] = {}
-
-    def has_materialization(self, asset: dg.AssetKey, month: str, execution: str) -> bool:
-        """Whether the month of the execution has been recorded."""
-        found = self._materialized.get((asset, month))
-        if found is None:
-            found = self._materialized[asset, month] = set(self._materializations(asset, month))
-        return execution in found
-
-    def has_check(self, check: dg.AssetCheckKey, month: str | None, execution: str) -> bool:
-        """Whether the result of the check for the month of the execution has been recorded."""
-        found = self._evaluated.get((check, month))
-        if found is None:
-            found = self._evaluated[check, month] = set(self._evaluations(check, month))
-        return execution in found
-
-    def _materializations(self, asset: dg.AssetKey, month: str) -> Iterator[str]:
-        wanted = dg.AssetRecordsFilter(asset, asset_partitions=[month])
-        cursor, more = None, True
-        while more:
-            page = self._instance.fetch_materializations(wanted, limit=_PAGE, cursor=cursor)
-            cursor, more = page.cursor, page.has_more
-            for record in page.records:
-                if record.asset_materialization:
-                    yield from _execution(record.asset_materialization.metadata)
-
-    def _evaluations(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[str]:
-        storage, cursor = self._instance.event_log_storage, None
-        while True:
-            page = storage.get_asset_check_execution_history(
-                check, limit=_PAGE, cursor=cursor, partition_filter=PartitionKeyFilter(key=month)
-            )
-            for record in page:
-                if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
-                    yield from _execution(record.evaluation.metadata)
-            if len(page) < _PAGE:
-                return
-            cursor = page[-1].id
-
-
-def _execution(metadata: Mapping[str, dg.MetadataValue]) -> Iterator[str]:
-    if EXECUTION_NAME in metadata:
-        yield str(metadata[EXECUTION_NAME].value)
 
 
 class Recorder:

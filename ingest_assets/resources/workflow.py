@@ -122,7 +122,11 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
             )
 
     def _wait_for_completion(self, order: _Order, progress: "_Progress") -> Execution:
-        """Follow the execution to its end. Raises WorkflowError after the deadline, AwsError after an outage."""
+        """Follow the execution to its end. Raises WorkflowError after the deadline, AwsError after an outage.
+
+        Raises IngestionError when Dagster has given up the run, whose worker may have died without this process of
+        its step: then an automatic retry follows the same execution, and it alone records the months.
+        """
         started = last_answer = time.monotonic()
         while time.monotonic() - started < self.deadline_minutes * 60:
             try:
@@ -135,6 +139,7 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
                 order.context.log.warning(f"{error} Trying again.")
                 time.sleep(self.poll_seconds)
                 continue
+            _check_run(order)
             if execution is not None:
                 return execution
             last_answer = time.monotonic()
@@ -251,6 +256,15 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         except AwsError as error:
             order.context.log.warning(str(error))
             return None
+
+
+def _check_run(order: _Order) -> None:
+    run = order.context.instance.get_run_by_id(order.context.run.run_id)
+    if run is None or not run.is_finished:
+        return
+    if run.status == dg.DagsterRunStatus.CANCELED:  # by force, without waiting for this process
+        raise DagsterExecutionInterruptedError
+    raise IngestionError(f"The run is {run.status.value} already: execution {order.attempt.name} is left to its retry.")
 
 
 class _Progress:

@@ -149,7 +149,7 @@ class Webserver:
 
     def completed(self, backfill: str) -> Backfill:
         """The backfill once it has ended, which Dagster notices up to 30 seconds after its runs have."""
-        until(lambda: self.find_backfill(backfill).finished, 180, lambda: self.find_backfill(backfill))
+        until(lambda: self.find_backfill(backfill).finished, 300, lambda: self.find_backfill(backfill))
         return self.find_backfill(backfill)
 
     def materialize(self, table: str, first: str, last: str) -> str:
@@ -172,7 +172,7 @@ class Webserver:
 
     def ended(self, run_id: str) -> Run:
         """The run once it has ended."""
-        until(lambda: self.run(run_id).finished, 120, lambda: self.log(run_id))
+        until(lambda: self.run(run_id).finished, 240, lambda: self.log(run_id))
         return self.run(run_id)
 
     def runs(self, **tags: str) -> list[Run]:

@@ -43,7 +43,7 @@ def at_the_gate(services: Services, source: psycopg.Connection[Any]) -> Run:
     """A new run of `gated`, once its Spark job reads the table."""
     dagster = services.webserver
     run_id = dagster.materialize("gated", *GATED)
-    until(lambda: waits(source, dagster.run(run_id).execution), 90, lambda: dagster.log(run_id))
+    until(lambda: waits(source, dagster.run(run_id).execution), 240, lambda: dagster.log(run_id))
     return dagster.run(run_id)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 _POLL_SECONDS = 0.5  # the webserver takes a good part of a core when it is asked all the time
 
 
-def until(condition: Callable[[], Any], seconds: float = 60, told: Callable[[], object] = lambda: "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120, told: Callable[[], object] = lambda: "") -> Any:
     """The result of `condition` once it is true; fails with what is `told` after `seconds`."""
     give_up = time.monotonic() + seconds
     while not (found := condition()):

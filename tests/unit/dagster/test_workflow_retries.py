@@ -3,12 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from ingest_assets.checks import CHECKS
 from ingest_assets.resources.attempts import execution_name
 from tests.unit.dagster.fakes import NORMAL, FakeAws, FakeExecution, nothing
-from tests.unit.dagster.harness import Dagster, value
+from tests.unit.dagster.harness import KEY, Dagster, value
 
 RETRY = {"dagster/retry_number": "1"}
 
@@ -70,3 +72,38 @@ def test_a_re_execution_by_hand_ingests_anew(aws: FakeAws, dagster: Dagster, lef
     assert dagster.materialize("2024-02").success
     assert len(aws.step_functions.started) == 1
     assert aws.step_functions.started[0]["name"] != name
+
+
+def test_an_automatic_retry_records_the_months_that_the_run_before_it_had_not_recorded_when_it_died(
+    aws: FakeAws, dagster: Dagster, left_behind: Leave
+) -> None:
+    name = left_behind("SUCCEEDED", RETRY)
+    aws.s3.commit("2024-02", name)
+    recorded = dg.AssetMaterialization(KEY, partition="2024-02", metadata={"execution_name": name})
+    dagster.instance.report_runless_asset_event(recorded)
+    assert dagster.materialize("2024-02").success
+    [event] = dagster.instance.fetch_materializations(KEY, limit=10).records
+    assert event.run_id != dagster.run_id
+    evaluated = dagster.instance.all_logs(dagster.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    assert len(evaluated) == len(CHECKS)
+
+
+def test_a_step_whose_run_was_given_up_leaves_the_execution_to_the_retry(aws: FakeAws, dagster: Dagster) -> None:
+    aws.step_functions.next.answers = [nothing, lambda: dagster.instance.report_run_failed(the_run(dagster))]
+    aws.step_functions.next.answers.append(aws.commits("2024-02"))
+    assert not dagster.materialize("2024-02").success
+    assert "The run is FAILURE already" in dagster.failure_text()
+    assert dagster.months() == {}
+    assert aws.step_functions.stopped == []
+
+
+def test_a_step_whose_run_was_marked_as_canceled_stops_the_execution(aws: FakeAws, dagster: Dagster) -> None:
+    aws.step_functions.next.answers = [nothing, lambda: dagster.instance.report_run_canceled(the_run(dagster))]
+    assert not dagster.materialize("2024-02").success
+    assert dagster.months() == {}
+    assert len(aws.step_functions.stopped) == 1
+
+
+def the_run(dagster: Dagster) -> dg.DagsterRun:
+    [run] = dagster.instance.get_runs()
+    return run

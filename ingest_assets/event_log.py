@@ -1,0 +1,63 @@
+"""What Dagster's event log holds of executions, whoever recorded it: the reason why nothing is recorded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter  # no public name as of 1.13
+
+from ingest_assets.metadata import EXECUTION_NAME
+
+_PAGE = 1000
+
+
+class EventLog:
+    """Which executions the event log has for a month. Reads every month once."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._materialized: dict[tuple[dg.AssetKey, str], set[str]] = {}
+        self._evaluated: dict[tuple[dg.AssetCheckKey, str | None], set[str]] = {}
+
+    def has_materialization(self, asset: dg.AssetKey, month: str, execution: str) -> bool:
+        """Whether the month of the execution has been recorded."""
+        found = self._materialized.get((asset, month))
+        if found is None:
+            found = self._materialized[asset, month] = set(self._materializations(asset, month))
+        return execution in found
+
+    def has_check(self, check: dg.AssetCheckKey, month: str | None, execution: str) -> bool:
+        """Whether the result of the check for the month of the execution has been recorded."""
+        found = self._evaluated.get((check, month))
+        if found is None:
+            found = self._evaluated[check, month] = set(self._evaluations(check, month))
+        return execution in found
+
+    def _materializations(self, asset: dg.AssetKey, month: str) -> Iterator[str]:
+        wanted = dg.AssetRecordsFilter(asset, asset_partitions=[month])
+        cursor, more = None, True
+        while more:
+            page = self._instance.fetch_materializations(wanted, limit=_PAGE, cursor=cursor)
+            cursor, more = page.cursor, page.has_more
+            for record in page.records:
+                if record.asset_materialization:
+                    yield from _execution(record.asset_materialization.metadata)
+
+    def _evaluations(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[str]:
+        storage, cursor = self._instance.event_log_storage, None
+        while True:
+            page = storage.get_asset_check_execution_history(
+                check, limit=_PAGE, cursor=cursor, partition_filter=PartitionKeyFilter(key=month)
+            )
+            for record in page:
+                if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
+                    yield from _execution(record.evaluation.metadata)
+            if len(page) < _PAGE:
+                return
+            cursor = page[-1].id
+
+
+def _execution(metadata: Mapping[str, dg.MetadataValue]) -> Iterator[str]:
+    if EXECUTION_NAME in metadata:
+        yield str(metadata[EXECUTION_NAME].value)
