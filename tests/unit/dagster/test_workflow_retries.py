@@ -89,8 +89,10 @@ def test_an_automatic_retry_records_the_months_that_the_run_before_it_had_not_re
 
 
 def test_a_step_whose_run_was_given_up_leaves_the_execution_to_the_retry(aws: FakeAws, dagster: Dagster) -> None:
-    aws.step_functions.next.answers = [nothing, lambda: dagster.instance.report_run_failed(the_run(dagster))]
-    aws.step_functions.next.answers.append(aws.commits("2024-02"))
+    def give_up() -> None:
+        dagster.instance.report_run_failed(the_run(dagster))
+
+    aws.step_functions.next.answers = [nothing, give_up, aws.commits("2024-02")]
     assert not dagster.materialize("2024-02").success
     assert "The run is FAILURE already" in dagster.failure_text()
     assert dagster.months() == {}
@@ -98,7 +100,10 @@ def test_a_step_whose_run_was_given_up_leaves_the_execution_to_the_retry(aws: Fa
 
 
 def test_a_step_whose_run_was_marked_as_canceled_stops_the_execution(aws: FakeAws, dagster: Dagster) -> None:
-    aws.step_functions.next.answers = [nothing, lambda: dagster.instance.report_run_canceled(the_run(dagster))]
+    def force() -> None:
+        dagster.instance.report_run_canceled(the_run(dagster))
+
+    aws.step_functions.next.answers = [nothing, force]
     assert not dagster.materialize("2024-02").success
     assert dagster.months() == {}
     assert len(aws.step_functions.stopped) == 1
