@@ -41,7 +41,7 @@ class S3(contextlib.AbstractContextManager["S3"]):
         command = [_program(), "serve", "s3", "--addr", "127.0.0.1:0"]
         # The files change without rclone: it must not remember what a folder held for longer than a request takes. Not
         # 0s: then rclone 1.75.2 remembers for 50 ms, and a PUT into a new folder can take a minute of CPU.
-        options = ["--dir-cache-time", "2ms", "--vfs-cache-mode", "off", "--log-level", "NOTICE"]
+        options = ["--dir-cache-time", "100us", "--vfs-cache-mode", "off", "--log-level", "NOTICE"]
         with self._log.open("wb") as log:
             self._child = Child([*command, *options, self._lake], env=self._environment(), stdout=log, stderr=log)
         try:
