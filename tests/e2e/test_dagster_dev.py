@@ -18,6 +18,8 @@ from tests.e2e.services import Services
 from tests.e2e.sources import closed_gate, mend, waits
 from tests.e2e.waiting import until
 
+pytestmark = pytest.mark.timeout(600)  # some wait for one thing after the other, 240 s for each at most
+
 GATED = ("2024-01", "2024-02")
 PASSED = {
     "columns_unchanged": True,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import SENSOR, Launched
 from tests.e2e.graphql import CODE_LOCATION, Backfill, Webserver
 from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.timeout(600)  # the first test waits for what all have launched
 
 Picture = Callable[[str], None]
 
