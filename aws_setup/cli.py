@@ -15,7 +15,7 @@ from pathlib import Path
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup import deploy, destroy, jdbc, secret, status, trigger
+from aws_setup import deploy, destroy, jdbc, parameters, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError, stack_name
@@ -89,6 +89,12 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a parameter of template.yaml; those not given keep their value",
     )
+    parser.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file with a mapping of parameters; --parameter wins over it",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
 
 
@@ -97,12 +103,17 @@ def _deploy(options: argparse.Namespace) -> int:
     act(
         Session(),
         stack=stack_name(),
-        parameters=dict(options.parameter),
+        parameters=_parameters(options),
         tables=None,
         driver_jar=jdbc.driver_jar(),
         report=_say,
     )
     return 0
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, str]:
+    listed = parameters.from_file(options.parameters) if options.parameters else {}
+    return {**listed, **dict(options.parameter)}
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import builtins
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -127,6 +128,16 @@ def test_deploy_passes_its_parameters_on(monkeypatch: pytest.MonkeyPatch, chosen
     flags = ["--dry-run"] if chosen == "dry_run" else []
     assert cli.main(["deploy", "--parameter", "A=1", "--parameter", "B=x=y", *flags]) == 0
     assert (seen[0]["stack"], seen[0]["parameters"], seen[0]["driver_jar"]) == ("mine", {"A": "1", "B": "x=y"}, "a jar")
+
+
+def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(deploy, "deploy", lambda _, **given: seen.append(given["parameters"]))
+    monkeypatch.setattr(jdbc, "driver_jar", lambda: "a jar")
+    path = tmp_path / "production.yaml"
+    path.write_text("BucketName: lake\nDriverCores: 4\n")
+    assert cli.main(["deploy", "--parameters", str(path), "--parameter", "DriverCores=8"]) == 0
+    assert seen == [{"BucketName": "lake", "DriverCores": "8"}]
 
 
 def test_destroy_asks_and_needs_somebody_to_answer(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
