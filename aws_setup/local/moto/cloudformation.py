@@ -19,7 +19,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.exceptions import ServiceException
 from werkzeug.exceptions import HTTPException
 
-from aws_setup.local.moto import cloudformation_update
+from aws_setup.local.moto import cloudformation_import, cloudformation_update
 from aws_setup.local.moto.cloudformation_types import TYPES
 from aws_setup.local.moto.patching import replace_attribute
 
@@ -39,6 +39,7 @@ def install(stack: ExitStack) -> None:
         (parsing, "resource_class_from_type", _with_our_types),
         (parsing, "resource_name_property_from_type", _with_our_names),
         (parsing, "clean_json", _without_no_value),
+        (parsing, "parse_and_create_resource", cloudformation_import.adopting),
         (parsing, "parse_and_create_resource", _with_events("CREATE")),
         (parsing, "parse_and_update_resource", _with_events("UPDATE")),
         (ResourceMap, "delete", _keeping_retained),
@@ -48,9 +49,20 @@ def install(stack: ExitStack) -> None:
         (CloudFormationBackend, "execute_change_set", _rolled_back_on_failure),
     ):
         replace_attribute(stack, owner, name, wrap(getattr(owner, name)))
-    replace_attribute(stack, ChangeSet, "diff", cloudformation_update.diff)
-    replace_attribute(stack, ChangeSet, "apply", cloudformation_update.apply)
+    replace_attribute(stack, ChangeSet, "diff", cloudformation_import.diff)
+    replace_attribute(stack, ChangeSet, "apply", cloudformation_import.apply)
+    _refuse_drift_detection(stack)
     replace_attribute(stack, Stack, "parameter_list", property(_parameter_list))
+
+
+def _refuse_drift_detection(stack: ExitStack) -> None:
+    """DetectStackDrift is answered as AWS answers an unknown action; moto's server fails with a traceback."""
+
+    def detect_stack_drift(_: CloudFormationResponse) -> None:
+        raise ServiceException("InvalidAction", "The local account does not detect drift")
+
+    CloudFormationResponse.detect_stack_drift = detect_stack_drift  # type: ignore[attr-defined]
+    stack.callback(delattr, CloudFormationResponse, "detect_stack_drift")
 
 
 def _with_condition_tag(constructor: _Function) -> _Function:
@@ -159,7 +171,10 @@ def _with_events(verb: str) -> Callable[[_Function], _Function]:
             if resource is not None:
                 cloudformation_update.record(logical_id, resource_json, resources_map)
                 physical = getattr(resource, "physical_resource_id", "")
-                _add_event(stack, logical_id, resource_json, f"{verb}_COMPLETE", None, physical)
+                if verb == "CREATE":
+                    cloudformation_import.tag(stack, resource_json["Type"], physical)
+                done = "IMPORT" if cloudformation_import.importing(resources_map) else verb
+                _add_event(stack, logical_id, resource_json, f"{done}_COMPLETE", None, physical)
             return resource
 
         return make
