@@ -61,9 +61,8 @@ def state_machine() -> dict[str, Any]:
     return definition
 
 
-@cache
-def rendered() -> str:
-    """The template as one line of JSON. Raises IngestionError when it is larger than a change set takes."""
+def annotated() -> dict[str, Any]:
+    """The template with all that its files hold: also the state machine's comments and what linters are told."""
     loader = _Loader(TEMPLATE.read_text(encoding="utf-8"))
     try:
         document: dict[str, Any] = loader.get_single_data()
@@ -72,11 +71,31 @@ def rendered() -> str:
     document["Resources"]["StateMachine"]["Properties"]["Definition"] = state_machine()
     for name, default in _schedule_defaults().items():
         document["Parameters"][name]["Default"] = default
+    return document
+
+
+@cache
+def rendered() -> str:
+    """The template as one line of JSON, without comments: a change set takes no more than 51,200 bytes.
+
+    Raises IngestionError when it is larger.
+    """
+    document = annotated()
+    for resource in document["Resources"].values():
+        resource.pop("Metadata", None)
+    properties = document["Resources"]["StateMachine"]["Properties"]
+    properties["Definition"] = _without_comments(properties["Definition"])
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     size = len(text.encode())
     if size > _MAXIMUM_BYTES:
         raise IngestionError(f"the rendered template has {size} bytes, a change set takes {_MAXIMUM_BYTES}")
     return text
+
+
+def _without_comments(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_comments(value) for key, value in node.items() if key != "Comment"}
+    return [_without_comments(value) for value in node] if isinstance(node, list) else node
 
 
 def _schedule_defaults() -> dict[str, str | int]:
@@ -89,8 +108,9 @@ def _schedule_defaults() -> dict[str, str | int]:
 
 
 def main() -> None:
-    """Print the template, indented."""
-    json.dump(template(), sys.stdout, indent=1, ensure_ascii=False)
+    """Print the template with its comments, indented."""
+    rendered()  # it must fit
+    json.dump(annotated(), sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
 
 

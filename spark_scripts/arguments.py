@@ -13,7 +13,8 @@ from spark_scripts.errors import InvalidInputError
 class JobArguments:
     """What the job is told: the execution's input and name, the bucket, and where the secrets are.
 
-    `aws_keys_secret` is empty unless S3 is to be reached with stored keys instead of the job's role.
+    `aws_keys_secret` is empty unless S3 is to be reached with stored keys instead of the job's role, `glue_database`
+    unless the Glue catalog is to be kept.
     """
 
     input: Any
@@ -21,6 +22,7 @@ class JobArguments:
     bucket: str
     database_secret: str
     aws_keys_secret: str = ""
+    glue_database: str = ""
 
     @classmethod
     def parse(cls, arguments: list[str]) -> JobArguments:

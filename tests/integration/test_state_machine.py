@@ -18,7 +18,7 @@ import pytest
 from aws_setup import deploy
 from aws_setup.local.moto.emr_job_run import Pace, SparkJob
 from aws_setup.local.moto.server import LocalAws
-from ingest_assets import executions
+from ingest_assets import executions, notifications
 from ingest_assets.executions import Execution
 from ingest_assets.stack import DEFAULT_STACK, StackOutputs
 
@@ -32,9 +32,10 @@ EVERY_STATE = ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPE
 
 @dataclass
 class ScriptedJob:
-    """A job that ends with a code, or goes on until it is stopped when that is None."""
+    """A job that ends with a code, or goes on until it is stopped when that is None, and for `lingers` seconds more."""
 
     code: int | None
+    lingers: float = 0.0
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, seconds: float) -> int | None:
@@ -43,7 +44,10 @@ class ScriptedJob:
         return 143 if self._stopped.wait(seconds) else None
 
     def stop(self) -> None:
-        self._stopped.set()
+        if self.lingers:
+            threading.Timer(self.lingers, self._stopped.set).start()
+        else:
+            self._stopped.set()
 
     def close(self) -> None:
         pass
@@ -59,12 +63,13 @@ class ScriptedJobs:
     codes: list[int | None] = field(default_factory=list)
     started: list[SparkJob] = field(default_factory=list)
     on_start: Callable[[SparkJob], None] = lambda _: None
+    lingers: float = 0.0
 
     def start(self, job: SparkJob) -> ScriptedJob:
         self.started.append(job)
         code = self.codes.pop(0) if self.codes else 0
         self.on_start(job)
-        return ScriptedJob(code)
+        return ScriptedJob(code, self.lingers)
 
     def dashboard(self, job: SparkJob) -> str:
         return f"http://127.0.0.1/{job.job_run_id}"
@@ -108,7 +113,7 @@ def outputs(deployed: Callable[..., StackOutputs]) -> StackOutputs:
 
 @pytest.fixture(autouse=True)
 def _fresh(jobs: ScriptedJobs) -> None:
-    jobs.codes, jobs.on_start = [], lambda _: None
+    jobs.codes, jobs.on_start, jobs.lingers = [], lambda _: None, 0.0
     jobs.started.clear()
 
 
@@ -149,7 +154,20 @@ class Machine:
                 body = json.loads(message["Body"])
                 body = json.loads(body["Message"]) if "TopicArn" in body else body
                 client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                found += [body] if body["execution_arn"] == execution.arn else []
+                found += [body] if body.get("execution_arn") == execution.arn else []
+        return found
+
+    def events(self, arn: str, count: int) -> list[dict[str, Any]]:
+        """The first `count` events of EventBridge about the execution, taken off the queue."""
+        client, url = self.session.client("sqs"), self.outputs.queue_url
+        found: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 10
+        while len(found) < count and time.monotonic() < deadline:
+            for message in client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                body = json.loads(message["Body"])
+                body = json.loads(body["Message"]) if "TopicArn" in body else body
+                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                found += [body] if body.get("detail", {}).get("executionArn") == arn else []
         return found
 
     def applications(self, *states: Any) -> list[str]:
@@ -165,7 +183,8 @@ class Machine:
 
 
 _NUMBERS = itertools.count()
-TASKS = {*CREATED, *RELEASED, "SuccessNotification", "FailureNotification", "SendMessageToSQS"}
+CANCELLED = ["List job runs", "EMR Serverless CancelJobRun"]
+TASKS = {*CREATED, *CANCELLED, *RELEASED, "SuccessNotification", "FailureNotification", "SendMessageToSQS"}
 
 
 @pytest.fixture
@@ -192,6 +211,7 @@ def test_an_input_of_the_three_forms_reaches_the_job_as_it_is(
         "bucket": "lake",
         "database_secret": machine.outputs.database_secret_arn,
         "aws_keys_secret": "",
+        "glue_database": "",
     }
 
 
@@ -283,7 +303,7 @@ def test_a_job_that_fails_fails_the_execution_with_its_error_and_leaves_no_appli
     execution = machine.run({})
     assert (execution.status, execution.error) == ("FAILED", "States.TaskFailed")
     assert "IngestionError: no table public.nothing" in str(execution.cause)
-    assert machine.states(execution) == [*CREATED, *RELEASED, "FailureNotification", "SendMessageToSQS"]
+    assert machine.states(execution) == [*CREATED, CANCELLED[0], *RELEASED, "FailureNotification", "SendMessageToSQS"]
     assert machine.applications("CREATED", "STARTED", "STOPPED") == []
     first, second = machine.messages(execution)
     assert first == second
@@ -294,9 +314,9 @@ def test_a_job_that_fails_fails_the_execution_with_its_error_and_leaves_no_appli
 def test_a_given_application_is_neither_created_nor_stopped_nor_deleted(machine: Machine, jobs: ScriptedJobs) -> None:
     kept = machine.kept_application()
     jobs.codes = [0, 1]
-    for outcome in ("SuccessNotification", "FailureNotification"):
+    for after in (["SuccessNotification"], [CANCELLED[0], "FailureNotification"]):
         execution = machine.run({**NAMED, "application_id": kept})
-        assert machine.states(execution) == [*CREATED[1:], outcome, "SendMessageToSQS"]
+        assert machine.states(execution) == [*CREATED[1:], *after, "SendMessageToSQS"]
     assert {job.application_id for job in jobs.started} == {kept}
     assert machine.applications("STARTED") == [kept]
 
@@ -350,7 +370,7 @@ def test_a_job_that_emr_serverless_refuses_is_told_in_its_words(
     machine = Machine(session, deployed("refused", SparkSubmitParameters="--conf spark.master=yarn"))
     execution = machine.run({})
     assert "spark.master" in str(execution.cause)
-    assert machine.states(execution) == [*CREATED, *RELEASED, "FailureNotification", "SendMessageToSQS"]
+    assert machine.states(execution) == [*CREATED, CANCELLED[0], *RELEASED, "FailureNotification", "SendMessageToSQS"]
 
 
 def test_failing_notifications_change_nothing_in_the_outcome(
@@ -367,3 +387,66 @@ def test_failing_notifications_change_nothing_in_the_outcome(
     assert (failed.status, failed.error) == ("FAILED", "States.TaskFailed")
     assert machine.states(succeeded)[-2:] == ["SuccessNotification", "SendMessageToSQS"]
     assert machine.states(failed)[-2:] == ["FailureNotification", "SendMessageToSQS"]
+
+
+def impatient(session: boto3.session.Session, outputs: StackOutputs) -> Machine:
+    """The state machine with a time limit of two seconds for the job."""
+    client = session.client("stepfunctions")
+    definition = json.loads(client.describe_state_machine(stateMachineArn=outputs.state_machine_arn)["definition"])
+    definition["States"]["EMR Serverless StartJobRun"]["TimeoutSeconds"] = 2
+    client.update_state_machine(stateMachineArn=outputs.state_machine_arn, definition=json.dumps(definition))
+    return Machine(session, outputs)
+
+
+def test_a_job_without_end_is_cancelled_before_its_application_is_stopped(
+    session: boto3.session.Session, deployed: Callable[..., StackOutputs], jobs: ScriptedJobs
+) -> None:
+    machine = impatient(session, deployed("impatient"))
+    jobs.codes, jobs.lingers = [None], 1.5  # longer than the time between the time-out and the next state
+    execution = machine.run(NAMED)
+    assert (execution.status, execution.error) == ("FAILED", "States.Timeout")
+    assert machine.states(execution) == [*CREATED, *CANCELLED, *RELEASED, "FailureNotification", "SendMessageToSQS"]
+    assert machine.messages(execution)[0]["cleanup_error"] is None
+    assert jobs.started[0].application_id in machine.applications("TERMINATED")
+
+
+def test_the_job_of_another_in_a_given_application_is_left_alone(
+    session: boto3.session.Session, deployed: Callable[..., StackOutputs], jobs: ScriptedJobs
+) -> None:
+    machine = impatient(session, deployed("shared"))
+    kept = machine.kept_application()
+    client = session.client("emr-serverless")
+    jobs.codes, jobs.lingers = [None, None], 1.5
+    role, driver = "arn:aws:iam::123456789012:role/another", {"sparkSubmit": {"entryPoint": "s3://lake/main.py"}}
+    client.start_application(applicationId=kept)
+    another = client.start_job_run(
+        applicationId=kept,
+        clientToken="another",
+        executionRoleArn=role,
+        jobDriver=driver,  # type: ignore[arg-type]
+    )["jobRunId"]
+    execution = machine.run({**NAMED, "application_id": kept})
+    runs = {run["id"]: run["state"] for run in client.list_job_runs(applicationId=kept)["jobRuns"]}
+    client.cancel_job_run(applicationId=kept, jobRunId=another)
+    assert execution.error == "States.Timeout"
+    assert (runs[another], runs[jobs.started[1].job_run_id]) == ("RUNNING", "CANCELLED")
+
+
+def test_a_stopped_execution_is_told_by_eventbridge_in_a_sentence(machine: Machine, jobs: ScriptedJobs) -> None:
+    running = threading.Event()
+    jobs.codes, jobs.on_start = [None], lambda _: running.set()
+    arn = machine.start(NAMED)
+    assert running.wait(30)
+    machine.session.client("stepfunctions").stop_execution(executionArn=arn, error="Terminated", cause="by hand")
+    (event,) = machine.events(arn, 1)
+    assert event["sentence"] == f"The ingestion {arn.rpartition(':')[2]} is ABORTED: look at it in Step Functions."
+    told = notifications.parse(json.dumps(event))
+    assert (told.status, told.execution_arn, told.request, told.error) == ("ABORTED", arn, NAMED, "Terminated")
+
+
+def test_a_failed_execution_is_told_by_eventbridge_to_the_queue_alone(machine: Machine) -> None:
+    execution = machine.run(["2024-02"])
+    (event,) = machine.events(execution.arn, 1)
+    assert "sentence" not in event
+    told = notifications.parse(json.dumps(event))
+    assert (told.status, told.execution_arn, told.error) == ("FAILED", execution.arn, "InvalidInput")

@@ -17,11 +17,19 @@ from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, 
 from moto.cloudformation.parsing import ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.exceptions import ServiceException
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket
 from werkzeug.exceptions import HTTPException
 
-from aws_setup.local.moto import cloudformation_import, cloudformation_update
-from aws_setup.local.moto.cloudformation_types import TYPES
+from aws_setup.local.moto import (
+    cloudformation_import,
+    cloudformation_network,
+    cloudformation_types,
+    cloudformation_update,
+)
 from aws_setup.local.moto.patching import replace_attribute
+
+TYPES = {**cloudformation_types.TYPES, **cloudformation_network.TYPES}
 
 _Function = Callable[..., Any]
 _NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -53,6 +61,12 @@ def install(stack: ExitStack) -> None:
     replace_attribute(stack, ChangeSet, "apply", cloudformation_import.apply)
     _refuse_drift_detection(stack)
     replace_attribute(stack, Stack, "parameter_list", property(_parameter_list))
+    replace_attribute(stack, FakeBucket, "get_permission", _neutral)
+
+
+def _neutral(self: FakeBucket, action: str, resource: str) -> PermissionResult:  # noqa: ARG001
+    """No policy is enforced in this account; moto enforces a bucket's, without its conditions."""
+    return PermissionResult.NEUTRAL
 
 
 def _refuse_drift_detection(stack: ExitStack) -> None:

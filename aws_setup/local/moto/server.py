@@ -15,7 +15,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
-from aws_setup.local.moto import cloudformation, emr_responses, emr_serverless, sfn, sfn_executions
+from aws_setup.local.moto import cloudformation, emr_responses, emr_serverless, events, sfn, sfn_executions
 from aws_setup.local.moto.emr_job_run import JobRunner, Pace
 from aws_setup.local.moto.patching import replace_attribute, replace_environment, replace_item
 
@@ -63,6 +63,7 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         replace_item(stack, default_user_config["stepfunctions"], "execute_state_machine", True)  # type: ignore[arg-type]
         sfn.install(stack)
         sfn_executions.install(stack)
+        events.install(stack)
         cloudformation.install(stack)
         stack.callback(_shut_down, backends)
 

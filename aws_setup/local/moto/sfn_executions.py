@@ -5,7 +5,6 @@ Each function replaces or wraps one of moto 5.2.5 and says what it changes; drop
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -255,8 +254,7 @@ def _announce(execution: Any, status: str | None = None) -> None:
         "Resources": [execution.exec_arn],
         "Detail": json.dumps(detail),
     }
-    with contextlib.suppress(NotImplementedError):  # a rule with a target that moto's EventBridge cannot reach
-        events_backends[execution.account_id][execution.region_name].put_events([event])
+    events_backends[execution.account_id][execution.region_name].put_events([event])
 
 
 def _milliseconds(instant: datetime | None) -> int | None:

@@ -376,3 +376,37 @@ def test_a_template_in_yaml_is_read_as_one_in_json(stack: Stack) -> None:
     described = stack.apply("CREATE", yaml.safe_dump({"Description": "mine", "Resources": {"Q": QUEUE}}))
 
     assert (described["StackStatus"], described["Description"]) == ("CREATE_COMPLETE", "mine")
+
+
+def test_a_security_group_has_the_rules_of_the_template_and_no_other(aws: Aws, stack: Stack) -> None:
+    ec2 = aws.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    egress = [
+        {"IpProtocol": "tcp", "FromPort": "443", "ToPort": 443, "CidrIp": "10.0.0.0/8", "Description": "AWS"},
+        {"Ref": "AWS::NoValue"},
+    ]
+    group = {"GroupDescription": "workers", "VpcId": vpc, "SecurityGroupEgress": egress}
+    own = {"GroupId": get_att("Group", "GroupId"), "IpProtocol": "tcp", "FromPort": 1024, "ToPort": 65535}
+    made = stack.create(
+        {
+            "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": group},
+            "Out": {
+                "Type": "AWS::EC2::SecurityGroupEgress",
+                "Properties": {**own, "DestinationSecurityGroupId": get_att("Group", "GroupId")},
+            },
+            "In": {
+                "Type": "AWS::EC2::SecurityGroupIngress",
+                "Properties": {**own, "SourceSecurityGroupId": get_att("Group", "GroupId")},
+            },
+        },
+        **output(Group=get_att("Group", "GroupId")),
+    )
+
+    (found,) = ec2.describe_security_groups(GroupIds=[made["Group"]])["SecurityGroups"]
+    out = {(rule["FromPort"], rule["ToPort"]): rule for rule in found["IpPermissionsEgress"]}
+    assert out.keys() == {(443, 443), (1024, 65535)}
+    assert out[443, 443]["IpRanges"] == [{"CidrIp": "10.0.0.0/8", "Description": "AWS"}]
+    assert out[1024, 65535]["UserIdGroupPairs"][0]["GroupId"] == made["Group"]
+    (into,) = found["IpPermissions"]
+    assert (into["FromPort"], into["IpRanges"]) == (1024, [])
+    assert into["UserIdGroupPairs"][0]["GroupId"] == made["Group"]

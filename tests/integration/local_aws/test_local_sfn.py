@@ -225,6 +225,35 @@ def test_changes_of_status_are_events_on_the_default_bus(aws: Aws, machines: Sta
     assert (details[1]["error"], json.loads(details[1]["input"])) == ("Broken", {"month": "2024-02"})
 
 
+def test_an_event_reaches_a_topic_and_one_that_nobody_takes_the_dead_letter_queue(
+    aws: Aws, machines: StateMachines
+) -> None:
+    sqs, sns, events = aws.client("sqs"), aws.client("sns"), aws.client("events")
+    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("told", "dead", "gone")}
+    arns = {
+        name: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        for name, url in urls.items()
+    }
+    topic = sns.create_topic(Name="ends")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arns["told"], Attributes={"RawMessageDelivery": "true"})
+    sqs.delete_queue(QueueUrl=urls["gone"])
+    pattern = {"source": ["aws.states"], "detail": {"status": ["FAILED"]}}
+    transformer = {"InputPathsMap": {"error": "$.detail.error"}, "InputTemplate": '{"sentence": "It is <error>."}'}
+    events.put_rule(Name="ends", EventPattern=json.dumps(pattern))
+    targets = [
+        {"Id": "gone", "Arn": arns["gone"], "DeadLetterConfig": {"Arn": arns["dead"]}},
+        {"Id": "topic", "Arn": topic, "InputTransformer": transformer},
+    ]
+    events.put_targets(Rule="ends", Targets=targets)
+
+    ended = machines.run({"F": {"Type": "Fail", "Error": "Broken", "Cause": "a reason"}})
+
+    (told,) = sqs.receive_message(QueueUrl=urls["told"], WaitTimeSeconds=5)["Messages"]
+    (dead,) = sqs.receive_message(QueueUrl=urls["dead"], WaitTimeSeconds=5)["Messages"]
+    assert json.loads(told["Body"]) == {"sentence": "It is Broken."}
+    assert json.loads(dead["Body"])["detail"]["executionArn"] == ended["executionArn"]
+
+
 def received(sqs: Any, queue: str, details: list[Any]) -> list[Any]:
     for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
         details.append(json.loads(message["Body"])["detail"])

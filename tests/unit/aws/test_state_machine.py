@@ -12,6 +12,7 @@ from aws_setup import template
 MACHINE = template.state_machine()
 STATES: dict[str, dict[str, Any]] = MACHINE["States"]
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
+CANCELLING: dict[str, dict[str, Any]] = STATES["Cancel job runs"]["ItemProcessor"]["States"]
 EMR_TASKS = [name for name in TASKS if name.startswith("EMR Serverless")]
 ENDS = [name for name, state in STATES.items() if state["Type"] in ("Succeed", "Fail")]
 NOTIFICATIONS = {"SuccessNotification", "FailureNotification"}
@@ -45,7 +46,7 @@ def test_the_states_of_the_seed_are_there() -> None:
         "SuccessNotification",
         "FailureNotification",
         "SendMessageToSQS",
-    } == set(TASKS)
+    } == set(TASKS) - {"List job runs"}
 
 
 def test_every_state_exists_is_reached_and_leads_on() -> None:
@@ -103,13 +104,24 @@ def test_every_choice_has_a_default() -> None:
 
 
 def test_only_transient_errors_of_emr_serverless_are_retried() -> None:
-    retried = {error for name in EMR_TASKS for rule in STATES[name].get("Retry", []) for error in rule["ErrorEquals"]}
+    tasks = [*(STATES[name] for name in EMR_TASKS), CANCELLING["EMR Serverless CancelJobRun"]]
+    retried = {error for task in tasks for rule in task["Retry"] for error in rule["ErrorEquals"]}
     assert retried == {
         "EMRServerless.ThrottlingException",
         "EMRServerless.InternalServerException",
         "EMRServerless.SdkClientException",
     }
-    assert all("Retry" in STATES[name] for name in EMR_TASKS)
+
+
+def test_a_job_that_goes_on_is_cancelled_before_its_application_is_stopped() -> None:
+    caught = STATES["EMR Serverless StartJobRun"]["Catch"]
+    assert [rule["Next"] for rule in caught] == ["List job runs"]
+    assert following("List job runs") == {"Cancel job runs", "Created here"}
+    assert following("Cancel job runs") == {"Created here"}
+    cancel = CANCELLING["EMR Serverless CancelJobRun"]
+    assert cancel["Resource"].endswith("cancelJobRun.sync")
+    assert cancel["TimeoutSeconds"] == 900
+    assert [rule["ErrorEquals"] for rule in cancel["Catch"]] == [["States.ALL"]]
 
 
 def test_a_retried_request_is_the_same_request() -> None:

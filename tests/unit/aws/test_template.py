@@ -29,9 +29,12 @@ def test_the_short_forms_become_the_long_ones() -> None:
     }
 
 
-def test_what_is_rendered_is_the_template_with_the_state_machine() -> None:
+def test_what_is_rendered_is_the_template_with_the_state_machine_without_comments() -> None:
     assert json.loads(template.rendered()) == TEMPLATE
-    assert STATE_MACHINE["Definition"] == template.state_machine()
+    written = template.state_machine()
+    assert STATE_MACHINE["Definition"].keys() == written.keys() - {"Comment"}
+    assert STATE_MACHINE["Definition"]["States"].keys() == written["States"].keys()
+    assert not any("Comment" in value for value in values(STATE_MACHINE["Definition"]) if isinstance(value, dict))
 
 
 def test_a_template_that_no_change_set_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,3 +103,136 @@ def test_data_survives_the_stack() -> None:
         resource = TEMPLATE["Resources"][name]
         assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
         assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def properties(name: str) -> dict[str, Any]:
+    """The properties of a resource."""
+    found: dict[str, Any] = TEMPLATE["Resources"][name]["Properties"]
+    return found
+
+
+def statements() -> dict[str, dict[str, Any]]:
+    """Every statement of every policy by resource and Sid; those with a condition of the template without it."""
+    return {
+        f"{name}.{statement.get('Sid', 'trust')}": statement
+        for name, resource in TEMPLATE["Resources"].items()
+        for document in values(resource)
+        if isinstance(document, dict) and "Statement" in document
+        for written in document["Statement"]
+        for statement in [written["Fn::If"][1] if "Fn::If" in written else written]
+    }
+
+
+def test_the_job_is_reached_by_nobody_and_reaches_aws_and_the_database_alone() -> None:
+    group = properties("JobSecurityGroup")
+    assert "SecurityGroupIngress" not in group
+    ports = [
+        (rule.get("Fn::If", [None, rule])[1]["FromPort"], rule.get("Fn::If", [None, rule])[1]["ToPort"])
+        for rule in group["SecurityGroupEgress"]
+    ]
+    assert ports == [(443, 443), *[({"Ref": "DatabasePort"}, {"Ref": "DatabasePort"})] * 2]
+    assert TEMPLATE["Resources"]["WorkersAdmitWorkers"]["Condition"] == "HasWorkerTraffic"
+    assert TEMPLATE["Parameters"]["WorkerTraffic"]["Default"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("cidr", "accepted"), [("0.0.0.0/0", False), ("10.0.8.0/24", True), ("10.0.0.1/32", True), ("", True)]
+)
+def test_a_database_that_is_the_whole_world_is_refused(cidr: str, *, accepted: bool) -> None:
+    pattern = TEMPLATE["Parameters"]["DatabaseCidr"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, cidr) is not None) == accepted
+
+
+def test_the_bucket_is_private_encrypted_versioned_and_tidied() -> None:
+    bucket = properties("Bucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert statements()["BucketPolicy.EncryptedConnectionsOnly"]["Condition"] == {
+        "Bool": {"aws:SecureTransport": "false"}
+    }
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "Id" in rule}
+    assert rules.keys() == {"drop-unfinished-uploads", "drop-old-versions", "drop-staging", "drop-logs"}
+    assert rules["drop-staging"]["ExpirationInDays"] * 24 * 60 > TEMPLATE["Parameters"]["JobTimeoutMinutes"]["MaxValue"]
+
+
+@pytest.mark.parametrize("queue", ["Queue", "DeadLetterQueue", "ScheduleDeadLetterQueue"])
+def test_queues_are_encrypted_by_sqs_or_the_key_that_is_given(queue: str) -> None:
+    assert properties(queue)["SqsManagedSseEnabled"]["Fn::If"] == ["HasKey", {"Ref": "AWS::NoValue"}, True]
+    assert properties(queue)["KmsMasterKeyId"]["Fn::If"][1] == {"Ref": "KmsKeyArn"}
+
+
+@pytest.mark.parametrize("topic", ["SuccessTopic", "FailureTopic", "AlarmTopic"])
+def test_topics_are_encrypted_by_a_key_that_services_may_use(topic: str) -> None:
+    assert properties(topic)["KmsMasterKeyId"]["Fn::If"][1:] == [{"Ref": "KmsKeyArn"}, {"Ref": "NotificationKey"}]
+    services = statements()["NotificationKey.Publishers"]["Principal"]["Service"]
+    assert services == ["events.amazonaws.com", "cloudwatch.amazonaws.com"]
+
+
+def test_a_service_may_send_only_from_a_source_that_is_named() -> None:
+    sending = {
+        name: statement
+        for name, statement in statements().items()
+        if statement["Action"] in ("sqs:SendMessage", "sns:Publish") and "Principal" in statement
+    }
+    assert len(sending) == 6
+    assert all(statement["Condition"].keys() == {"ArnEquals"} for statement in sending.values())
+
+
+def test_every_dead_letter_queue_has_an_alarm_that_is_mailed() -> None:
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for alarm in (properties("DeadLetterAlarm"), properties("ScheduleDeadLetterAlarm"))
+        if alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+    }
+    assert watched == {"DeadLetterQueue", "ScheduleDeadLetterQueue"}
+    assert properties("AlarmToEmail")["TopicArn"] == {"Ref": "AlarmTopic"}
+
+
+def test_what_cannot_be_delivered_goes_to_a_dead_letter_queue() -> None:
+    dead = {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+    assert properties("Queue")["RedrivePolicy"]["deadLetterTargetArn"] == dead
+    for subscription in ("SuccessToQueue", "FailureToQueue"):
+        assert properties(subscription)["RedrivePolicy"]["deadLetterTargetArn"] == dead
+    for rule in ("ExecutionFailed", "ExecutionLost"):
+        assert [target["DeadLetterConfig"]["Arn"] for target in properties(rule)["Targets"]] == [dead]
+    schedule = properties("Schedule")["Target"]["DeadLetterConfig"]["Arn"]
+    assert schedule == {"Fn::GetAtt": ["ScheduleDeadLetterQueue", "Arn"]}
+
+
+def test_an_execution_that_is_lost_is_mailed_and_one_that_failed_was_already() -> None:
+    told = {
+        status: target["Arn"]
+        for rule in ("ExecutionFailed", "ExecutionLost")
+        for status in properties(rule)["EventPattern"]["detail"]["status"]
+        for target in properties(rule)["Targets"]
+    }
+    topic, queue = {"Ref": "FailureTopic"}, {"Fn::GetAtt": ["Queue", "Arn"]}
+    assert told == {"FAILED": queue, "TIMED_OUT": topic, "ABORTED": topic}
+
+
+def test_two_executions_fit_a_new_account_which_may_use_16_vcpus() -> None:
+    defaults = {name: declared.get("Default") for name, declared in TEMPLATE["Parameters"].items()}
+    workers = int(defaults["DriverCores"]) + int(defaults["ExecutorCores"]) * int(defaults["MaximumExecutors"])
+    assert 2 * workers <= 2 * int(defaults["MaximumCpu"].removesuffix("vCPU")) <= 16
+
+
+def test_every_wildcard_of_a_policy_says_why_in_the_template() -> None:
+    lines = template.TEMPLATE.read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("  JobRole:"))
+    for number, line in enumerate(lines[start:], start):
+        written = line.partition(" #")[0]
+        if re.search(r"\*(\"|$)", written.rstrip()):
+            heads = [line, lines[number - 1], *lines[max(0, number - 4) : number]]
+            assert any("#" in head for head in heads), f"line {number + 1} of the template: {line.strip()}"
+
+
+def test_every_statement_has_a_name_of_its_own() -> None:
+    for name, resource in TEMPLATE["Resources"].items():
+        if resource["Type"] in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy"):
+            policies = [
+                part for part in values(resource["Properties"]) if isinstance(part, dict) and "Statement" in part
+            ]
+            written = [part for policy in policies for part in policy["Statement"] if "Principal" not in part]
+            sids = [(part["Fn::If"][1] if "Fn::If" in part else part)["Sid"] for part in written]
+            assert len(set(sids)) == len(sids) > 0, name
