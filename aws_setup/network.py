@@ -28,6 +28,7 @@ def check(session: Session, parameters: Mapping[str, str]) -> Iterator[Finding]:
         return
     if not group_ids and not parameters.get("VpcId"):
         yield error(_CHECK, "SubnetIds need a security group: give VpcId, in which one is made, or SecurityGroupIds")
+        return
     client: Any = session.client("ec2")  # no stubs are installed for EC2
     try:
         subnets = client.describe_subnets(SubnetIds=subnet_ids)["Subnets"]

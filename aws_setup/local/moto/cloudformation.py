@@ -70,10 +70,10 @@ def _neutral(self: FakeBucket, action: str, resource: str) -> PermissionResult: 
 
 
 def _refuse_drift_detection(stack: ExitStack) -> None:
-    """DetectStackDrift is answered as AWS answers an unknown action; moto's server fails with a traceback."""
+    """DetectStackDrift is refused in words; moto's server fails with a traceback."""
 
     def detect_stack_drift(_: CloudFormationResponse) -> None:
-        raise ServiceException("InvalidAction", "The local account does not detect drift")
+        raise ValidationError(message="The local account does not detect drift")
 
     CloudFormationResponse.detect_stack_drift = detect_stack_drift  # type: ignore[attr-defined]
     stack.callback(delattr, CloudFormationResponse, "detect_stack_drift")
@@ -204,16 +204,16 @@ def _rolled_back_on_failure(execute_change_set: _Function) -> _Function:
         try:
             execute_change_set(self, change_set_name, stack_name)
         except _RESOURCE_ERRORS as error:
-            _roll_back(change_set.stack, creating=change_set.change_set_type == "CREATE", reason=_reason(error))  # type: ignore[union-attr]
+            _roll_back(change_set.stack, change_set.change_set_type, reason=_reason(error))  # type: ignore[union-attr]
 
     return execute
 
 
-def _roll_back(stack: Stack, *, creating: bool, reason: str) -> None:
-    prefix = "" if creating else "UPDATE_"
+def _roll_back(stack: Stack, kind: str, *, reason: str) -> None:
+    prefix = "" if kind == "CREATE" else f"{kind}_"
     stack._add_stack_event(f"{prefix}ROLLBACK_IN_PROGRESS", resource_status_reason=reason)
     try:
-        _undo(stack, creating=creating)
+        _undo(stack, kind)
     except _RESOURCE_ERRORS as error:
         stack.status = f"{prefix}ROLLBACK_FAILED"
         stack._add_stack_event(stack.status, resource_status_reason=_reason(error))
@@ -222,8 +222,11 @@ def _roll_back(stack: Stack, *, creating: bool, reason: str) -> None:
         stack._add_stack_event(stack.status)
 
 
-def _undo(stack: Stack, *, creating: bool) -> None:
-    if not creating:
+def _undo(stack: Stack, kind: str) -> None:
+    if kind == "IMPORT":
+        stack.resource_map._parsed_resources.clear()  # they stay as they were, and are not the stack's
+        return
+    if kind == "UPDATE":
         cloudformation_update.apply_template(stack, stack.template, stack.template_dict, stack.parameters)
         return
     for resource in stack.resource_map._resource_json_map.values():
