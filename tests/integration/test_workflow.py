@@ -59,7 +59,7 @@ class Workflow:
             for message in answer:
                 self.sqs.delete_message(QueueUrl=self.outputs.queue_url, ReceiptHandle=message["ReceiptHandle"])
                 way, body = unwrap(json.loads(message["Body"]))
-                if body["execution_arn"] == execution.arn:
+                if body.get("execution_arn") == execution.arn:  # EventBridge tells of failures too
                     found[way] = body
         return found
 
