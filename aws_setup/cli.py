@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("--json", action="store_true", help="as a JSON document")
     shown = command("status", _status, "show the stack, its schedule, executions, queues and applications")
     shown.add_argument("--json", action="store_true", help="as a JSON document")
+    shown.add_argument("--no-drift", action="store_true", help="do not wait for CloudFormation's drift detection")
     _trigger_arguments(command("trigger", _trigger, "start an execution"))
     set_secret = command("secret", _secret, "set the fields of the database secret, read from standard input")
     set_secret.epilog = f"Reads a JSON object, or KEY=VALUE lines: {', '.join((*REQUIRED, *secret.OPTIONAL))}."
@@ -146,7 +147,7 @@ def _parameters(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _status(options: argparse.Namespace) -> int:
-    found = status.read(Session(), stack_name())
+    found = status.read(Session(), stack_name(), drift=not options.no_drift)
     print(found.to_json() if options.json else found.to_text())
     return 0
 

@@ -33,8 +33,8 @@ _Part = TypeVar("_Part")
 _PARAMETERS = {"BucketName": BUCKET, "ScheduleState": "DISABLED", "DriverMemory": "2g"}
 
 
-# The bucket's objects survive a restart, and moto's list of releases is not this account's.
-_IGNORED: tuple[str, ...] = ("bucket", "release")
+# The bucket's objects survive a restart, jobs have the network of this machine, and moto's releases are not EMR's.
+_IGNORED: tuple[str, ...] = ("bucket", "network", "release")
 
 
 class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):

@@ -26,7 +26,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     """Make `status` raise this."""
 
     def failing(error: BaseException) -> None:
-        def read(*_: object) -> None:
+        def read(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr(status, "read", read)
