@@ -68,7 +68,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._stack_name = stack or stack_name()
         self._postgres_port = postgres_port
         self._report = report
-        self._access_key, self._secret_key = f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+        self._access_key, self._secret_key = _new_keys("LOCAL")
+        self._job_keys = _new_keys("ASIA")  # as AWS's temporary keys begin
         self._running = contextlib.ExitStack()
         self._ignored = _IGNORED
         self.lake = self._home.lake
@@ -142,7 +143,9 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         return source, source.description
 
     def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:
-        server = S3(self.lake, self._home.logs / "s3.log", access_key=self._access_key, secret_key=self._secret_key)
+        server = S3(
+            self.lake, self._home.logs / "s3.log", keys=dict([(self._access_key, self._secret_key), self._job_keys])
+        )
         s3 = parts.enter_context(server)
         return s3, f"S3 on {s3.url} over {self.lake}"
 
@@ -155,11 +158,17 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
 
     def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
         # moto takes seconds to import: PostgreSQL makes its data folder in that time.
+        from aws_setup.local.moto.roles import Keys, assume  # noqa: PLC0415
         from aws_setup.local.moto.server import LocalAws  # noqa: PLC0415
         from aws_setup.local.moto.spark import SparkSubmit  # noqa: PLC0415
 
+        keys = Keys(*self._job_keys)
         spark = SparkSubmit(
-            lake=self.lake, java_home=java_home(), environment=lambda: self.environment, work=self._home.work
+            lake=self.lake,
+            java_home=java_home(),
+            environment=lambda: self.environment,
+            work=self._home.work,
+            credentials=lambda job: assume(job.execution_role, job.job_run_id, environment.REGION, keys),
         )
         aws = stack.enter_context(LocalAws(spark))
         return aws, f"AWS on {aws.url}"
@@ -188,3 +197,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         if self._tables is not None:
             variables["INGEST_TABLES"] = str(self._tables.absolute())
         return variables
+
+
+def _new_keys(prefix: str) -> tuple[str, str]:
+    """An access key and its secret."""
+    return f"{prefix}{secrets.token_hex(8).upper()}", secrets.token_hex(20)
