@@ -270,9 +270,12 @@ def _reason(error: BaseException) -> str:
 
 
 def _parameter_list(self: Stack) -> list[dict[str, Any]]:
-    """The parameters with their values, NoEcho ones hidden; moto compares values with names and shows them."""
+    """The parameters with their values as they were given, NoEcho ones hidden.
+
+    moto compares values with names, shows them, and makes a list of the text of one.
+    """
     hidden = self.resource_map.no_echo_parameter_keys
     return [
         {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
-        for name, value in self.resource_map.resolved_parameters.items()
+        for name, value in cloudformation_update.as_given(self.resource_map.resolved_parameters).items()
     ]
