@@ -6,7 +6,7 @@ machine names them. A bucket and secrets that `destroy` kept are imported before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,8 +89,7 @@ def deploy(
     if plan.bucket is not None:
         artifacts.upload(session.client("s3"), plan.bucket, plan.built, report)
     _clear(client, plan, report)
-    if plan.taken_over:
-        _import(client, stack, plan, report)
+    _import(client, stack, plan, report)
     change_set = _change_set(client, stack, plan)
     if change_set is None:
         report(f"stack {stack} is up to date")
@@ -102,7 +101,8 @@ def deploy(
         artifacts.upload(session.client("s3"), outputs.bucket_name, plan.built, report)
     elif change_set is not None:
         _prune(session, outputs, plan, report)
-    _explain(plan, report)
+    for line in _explanations(plan):
+        report(line)
     return outputs
 
 
@@ -190,7 +190,7 @@ def _import_set(client: CloudFormationClient, stack: str, plan: _Plan) -> change
 def _import(client: CloudFormationClient, stack: str, plan: _Plan, report: Report) -> None:
     for one in plan.taken_over.values():
         report(f"taking over {one.value}, which an earlier stack left")
-    change_set = _import_set(client, stack, plan)
+    change_set = _import_set(client, stack, plan) if plan.taken_over else None
     if change_set is not None:
         _execute(client, stack, change_set, report)
 
@@ -251,15 +251,15 @@ def _prune(session: Session, outputs: StackOutputs, plan: _Plan, report: Report)
         report(f"warning: old uploads were not deleted: {error}")
 
 
-def _explain(plan: _Plan, report: Report) -> None:
+def _explanations(plan: _Plan) -> Iterator[str]:
     """What AWS does next without saying so."""
     before = plan.existing.parameters if plan.existing else {}
     for name, mails in (("SuccessEmail", "a mail"), ("FailureEmail", "two mails (failures and alarms)")):
         address = plan.values.get(name)
         if address and address != before.get(name):
-            report(
+            yield (
                 f"AWS sends {mails} to {address} to confirm the subscription: nothing arrives before its link was"
                 f" opened. It is good for 2 days; after that deploy with {name} empty, and then with {address} again"
             )
     if plan.existing is None:
-        report(_SERVICE_LINKED_ROLE)
+        yield _SERVICE_LINKED_ROLE

@@ -92,17 +92,26 @@ def to_import(found: Mapping[str, Resource]) -> list[ResourceToImportTypeDef]:
 
 def _bucket(session: Session, stack: str, wanted: str | None) -> str | None:
     """The bucket with the stack's tags: the one wanted, or the only one there is."""
-    pages = session.client("resourcegroupstaggingapi").get_paginator("get_resources")
-    filters = [{"Key": key, "Values": [value]} for key, value in stack_tags(stack).items()]
-    found = [
-        entry["ResourceARN"].rpartition(":")[2]
-        for page in pages.paginate(TagFilters=filters, ResourceTypeFilters=["s3"])
-        for entry in page["ResourceTagMappingList"]
-    ]
+    try:
+        found = _tagged(session, stack)
+    except ClientError as error:
+        if error_code(error) in ("AccessDenied", "AccessDeniedException"):
+            return None  # preflight's check of the bucket says when one is in the way
+        raise
     living = [name for name in found if _lives(session, name)]  # the listing lags behind a deletion
     if wanted is not None:
         return wanted if wanted in living else None
     return living[0] if len(living) == 1 else None
+
+
+def _tagged(session: Session, stack: str) -> list[str]:
+    pages = session.client("resourcegroupstaggingapi").get_paginator("get_resources")
+    filters = [{"Key": key, "Values": [value]} for key, value in stack_tags(stack).items()]
+    return [
+        entry["ResourceARN"].rpartition(":")[2]
+        for page in pages.paginate(TagFilters=filters, ResourceTypeFilters=["s3"])
+        for entry in page["ResourceTagMappingList"]
+    ]
 
 
 def _lives(session: Session, bucket: str) -> bool:

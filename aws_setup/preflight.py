@@ -167,7 +167,7 @@ def _new_bucket(session: Session, name: str, stack: str) -> Iterator[Finding]:
     yield error(
         "bucket",
         f"the bucket {name} exists and is not marked as this stack's: choose another name, or give it the tags {tags}"
-        " for deploy to take it over",
+        " for deploy, which needs tag:GetResources for that, to take it over",
     )
 
 

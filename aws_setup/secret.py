@@ -20,6 +20,7 @@ from spark_scripts.database import REQUIRED, is_port
 if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 OPTIONAL = ("POSTGRES_SSLMODE",)
 
@@ -83,18 +84,25 @@ def check(session: Session, stack: str, given_arn: str, *, known: bool) -> Itera
         else:
             yield warning("secret", f"{_FILL} after the deployment: the secret {secret_id} is not there yet")
         return
-    if "DeletedDate" in answer:
+    yield from _state(client, stack, secret_id, answer, known=known or bool(given_arn))
+
+
+def _state(
+    client: SecretsManagerClient, stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, *, known: bool
+) -> Iterator[Finding]:
+    """What is wrong with a secret that is there."""
+    if "DeletedDate" in about:
         yield error(
             "secret",
             f"the secret {secret_id} is scheduled for deletion, which blocks its name: run `aws secretsmanager"
-            f" restore-secret --secret-id {answer['ARN']}`, then deploy",
+            f" restore-secret --secret-id {about['ARN']}`, then deploy",
         )
-    elif not given_arn and not known:
+    elif not known:
         tags = ", ".join(f"{key}={value}" for key, value in stack_tags(stack).items())
         yield error(
             "secret",
             f"the secret {secret_id} exists and is not marked as this stack's: use it with --parameter"
-            f" DatabaseSecretArn={answer['ARN']}, or give it the tags {tags} for deploy to take it over",
+            f" DatabaseSecretArn={about['ARN']}, or give it the tags {tags} for deploy to take it over",
         )
     elif not _filled(client, secret_id):
         yield warning(

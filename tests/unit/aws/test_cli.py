@@ -4,6 +4,7 @@ import builtins
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 from botocore import exceptions as aws
 
-from aws_setup import cli, deploy, destroy, jdbc, status
+from aws_setup import cli, deploy, destroy, jdbc, preflight, status
 from aws_setup.errors import DeployError, UsageError
+from aws_setup.findings import error as finding
+from aws_setup.preflight import Preflight
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError
+from spark_scripts.database import REQUIRED
 from spark_scripts.errors import IngestionError, InvalidInputError
 from tests.unit.aws.fakes import client_error
 
@@ -89,6 +93,46 @@ def test_what_aws_says_is_told_in_one_line(
     assert cli.main(["status"]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(text, line), line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["deploy"],
+        ["deploy", "--dry-run"],
+        ["preflight"],
+        ["status"],
+        ["trigger"],
+        ["secret"],
+        ["destroy", "--yes"],
+    ],
+)
+def test_without_credentials_every_command_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, command: list[str]
+) -> None:
+    fields = {**dict.fromkeys(REQUIRED, "x"), "POSTGRES_PORT": "5432"}
+    monkeypatch.setattr("sys.stdin", StringIO("\n".join(f"{name}={value}" for name, value in fields.items())))
+    monkeypatch.setattr(jdbc, "driver_jar", lambda: Path("a jar"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert cli.main(command) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY\n",
+    )
+
+
+def test_preflight_fails_when_there_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    seen: list[object] = []
+
+    def read(_: object, *given: object) -> Preflight:
+        seen.append(given[-1])
+        return Preflight("s", "me", ("driver",), (finding("driver", "too old"),))
+
+    monkeypatch.setattr(preflight, "read", read)
+    monkeypatch.setenv("INGEST_IGNORE_CHECKS", "release,bucket")
+    assert cli.main(["preflight", "--ignore", "network"]) == 1
+    assert seen == [["release", "bucket", "network"]]
+    assert capsys.readouterr().out.splitlines() == ["identity  ok       me", "driver    error    too old"]
 
 
 def test_a_local_account_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,12 @@ def test_a_bucket_that_was_deleted_is_not_found_again(session: FakeSession) -> N
     assert found(session) == {"Bucket": "lake"}
 
 
+def test_who_may_not_look_for_buckets_finds_none(session: FakeSession) -> None:
+    session.script("resourcegroupstaggingapi").add_client_error("get_resources", "AccessDeniedException")
+    no_secret(session)
+    assert found(session, BucketName="lake") == {}
+
+
 @pytest.mark.parametrize("about", [{"Tags": []}, {"Tags": TAGS[:1]}, {"DeletedDate": datetime(2026, 1, 1, tzinfo=UTC)}])
 def test_a_secret_of_somebody_else_or_on_its_way_out_is_left_alone(session: FakeSession, about: dict[str, Any]) -> None:
     buckets(session)
