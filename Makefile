@@ -1,10 +1,11 @@
 # Everything installs itself into .venv; see README.md. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check dev bench lock clean chromium
+.PHONY: help install demo test check dev bench lock production clean chromium
 
 PYTHON3 := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PYTHON := $(BIN)/python
+UV := .venv/bin/uv
 INSTALLED := .venv/.installed
 CLASSES := .local/cache/classes/.written
 PORT := 3000
@@ -43,11 +44,16 @@ bench: $(INSTALLED) $(CLASSES) $(PEERS) ## Measure the job beside plain COPY and
 
 lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml anew
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--group local --group dev pyproject.toml --output-file requirements.lock
+		--extra production --group local --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--group bench --output-file tests/bench/requirements.lock
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--group validators --output-file tests/validators/requirements.lock
+
+production: $(UV) ## Install what Dagster needs in production into .venv, without the local account; the Dockerfile's step
+	@rm -f $(INSTALLED)
+	@$(BIN)/uv pip install --quiet --python $(PYTHON) --requirements pyproject.toml --extra production --constraints requirements.lock
+	@$(BIN)/uv pip uninstall --quiet --python $(PYTHON) pyspark py4j # the job runs on EMR; they are half the image
 
 clean: ## Delete the local account's data, the environment and the caches
 	rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache
@@ -58,13 +64,15 @@ chromium: # for the tests in a browser, which are skipped where it cannot be ins
 		timeout 300 sh -c 'apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium' >/dev/null 2>&1; \
 	} || echo "Chromium could not be installed: the tests in a browser are skipped"
 
-$(INSTALLED): requirements.lock
+$(INSTALLED): requirements.lock | $(UV)
 	@echo "Installing into .venv (once, about a minute)"
+	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock
+	@touch $@
+
+$(UV):
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version)'
 	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
-	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock
-	@touch $@
 
 $(PEERS): tests/bench/requirements.lock | $(INSTALLED)
 	@$(PYTHON) -m venv .local/bench/venv
