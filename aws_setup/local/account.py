@@ -6,10 +6,10 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import boto3
@@ -42,7 +42,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
 
     While it runs, this process's own environment is the account's (`environment`), so that boto3 finds it. Database,
     lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
-    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's.
+    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's,
+    `parameters` are further ones of the template.
     `report` gets one line per step.
     """
 
@@ -60,9 +61,11 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         tables: Path | None = None,
         stack: str | None = None,
         postgres_port: int | None = None,
+        parameters: Mapping[str, str] = MappingProxyType({}),
         report: Callable[[str], None] = print,
     ) -> None:
         self._home = Home(home)
+        self._parameters = {**_PARAMETERS, **parameters}
         self._given_dsn = source_dsn
         self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
         self._stack_name = stack or stack_name()
@@ -177,7 +180,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         outputs = deploy.deploy(
             boto3.session.Session(),
             stack=self._stack_name,
-            parameters=_PARAMETERS,
+            parameters=self._parameters,
             tables=self._tables,
             driver_jar=driver_jar,
             report=lambda _: None,

@@ -29,7 +29,7 @@ from ingest_assets.schedules import NAME as SCHEDULE
 from ingest_assets.sensors import QUEUE
 from tests.access import recorder
 
-_TICK = datetime(2026, 3, 15, 8, tzinfo=ZoneInfo(SCHEDULE_TIMEZONE))
+_TICK = datetime(2026, 3, 15, 2, tzinfo=ZoneInfo(SCHEDULE_TIMEZONE))
 _START_SECONDS = 90.0
 
 
