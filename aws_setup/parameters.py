@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,13 +100,39 @@ def effective(given: Mapping[str, str], previous: Mapping[str, str] | None) -> d
 
 
 def check(given: Mapping[str, str]) -> None:
-    """Raise UsageError for a parameter that the template does not have or that deploy sets itself."""
-    settable = [name for name in template.parameters() if name not in _SET_BY_DEPLOY]
-    for name in given:
+    """Raise UsageError for a parameter that the template does not have, that deploy sets itself, or with a wrong value.
+
+    CloudFormation makes the same checks of values, after the uploads.
+    """
+    declared = template.parameters()
+    settable = [name for name in declared if name not in _SET_BY_DEPLOY]
+    for name, value in given.items():
         if name in _SET_BY_DEPLOY:
             raise UsageError(f"the parameter {name} is set by deploy")
         if name not in settable:
             raise UsageError(f"unknown parameter {name}: the template has {', '.join(settable)}")
+        if not _allowed(declared[name], value):
+            raise UsageError(f"{name} cannot be {value!r}: it takes {_constraint(declared[name])}")
+
+
+def _allowed(about: Mapping[str, Any], value: str) -> bool:
+    if "AllowedValues" in about:
+        return value in map(str, about["AllowedValues"])
+    if about["Type"] == "Number":
+        return (
+            value.isascii()
+            and value.isdigit()
+            and about.get("MinValue", 0) <= int(value) <= about.get("MaxValue", math.inf)
+        )
+    return re.fullmatch(about.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
+
+
+def _constraint(about: Mapping[str, Any]) -> str:
+    if "AllowedValues" in about:
+        return ", ".join(map(str, about["AllowedValues"]))
+    if about["Type"] == "Number":
+        return f"{about.get('MinValue', 0)} to {about.get('MaxValue', 'any number')}"
+    return str(about.get("ConstraintDescription") or about["AllowedPattern"])
 
 
 def complete(

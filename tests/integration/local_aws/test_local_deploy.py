@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,8 @@ def commands(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Com
         archive.writestr("org/postgresql/Driver.class", "")
         archive.writestr("META-INF/MANIFEST.MF", "Implementation-Version: 42.7.13\n")
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "INGEST_"))]:
+            patch.delenv(name)  # of the account that other tests use
         patch.setenv("AWS_ENDPOINT_URL", aws.url)
         yield Commands(boto3.session.Session("key", "secret", region_name=REGION), driver)
 

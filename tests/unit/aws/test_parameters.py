@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aws_setup.errors import UsageError
-from aws_setup.parameters import effective, from_file
+from aws_setup.parameters import check, effective, from_file
 
 
 def file(folder: Path, text: str) -> Path:
@@ -54,6 +54,29 @@ def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, text: str, message: 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*nothing\.yaml: No such file"):
         from_file(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "constraint"),
+    [
+        ("DriverMemory", "6x", "gigabytes, such as 6g"),
+        ("BucketName", "My_Lake", "3 to 63 lower-case letters, digits and hyphens"),
+        ("DriverCores", "3", "1, 2, 4, 8, 16"),
+        ("MaximumExecutors", "0", "1 to 100"),
+        ("MaximumExecutors", "many", "1 to 100"),
+        ("DatabaseCidr", "0.0.0.0/0", "a range of IPv4 addresses that is not the whole world, or empty"),
+    ],
+)
+def test_a_value_that_cloudformation_would_refuse_is_refused_before_it_is_asked(
+    name: str, value: str, constraint: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{name} cannot be '{value}': it takes {constraint}$"):
+        check({name: value})
+
+
+def test_every_constraint_of_the_template_lets_its_default_pass() -> None:
+    defaults = effective({}, None)
+    check({name: value for name, value in defaults.items() if name not in ("NameSuffix", "ScriptPrefix", "DriverKey")})
 
 
 def test_what_is_given_wins_over_the_stack_and_that_over_the_default() -> None:
