@@ -35,8 +35,7 @@ class Catalog:
     """A database of the Glue catalog, in the region of `session`, for the tables of a bucket."""
 
     def __init__(self, session: Session, database: str, bucket: str) -> None:
-        make: Any = session.client
-        self._client = make("glue", config=_CONFIG)
+        self._client: Any = session.client("glue", config=_CONFIG)
         self._database = database
         self._bucket = bucket
 
