@@ -188,7 +188,7 @@ def test_a_partition_that_cannot_be_updated_is_named(glue_: Recorded) -> None:
     glue_.keep(MANIFEST, MARCH)
     glue_.refused = {"UpdatePartition"}
     added = replace(MARCH, columns=(*MARCH.columns, Column("added", "text")), finished=LATER)
-    with pytest.raises(CatalogError, match="the partition year=2024/month=3 could not be kept: .*AccessDenied"):
+    with pytest.raises(CatalogError, match=r"the partition year=2024/month=3 could not be kept: .*AccessDenied"):
         glue_.keep(MANIFEST, added)
 
 
