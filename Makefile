@@ -9,6 +9,7 @@ INSTALLED := .venv/.installed
 CLASSES := .local/cache/classes/.written
 PORT := 3000
 PEERS := .local/bench/venv/.installed
+VALIDATORS := .local/validators/.installed
 LOCAL := $(PYTHON) -m aws_setup local --
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -26,14 +27,15 @@ dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
 	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
 
-test: $(INSTALLED) $(CLASSES) chromium ## All tests: unit, integration, end to end, and in a browser where there is one
+test: $(INSTALLED) $(CLASSES) $(VALIDATORS) chromium ## All tests: unit, integration, end to end, and in a browser where there is one
 	$(PYTHON) -m pytest
 
-check: $(INSTALLED) ## Format, lint, types, template, Dagster definitions
+check: $(INSTALLED) $(VALIDATORS) ## Format, lint, types, template and its policies, Dagster definitions
 	ruff format --check .
 	ruff check .
 	mypy
 	$(PYTHON) -m aws_setup.template | cfn-lint --include-checks W I --
+	$(PYTHON) -m tests.validators $(dir $(VALIDATORS))bin
 	dagster definitions validate
 
 bench: $(INSTALLED) $(CLASSES) $(PEERS) ## Measure the job beside plain COPY and its peers; ROWS=… ROUNDS=… ONLY=full,copy for a quick look
@@ -44,6 +46,8 @@ lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml anew
 		--group local --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--group bench --output-file tests/bench/requirements.lock
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--group validators --output-file tests/validators/requirements.lock
 
 clean: ## Delete the local account's data, the environment and the caches
 	rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache
@@ -65,6 +69,12 @@ $(INSTALLED): requirements.lock
 $(PEERS): tests/bench/requirements.lock | $(INSTALLED)
 	@$(PYTHON) -m venv .local/bench/venv
 	@$(BIN)/uv pip sync --quiet --python .local/bench/venv/bin/python tests/bench/requirements.lock
+	@touch $@
+
+$(VALIDATORS): tests/validators/requirements.lock | $(INSTALLED)
+	@echo "Installing the validators of the template (once)"
+	@$(PYTHON) -m venv $(dir $@)
+	@$(BIN)/uv pip sync --quiet --python $(dir $@)bin/python tests/validators/requirements.lock
 	@touch $@
 
 $(CLASSES): $(INSTALLED)

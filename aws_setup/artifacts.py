@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,12 @@ from spark_scripts.tables import tables_to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+_PRUNED = ("script/", "jar/")
+
+# What was uploaded within this time may be another checkout's, whose stack update is still to come.
+_YOUNG = timedelta(days=1)
 
 _PACKAGE = Path(spark_scripts.__file__).parent
 
@@ -65,6 +72,28 @@ def upload(client: S3Client, bucket: str, artifacts: Artifacts, report: Callable
     for key, body in artifacts.objects.items():
         client.put_object(Bucket=bucket, Key=key, Body=body)
         report(f"uploaded s3://{bucket}/{key}")
+
+
+def prune(client: S3Client, bucket: str, used: Iterable[str], report: Callable[[str], None]) -> None:
+    """Delete code and drivers of earlier deployments from the bucket; what lies under one of the prefixes `used` stays.
+
+    So does what is younger than a day, and the list of tables. Only to be called while no execution runs: one that
+    does may use what it began with.
+    """
+    kept, now = tuple(used), datetime.now(UTC)
+    pages = client.get_paginator("list_objects_v2")
+    old = [
+        entry["Key"]
+        for prefix in _PRUNED
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix)
+        for entry in page.get("Contents", [])
+        if not entry["Key"].startswith(kept) and now - entry["LastModified"] > _YOUNG
+    ]
+    for first in range(0, len(old), 1000):  # as many as DeleteObjects takes
+        objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in old[first : first + 1000]]
+        client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    for key in old:
+        report(f"deleted the old s3://{bucket}/{key}")
 
 
 def _zip(package: Path) -> bytes:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from aws_setup.errors import DeployError
+from ingest_assets.stack import stack_tags
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import ChangeTypeDef, ParameterTypeDef
+    from mypy_boto3_cloudformation.type_defs import (
+        ChangeTypeDef,
+        CreateChangeSetInputTypeDef,
+        ParameterTypeDef,
+        ResourceToImportTypeDef,
+        TagTypeDef,
+    )
 
 # CloudFormation tells "no change" as a failure with one of these reasons only.
 _NO_CHANGE = ("The submitted information didn't contain changes", "No updates are to be performed")
@@ -30,20 +37,30 @@ class ChangeSet:
 
 
 def create(
-    client: CloudFormationClient, stack: str, *, update: bool, template: str, parameters: list[ParameterTypeDef]
+    client: CloudFormationClient,
+    stack: str,
+    *,
+    kind: Literal["CREATE", "UPDATE", "IMPORT"],
+    template: str,
+    parameters: list[ParameterTypeDef],
+    imports: list[ResourceToImportTypeDef] | None = None,
 ) -> ChangeSet | None:
     """Make a change set and wait until CloudFormation has worked it out; None when nothing would change.
 
     Raises DeployError with CloudFormation's reason when it refuses.
     """
-    made = client.create_change_set(
-        StackName=stack,
-        ChangeSetName=f"deploy-{secrets.token_hex(6)}",
-        ChangeSetType="UPDATE" if update else "CREATE",
-        TemplateBody=template,
-        Parameters=parameters,
-        Capabilities=["CAPABILITY_IAM"],
-    )
+    request: CreateChangeSetInputTypeDef = {
+        "StackName": stack,
+        "ChangeSetName": f"deploy-{secrets.token_hex(6)}",
+        "ChangeSetType": kind,
+        "TemplateBody": template,
+        "Parameters": parameters,
+        "Tags": _tags(stack),
+        "Capabilities": ["CAPABILITY_IAM"],
+    }
+    if imports:
+        request["ResourcesToImport"] = imports
+    made = client.create_change_set(**request)
     status, reason = _wait(client, stack, made["Id"])
     if status == "CREATE_COMPLETE":
         return ChangeSet(made["Id"], made["StackId"], _changes(client, stack, made["Id"]))
@@ -51,6 +68,10 @@ def create(
     if reason.startswith(_NO_CHANGE):
         return None
     raise DeployError(f"CloudFormation refuses the change of stack {stack}: {reason or status}")
+
+
+def _tags(stack: str) -> list[TagTypeDef]:
+    return [{"Key": key, "Value": value} for key, value in stack_tags(stack).items()]
 
 
 def _wait(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, str]:

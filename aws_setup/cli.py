@@ -1,4 +1,4 @@
-"""The command line: `python -m aws_setup deploy | status | trigger | secret | destroy | local`.
+"""The command line: `python -m aws_setup deploy | preflight | status | trigger | secret | destroy | local`.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong usage or AWS cannot be reached. Errors are one line on standard error.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup import deploy, destroy, jdbc, secret, status, trigger
+from aws_setup import deploy, destroy, jdbc, parameters, preflight, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError, stack_name
@@ -59,7 +60,8 @@ def _fail(message: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m aws_setup",
-        description="The AWS side of the ingestion. INGEST_STACK names the stack, INGEST_TABLES another tables.yaml.",
+        description="The AWS side of the ingestion. INGEST_STACK names the stack, INGEST_TABLES another tables.yaml, "
+        "INGEST_IGNORE_CHECKS checks to leave out.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -70,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     _deploy_arguments(command("deploy", _deploy, "create or update the stack, upload the job and the tables"))
+    checked = command("preflight", _preflight, "check what a deployment needs, and change nothing")
+    _parameter_arguments(checked)
+    checked.add_argument("--json", action="store_true", help="as a JSON document")
     shown = command("status", _status, "show the stack, its schedule, executions, queues and applications")
     shown.add_argument("--json", action="store_true", help="as a JSON document")
+    shown.add_argument("--no-drift", action="store_true", help="do not wait for CloudFormation's drift detection")
     _trigger_arguments(command("trigger", _trigger, "start an execution"))
     set_secret = command("secret", _secret, "set the fields of the database secret, read from standard input")
     set_secret.epilog = f"Reads a JSON object, or KEY=VALUE lines: {', '.join((*REQUIRED, *secret.OPTIONAL))}."
@@ -81,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    _parameter_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+
+
+def _parameter_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parameter",
         action="append",
@@ -89,7 +100,20 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a parameter of template.yaml; those not given keep their value",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file with a mapping of parameters; --parameter wins over it",
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=_ignored(),
+        choices=preflight.CHECKS,
+        metavar="CHECK",
+        help=f"leave out a check of the preflight: {', '.join(preflight.CHECKS)}",
+    )
 
 
 def _deploy(options: argparse.Namespace) -> int:
@@ -97,16 +121,33 @@ def _deploy(options: argparse.Namespace) -> int:
     act(
         Session(),
         stack=stack_name(),
-        parameters=dict(options.parameter),
+        parameters=_parameters(options),
         tables=None,
         driver_jar=jdbc.driver_jar(),
         report=_say,
+        ignore=options.ignore,
     )
     return 0
 
 
+def _preflight(options: argparse.Namespace) -> int:
+    found = preflight.read(Session(), stack_name(), _parameters(options), jdbc.driver_jar, options.ignore)
+    print(found.to_json() if options.json else found.to_text())
+    return 1 if found.failed else 0
+
+
+def _ignored() -> list[str]:
+    """The checks that INGEST_IGNORE_CHECKS leaves out always, with commas between."""
+    return [name for name in os.environ.get("INGEST_IGNORE_CHECKS", "").split(",") if name]
+
+
+def _parameters(options: argparse.Namespace) -> dict[str, str]:
+    listed = parameters.from_file(options.parameters) if options.parameters else {}
+    return {**listed, **dict(options.parameter)}
+
+
 def _status(options: argparse.Namespace) -> int:
-    found = status.read(Session(), stack_name())
+    found = status.read(Session(), stack_name(), drift=not options.no_drift)
     print(found.to_json() if options.json else found.to_text())
     return 0
 

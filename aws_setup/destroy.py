@@ -38,7 +38,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     if delete_data:
         _delete_data(session, found, report)
     else:
-        report(f"kept {', '.join(data)}")
+        report(f"kept {', '.join(data)}; the next deploy of {stack} takes them over again")
     return True
 
 
@@ -57,6 +57,9 @@ def _data(stack: stacks.Stack) -> list[str]:
 
 
 def _secrets(stack: stacks.Stack) -> list[str]:
+    """The stack's own secrets: one that was given by parameter is not ours to delete."""
+    if stack.parameters.get("DatabaseSecretArn"):
+        return [stack.outputs["AwsKeysSecretArn"]] if "AwsKeysSecretArn" in stack.outputs else []
     return [stack.outputs[key] for key in ("DatabaseSecretArn", "AwsKeysSecretArn") if key in stack.outputs]
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from aws_setup import template
 from aws_setup.errors import UsageError
@@ -26,6 +29,74 @@ def application_name(stack: str) -> str:
     return f"EMR-Step-Function{name_suffix(stack)}"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key that stands twice; YAML itself would take the last one in silence."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(loader.construct_object(key_node))
+        if key in found:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
+        found[key] = loader.construct_object(value_node, deep=True)
+    return found
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def from_file(path: Path) -> dict[str, str]:
+    """The template parameters that a YAML file sets: a mapping of names to texts, numbers, booleans or lists of them.
+
+    A list becomes what CloudFormation takes for one, its elements with commas between. Raises UsageError naming the
+    file and the key that is wrong.
+    """
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        try:
+            document = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.MarkedYAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {_problem(error)}") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} is not a mapping of template parameters, such as `BucketName: my-lake`")
+    values = {name: _value(path, name, value) for name, value in document.items()}
+    try:
+        check(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return values
+
+
+def _problem(error: yaml.MarkedYAMLError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8 text"
+    where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+    return f"{where}{error.problem}"
+
+
+def _value(path: Path, name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(_value(path, name, element) for element in value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise UsageError(f"{path}: {name} must be a text, a number, true or false, or a list of them")
+
+
+def effective(given: Mapping[str, str], previous: Mapping[str, str] | None) -> dict[str, str]:
+    """What each parameter will be: given now, else kept from the stack, else the template's default."""
+    declared = template.parameters()
+    defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
+    kept = {name: value for name, value in (previous or {}).items() if name in declared}
+    return {**defaults, **kept, **given}
+
+
 def check(given: Mapping[str, str]) -> None:
     """Raise UsageError for a parameter that the template does not have or that deploy sets itself."""
     settable = [name for name in template.parameters() if name not in _SET_BY_DEPLOY]
@@ -45,9 +116,8 @@ def complete(
     """
     declared = template.parameters()
     defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
-    expression = {**defaults, **(previous or {}), **given}["ScheduleExpression"]
     values = {
-        "TrailingMonths": str(trailing_months(expression)),
+        "TrailingMonths": str(trailing_months(effective(given, previous)["ScheduleExpression"])),
         **given,
         "NameSuffix": name_suffix(stack),
         "ScriptPrefix": script_prefix,

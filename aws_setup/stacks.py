@@ -21,6 +21,9 @@ Report = Callable[[str], None]
 # What CloudFormation writes at resources that failed only because another one did.
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
 
+# REVIEW_IN_PROGRESS has change sets and nothing else. What a failed creation made goes with it (RetainExceptOnCreate).
+_NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+
 _LONGEST_WAIT_SECONDS = 3600.0
 _LONGEST_POLL_SECONDS = 5.0
 
@@ -43,6 +46,13 @@ class Stack:
     def changing(self) -> bool:
         """Whether CloudFormation is at work on the stack, or the stack waits for its first change set."""
         return self.status.endswith("_IN_PROGRESS")
+
+    @property
+    def made(self) -> bool:
+        """Whether the stack has resources that can be updated: its creation, or the import it began with, succeeded."""
+        if self.status == "IMPORT_ROLLBACK_COMPLETE":  # an older stack, into which somebody imported, has outputs
+            return bool(self.outputs)
+        return self.status not in _NEVER_MADE
 
 
 def describe(client: CloudFormationClient, name: str) -> Stack | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from aws_setup import stacks
+from aws_setup import applications, stacks
+from aws_setup.applications import Application
+from aws_setup.drift import Drift, detect
+from aws_setup.mirror import differences
 from aws_setup.parameters import application_name
 from ingest_assets.stack import StackError, StackOutputs
 
@@ -16,19 +19,20 @@ if TYPE_CHECKING:
 
 _EXECUTIONS = 5
 
-ApplicationState = Literal["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED"]
-_NOT_DELETED: tuple[ApplicationState, ...] = ("CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED")
-
 
 @dataclass(frozen=True)
 class Schedule:
-    """The EventBridge schedule. `input` is what it starts an execution with."""
+    """The EventBridge schedule. `input` is what it starts an execution with.
+
+    `differences` say what Dagster's mirror of it has otherwise.
+    """
 
     name: str
     state: str
     expression: str
     timezone: str
     input: str
+    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,12 @@ class ExecutionLine:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue and about how many messages wait in it or are being read."""
+    """A queue and about how many messages wait in it or are being read. `dead`: what lies in it was given up on."""
 
     url: str
     waiting: int
     in_flight: int
-
-
-@dataclass(frozen=True)
-class Application:
-    """An EMR Serverless application of the state machine that has not been deleted.
-
-    `left_over` says that no execution is running that could still delete it.
-    """
-
-    id: str
-    state: str
-    created: str
-    left_over: bool
+    dead: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +67,7 @@ class Status:
     executions: tuple[ExecutionLine, ...]
     queues: tuple[Queue, ...]
     applications: tuple[Application, ...]
+    drift: Drift | None = None
 
     def to_json(self) -> str:
         """As a JSON document."""
@@ -86,51 +79,58 @@ class Status:
             [
                 f"stack         {self.stack}: {self.stack_status}, changed {self.changed}",
                 f"bucket        {self.outputs['BucketName']}",
-                f"schedule      {self.schedule.name}: {self.schedule.state}, {self.schedule.expression} "
-                f"{self.schedule.timezone}",
-                *_section("executions", [_execution_line(execution) for execution in self.executions]),
+                *_section("drift", self._drift_lines()),
+                *_section("schedule", self._schedule_lines()),
+                *_section("executions", [_execution_line(one) for one in self.executions]),
                 *_section(
-                    "queues", [f"{queue.waiting} waiting, {queue.in_flight} read  {queue.url}" for queue in self.queues]
+                    "queues",
+                    [f"{one.waiting} waiting, {one.in_flight} read  {one.url}{_remark(one)}" for one in self.queues],
                 ),
-                *_section("applications", self._application_lines()),
+                *_section("applications", [one.to_text() for one in self.applications]),
             ]
         )
 
-    def _application_lines(self) -> list[str]:
-        remark = {True: "  left over: no execution is running", False: ""}
-        return [f"{one.id} {one.state}, created {one.created}{remark[one.left_over]}" for one in self.applications]
+    def _schedule_lines(self) -> list[str]:
+        one = self.schedule
+        return [f"{one.name}: {one.state}, {one.expression} {one.timezone}", *one.differences]
+
+    def _drift_lines(self) -> list[str]:
+        if self.drift is None:
+            return ["not asked for"]
+        return [f"{self.drift.state}: {self.drift.text}", *self.drift.resources]
 
 
-def read(session: Session, name: str) -> Status:
-    """The status of the stack named `name`. Raises StackError when there is none or it has not been finished."""
+def read(session: Session, name: str, *, drift: bool = True) -> Status:
+    """The status of the stack named `name`; `drift` takes CloudFormation half a minute.
+
+    Raises StackError when there is none or it has not been finished.
+    """
     client = session.client("cloudformation")
     stack = stacks.describe(client, name)
     if stack is None:
         raise StackError(f"no stack named {name}: run `python -m aws_setup deploy`, or set INGEST_STACK")
     outputs = StackOutputs.read(client, name)
     running = _running(session, outputs.state_machine_arn)
-    urls = [outputs.queue_url, *([stack.outputs[key]] if (key := "DeadLetterQueueUrl") in stack.outputs else [])]
+    dead = [stack.outputs[key] for key in ("DeadLetterQueueUrl", "ScheduleDeadLetterQueueUrl") if key in stack.outputs]
     return Status(
         stack=stack.name,
         stack_status=stack.status,
         changed=_time(stack.changed),
         outputs=stack.outputs,
-        schedule=_schedule(session, outputs.schedule_name),
+        schedule=_schedule(session, outputs.schedule_name, stack.parameters),
         executions=_executions(session, outputs.state_machine_arn),
-        queues=tuple(_queue(session, url) for url in urls),
-        applications=_applications(session, application_name(name), left_over=not running),
+        queues=(_queue(session, outputs.queue_url), *(_queue(session, url, dead=True) for url in dead)),
+        applications=applications.read(session.client("emr-serverless"), application_name(name), left_over=not running),
+        drift=detect(client, name) if drift else None,
     )
 
 
-def _schedule(session: Session, name: str) -> Schedule:
+def _schedule(session: Session, name: str, deployed: dict[str, str]) -> Schedule:
     answer = session.client("scheduler").get_schedule(Name=name)
-    return Schedule(
-        name=name,
-        state=answer["State"],
-        expression=answer["ScheduleExpression"],
-        timezone=answer.get("ScheduleExpressionTimezone", "UTC"),
-        input=answer["Target"].get("Input", "{}"),
-    )
+    expression, timezone = answer["ScheduleExpression"], answer.get("ScheduleExpressionTimezone", "UTC")
+    request = answer["Target"].get("Input", "{}")
+    differs = tuple(differences(expression, timezone, request, deployed))
+    return Schedule(name, answer["State"], expression, timezone, request, differs)
 
 
 def _executions(session: Session, state_machine: str) -> tuple[ExecutionLine, ...]:
@@ -152,21 +152,16 @@ def _running(session: Session, state_machine: str) -> bool:
     return bool(answer["executions"])
 
 
-def _queue(session: Session, url: str) -> Queue:
+def _queue(session: Session, url: str, *, dead: bool = False) -> Queue:
     answer = session.client("sqs").get_queue_attributes(
         QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     )["Attributes"]
-    return Queue(url, int(answer["ApproximateNumberOfMessages"]), int(answer["ApproximateNumberOfMessagesNotVisible"]))
+    waiting, in_flight = answer["ApproximateNumberOfMessages"], answer["ApproximateNumberOfMessagesNotVisible"]
+    return Queue(url, int(waiting), int(in_flight), dead)
 
 
-def _applications(session: Session, name: str, *, left_over: bool) -> tuple[Application, ...]:
-    pages = session.client("emr-serverless").get_paginator("list_applications").paginate(states=_NOT_DELETED)
-    return tuple(
-        Application(entry["id"], entry["state"], _time(entry["createdAt"]), left_over)
-        for page in pages
-        for entry in page["applications"]
-        if entry.get("name") == name
-    )
+def _remark(queue: Queue) -> str:
+    return "  look at them: they were given up on" if queue.dead and queue.waiting else ""
 
 
 def _execution_line(execution: ExecutionLine) -> str:

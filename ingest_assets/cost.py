@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import dagster as dg
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws import error_code
 from spark_scripts.manifest import Manifest
 
 if TYPE_CHECKING:
+    import dagster as dg
     from mypy_boto3_emr_serverless import EMRServerlessClient
 
 
@@ -22,6 +22,10 @@ class Prices:
 
     vcpu_hour: float
     gb_hour: float
+
+
+LIST_PRICES = Prices(vcpu_hour=0.052624, gb_hour=0.0057785)
+"""Of EMR Serverless on x86 in us-east-1."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,15 @@ class Usage:
         """A part, from 0 to 1, of the usage."""
         return Usage(self.vcpu_hours * part, self.gb_hours * part)
 
+    def usd(self, prices: Prices) -> float:
+        """US dollars at these prices."""
+        return self.vcpu_hours * prices.vcpu_hour + self.gb_hours * prices.gb_hour
+
     def metadata(self, prices: Prices) -> dict[str, dg.MetadataValue]:
         """Hours and US dollars, as numbers that Dagster plots."""
-        usd = self.vcpu_hours * prices.vcpu_hour + self.gb_hours * prices.gb_hour
-        figures = {"vcpu_hours": self.vcpu_hours, "gb_hours": self.gb_hours, "usd": usd}
+        import dagster as dg  # noqa: PLC0415 (the command line does without it)
+
+        figures = {"vcpu_hours": self.vcpu_hours, "gb_hours": self.gb_hours, "usd": self.usd(prices)}
         return {name: dg.MetadataValue.float(figure) for name, figure in figures.items()}
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 DEFAULT_STACK = "data-lake-ingestion"
+PROJECT = "data-lake-ingestion"
+"""The tag `project` of everything that belongs to this project, in whichever stack."""
 
 
 class StackError(IngestionError):
@@ -23,6 +25,11 @@ class StackError(IngestionError):
 def stack_name() -> str:
     """The stack of this environment: `INGEST_STACK`, or `data-lake-ingestion`."""
     return os.environ.get("INGEST_STACK") or DEFAULT_STACK
+
+
+def stack_tags(stack: str) -> dict[str, str]:
+    """The tags that `deploy` gives to the stack, and CloudFormation to each of its resources that can have tags."""
+    return {"project": PROJECT, "stack": stack}
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import boto3
@@ -33,12 +33,17 @@ _Part = TypeVar("_Part")
 _PARAMETERS = {"BucketName": BUCKET, "ScheduleState": "DISABLED", "DriverMemory": "2g"}
 
 
+# The bucket's objects survive a restart, jobs have the network of this machine, and moto's releases are not EMR's.
+_IGNORED: tuple[str, ...] = ("bucket", "network", "release")
+
+
 class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
     """A running account over the folder `home`; one per folder and one per process.
 
     While it runs, this process's own environment is the account's (`environment`), so that boto3 finds it. Database,
     lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
-    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's.
+    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's,
+    `parameters` are further ones of the template.
     `report` gets one line per step.
     """
 
@@ -56,16 +61,20 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         tables: Path | None = None,
         stack: str | None = None,
         postgres_port: int | None = None,
+        parameters: Mapping[str, str] = MappingProxyType({}),
         report: Callable[[str], None] = print,
     ) -> None:
         self._home = Home(home)
+        self._parameters = {**_PARAMETERS, **parameters}
         self._given_dsn = source_dsn
         self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
         self._stack_name = stack or stack_name()
         self._postgres_port = postgres_port
         self._report = report
-        self._access_key, self._secret_key = f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+        self._access_key, self._secret_key = _new_keys("LOCAL")
+        self._job_keys = _new_keys("ASIA")  # as AWS's temporary keys begin
         self._running = contextlib.ExitStack()
+        self._ignored = _IGNORED
         self.lake = self._home.lake
 
     def __enter__(self) -> Self:
@@ -137,22 +146,32 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         return source, source.description
 
     def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:
-        server = S3(self.lake, self._home.logs / "s3.log", access_key=self._access_key, secret_key=self._secret_key)
+        server = S3(
+            self.lake, self._home.logs / "s3.log", keys=dict([(self._access_key, self._secret_key), self._job_keys])
+        )
         s3 = parts.enter_context(server)
         return s3, f"S3 on {s3.url} over {self.lake}"
 
     def _find_driver(self) -> tuple[Path, str]:
         jar = jdbc.driver_jar()
-        version = ".".join(map(str, jdbc.driver_version(jar)))
-        return jar, f"JDBC driver {version}: {jar}"
+        version = jdbc.driver_version(jar)
+        if version < jdbc.OLDEST_SAFE:  # good enough for a database on this machine
+            self._ignored = (*self._ignored, "driver")
+        return jar, f"JDBC driver {'.'.join(map(str, version))}: {jar}"
 
     def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
         # moto takes seconds to import: PostgreSQL makes its data folder in that time.
+        from aws_setup.local.moto.roles import Keys, assume  # noqa: PLC0415
         from aws_setup.local.moto.server import LocalAws  # noqa: PLC0415
         from aws_setup.local.moto.spark import SparkSubmit  # noqa: PLC0415
 
+        keys = Keys(*self._job_keys)
         spark = SparkSubmit(
-            lake=self.lake, java_home=java_home(), environment=lambda: self.environment, work=self._home.work
+            lake=self.lake,
+            java_home=java_home(),
+            environment=lambda: self.environment,
+            work=self._home.work,
+            credentials=lambda job: assume(job.execution_role, job.job_run_id, environment.REGION, keys),
         )
         aws = stack.enter_context(LocalAws(spark))
         return aws, f"AWS on {aws.url}"
@@ -161,16 +180,18 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         outputs = deploy.deploy(
             boto3.session.Session(),
             stack=self._stack_name,
-            parameters=_PARAMETERS,
+            parameters=self._parameters,
             tables=self._tables,
             driver_jar=driver_jar,
             report=lambda _: None,
+            ignore=self._ignored,
         )
         return outputs.database_secret_arn, f"stack {self._stack_name} with bucket {outputs.bucket_name}"
 
     def _project_variables(self) -> dict[str, str]:
         variables = {
             "INGEST_STACK": self._stack_name,
+            "INGEST_IGNORE_CHECKS": ",".join(self._ignored),
             "SOURCE_DSN": self.source_dsn,
             "LAKE_DIR": str(self.lake),
             "DAGSTER_HOME": str(self._home.dagster),
@@ -179,3 +200,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         if self._tables is not None:
             variables["INGEST_TABLES"] = str(self._tables.absolute())
         return variables
+
+
+def _new_keys(prefix: str) -> tuple[str, str]:
+    """An access key and its secret."""
+    return f"{prefix}{secrets.token_hex(8).upper()}", secrets.token_hex(20)

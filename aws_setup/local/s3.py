@@ -25,14 +25,15 @@ _START_SECONDS = 30.0
 class S3(contextlib.AbstractContextManager["S3"]):
     """A running S3 server over the folder `lake`; `log` is the file of its messages.
 
-    It accepts one pair of keys, and only on the loopback address.
+    It accepts the given pairs of keys, from access key to secret, and only on the loopback address.
     """
 
     url: str
 
-    def __init__(self, lake: Path, log: Path, *, access_key: str, secret_key: str) -> None:
+    def __init__(self, lake: Path, log: Path, *, keys: Mapping[str, str]) -> None:
         self._lake, self._log = lake, log
-        self._keys = f'"{access_key},{secret_key}"'  # the variable holds CSV, hence the quotes
+        pairs = (f'"{access},{secret}"' for access, secret in keys.items())  # the variable holds CSV, hence the quotes
+        self._keys = ",".join(pairs)
 
     def __enter__(self) -> Self:
         """Start the server. Raises LocalAccountError with its own words."""

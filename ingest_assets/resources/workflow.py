@@ -22,7 +22,7 @@ from pydantic import Field
 from ingest_assets import job_runs
 from ingest_assets.aws import AwsError, aws_errors
 from ingest_assets.console import driver_log_key, execution_url, job_output_key
-from ingest_assets.cost import Prices, Usage, by_month, usage
+from ingest_assets.cost import LIST_PRICES, Prices, Usage, by_month, usage
 from ingest_assets.executions import Execution, StateChange, follow
 from ingest_assets.job_runs import JobRun
 from ingest_assets.metadata import IngestedMonth, execution_metadata, month_metadata
@@ -64,8 +64,12 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
     outage_minutes: float = Field(default=2.0, ge=0, description="How long AWS may be away before the run gives up.")
     deadline_minutes: float = Field(default=36 * 60.0, gt=0, description="An execution is terminated after this time.")
     # us-east-1, x86_64, of https://aws.amazon.com/emr/pricing/
-    usd_per_vcpu_hour: float = Field(default=0.052624, ge=0, description="Price of EMR Serverless in your region.")
-    usd_per_gb_hour: float = Field(default=0.0057785, ge=0, description="Price of EMR Serverless in your region.")
+    usd_per_vcpu_hour: float = Field(
+        default=LIST_PRICES.vcpu_hour, ge=0, description="Price of EMR Serverless in your region."
+    )
+    usd_per_gb_hour: float = Field(
+        default=LIST_PRICES.gb_hour, ge=0, description="Price of EMR Serverless in your region."
+    )
 
     def run(self, *, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> list[IngestedMonth]:
         """Ingest these months of the table in one execution; what came of each, in their order.

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,9 @@ def local(*arguments: str | Path) -> list[str | Path]:
     return [sys.executable, "-m", "aws_setup", "local", *arguments]
 
 
-@pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """The account; this process's environment leads to it."""
-    folder = tmp_path_factory.mktemp("account")
+@contextmanager
+def running_account(folder: Path) -> Iterator[Account]:
+    """An account that keeps its data in `folder`; while it runs, this process's environment leads to it."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             local("--home", folder / "home", "--", sys.executable, "-c", SHOW_ENVIRONMENT),
@@ -84,6 +84,13 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         yield Account(environment, environment["SOURCE_DSN"], Path(environment["LAKE_DIR"]))
     process.stdin.close()
     assert process.wait(60) == 0, (folder / "log").read_text()
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The account; this process's environment leads to it."""
+    with running_account(tmp_path_factory.mktemp("account")) as account:
+        yield account
 
 
 @pytest.fixture(scope="session")

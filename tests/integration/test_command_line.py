@@ -107,6 +107,47 @@ def test_status_is_the_same_for_people_and_programs(outputs: StackOutputs, capsy
     assert "stack         data-lake-ingestion: CREATE_COMPLETE" in capsys.readouterr().out
 
 
+def test_status_tells_a_schedule_that_was_changed_by_hand(
+    session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
+) -> None:
+    client = session.client("scheduler")
+    answer = client.get_schedule(Name=outputs.schedule_name)
+    kept: Any = {
+        key: answer[key]
+        for key in ("Name", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "FlexibleTimeWindow", "Target")
+    }
+    client.update_schedule(**{**kept, "ScheduleExpression": "cron(0 3 1 * ? *)"})
+    try:
+        assert main(["status", "--no-drift"]) == 0
+    finally:
+        client.update_schedule(**kept)
+    assert "the expression is cron(0 3 1 * ? *), in Dagster cron(0 2 1,15" in capsys.readouterr().out
+
+
+def test_status_tells_an_application_that_was_left_over(
+    session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
+) -> None:
+    client = session.client("emr-serverless")
+    made = client.create_application(
+        name="EMR-Step-Function", releaseLabel="emr-7.14.0", type="SPARK", clientToken="left"
+    )
+    left = made["applicationId"]
+    try:
+        assert main(["status", "--no-drift"]) == 0
+    finally:
+        client.delete_application(applicationId=left)
+    line = next(line for line in capsys.readouterr().out.splitlines() if left in line)
+    assert line.endswith("idle, which costs nothing  left over: no execution is running, so stop and delete it")
+
+
+def test_preflight_finds_nothing_to_do_in_a_working_account(outputs: StackOutputs, capsys: Capture) -> None:
+    assert main(["preflight"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[1] for line in lines} == {"ok"}
+    assert main(["preflight", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] == []
+
+
 def test_deploying_again_changes_nothing_but_the_uploads(outputs: StackOutputs, capsys: Capture) -> None:
     assert main(["deploy"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "stack data-lake-ingestion is up to date"

@@ -27,7 +27,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(lake: Path) -> Iterator[S3]:
-    with S3(lake, lake.with_suffix(".log"), access_key="LOCALKEY", secret_key="made-up") as server:
+    with S3(lake, lake.with_suffix(".log"), keys={"LOCALKEY": "made-up"}) as server:
         yield server
 
 
@@ -113,7 +113,7 @@ def test_other_keys_are_refused(server: S3) -> None:
 
 
 def test_it_ends_with_its_context_and_the_key_is_in_no_log(tmp_path: Path) -> None:
-    with S3(tmp_path / "lake", tmp_path / "log", access_key="LOCALKEY", secret_key="made-up") as server:
+    with S3(tmp_path / "lake", tmp_path / "log", keys={"LOCALKEY": "made-up"}) as server:
         url = server.url
     with pytest.raises(OSError, match="refused"):
         __import__("urllib.request").request.urlopen(url, timeout=2)

@@ -21,7 +21,12 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 from werkzeug.exceptions import HTTPException
 
-from aws_setup.local.moto import cloudformation_network, cloudformation_types, cloudformation_update
+from aws_setup.local.moto import (
+    cloudformation_import,
+    cloudformation_network,
+    cloudformation_types,
+    cloudformation_update,
+)
 from aws_setup.local.moto.patching import replace_attribute
 
 TYPES = {**cloudformation_types.TYPES, **cloudformation_network.TYPES}
@@ -42,6 +47,7 @@ def install(stack: ExitStack) -> None:
         (parsing, "resource_class_from_type", _with_our_types),
         (parsing, "resource_name_property_from_type", _with_our_names),
         (parsing, "clean_json", _without_no_value),
+        (parsing, "parse_and_create_resource", cloudformation_import.adopting),
         (parsing, "parse_and_create_resource", _with_events("CREATE")),
         (parsing, "parse_and_update_resource", _with_events("UPDATE")),
         (ResourceMap, "delete", _keeping_retained),
@@ -51,8 +57,9 @@ def install(stack: ExitStack) -> None:
         (CloudFormationBackend, "execute_change_set", _rolled_back_on_failure),
     ):
         replace_attribute(stack, owner, name, wrap(getattr(owner, name)))
-    replace_attribute(stack, ChangeSet, "diff", cloudformation_update.diff)
-    replace_attribute(stack, ChangeSet, "apply", cloudformation_update.apply)
+    replace_attribute(stack, ChangeSet, "diff", cloudformation_import.diff)
+    replace_attribute(stack, ChangeSet, "apply", cloudformation_import.apply)
+    _refuse_drift_detection(stack)
     replace_attribute(stack, Stack, "parameter_list", property(_parameter_list))
     replace_attribute(stack, FakeBucket, "get_permission", _neutral)
 
@@ -60,6 +67,16 @@ def install(stack: ExitStack) -> None:
 def _neutral(self: FakeBucket, action: str, resource: str) -> PermissionResult:  # noqa: ARG001
     """No policy is enforced in this account; moto enforces a bucket's, without its conditions."""
     return PermissionResult.NEUTRAL
+
+
+def _refuse_drift_detection(stack: ExitStack) -> None:
+    """DetectStackDrift is refused in words; moto's server fails with a traceback."""
+
+    def detect_stack_drift(_: CloudFormationResponse) -> None:
+        raise ValidationError(message="The local account does not detect drift")
+
+    CloudFormationResponse.detect_stack_drift = detect_stack_drift  # type: ignore[attr-defined]
+    stack.callback(delattr, CloudFormationResponse, "detect_stack_drift")
 
 
 def _with_condition_tag(constructor: _Function) -> _Function:
@@ -168,7 +185,10 @@ def _with_events(verb: str) -> Callable[[_Function], _Function]:
             if resource is not None:
                 cloudformation_update.record(logical_id, resource_json, resources_map)
                 physical = getattr(resource, "physical_resource_id", "")
-                _add_event(stack, logical_id, resource_json, f"{verb}_COMPLETE", None, physical)
+                if verb == "CREATE":
+                    cloudformation_import.tag(stack, resource_json["Type"], physical)
+                done = "IMPORT" if cloudformation_import.importing(resources_map) else verb
+                _add_event(stack, logical_id, resource_json, f"{done}_COMPLETE", None, physical)
             return resource
 
         return make
@@ -184,16 +204,16 @@ def _rolled_back_on_failure(execute_change_set: _Function) -> _Function:
         try:
             execute_change_set(self, change_set_name, stack_name)
         except _RESOURCE_ERRORS as error:
-            _roll_back(change_set.stack, creating=change_set.change_set_type == "CREATE", reason=_reason(error))  # type: ignore[union-attr]
+            _roll_back(change_set.stack, change_set.change_set_type, reason=_reason(error))  # type: ignore[union-attr]
 
     return execute
 
 
-def _roll_back(stack: Stack, *, creating: bool, reason: str) -> None:
-    prefix = "" if creating else "UPDATE_"
+def _roll_back(stack: Stack, kind: str, *, reason: str) -> None:
+    prefix = "" if kind == "CREATE" else f"{kind}_"
     stack._add_stack_event(f"{prefix}ROLLBACK_IN_PROGRESS", resource_status_reason=reason)
     try:
-        _undo(stack, creating=creating)
+        _undo(stack, kind)
     except _RESOURCE_ERRORS as error:
         stack.status = f"{prefix}ROLLBACK_FAILED"
         stack._add_stack_event(stack.status, resource_status_reason=_reason(error))
@@ -202,8 +222,11 @@ def _roll_back(stack: Stack, *, creating: bool, reason: str) -> None:
         stack._add_stack_event(stack.status)
 
 
-def _undo(stack: Stack, *, creating: bool) -> None:
-    if not creating:
+def _undo(stack: Stack, kind: str) -> None:
+    if kind == "IMPORT":
+        stack.resource_map._parsed_resources.clear()  # they stay as they were, and are not the stack's
+        return
+    if kind == "UPDATE":
         cloudformation_update.apply_template(stack, stack.template, stack.template_dict, stack.parameters)
         return
     for resource in stack.resource_map._resource_json_map.values():
@@ -247,9 +270,12 @@ def _reason(error: BaseException) -> str:
 
 
 def _parameter_list(self: Stack) -> list[dict[str, Any]]:
-    """The parameters with their values, NoEcho ones hidden; moto compares values with names and shows them."""
+    """The parameters with their values as they were given, NoEcho ones hidden.
+
+    moto compares values with names, shows them, and makes a list of the text of one.
+    """
     hidden = self.resource_map.no_echo_parameter_keys
     return [
         {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
-        for name, value in self.resource_map.resolved_parameters.items()
+        for name, value in cloudformation_update.as_given(self.resource_map.resolved_parameters).items()
     ]

@@ -55,7 +55,7 @@ class LoopbackResource(CloudFormationModel):
 
     def delete(self, account_id: str, region_name: str) -> None:  # noqa: ARG002
         """Called by moto's engine."""
-        self.remove(_clients(region_name))
+        self.remove(clients(region_name))
 
     def is_created(self) -> bool:
         """Called by moto's engine."""
@@ -86,7 +86,7 @@ class LoopbackResource(CloudFormationModel):
         **_: Any,
     ) -> Self:
         """Called by moto's engine."""
-        return cls.create(resource_name, cloudformation_json.get("Properties", {}), _clients(region_name))
+        return cls.create(resource_name, cloudformation_json.get("Properties", {}), clients(region_name))
 
     @classmethod
     def update_from_cloudformation_json(
@@ -98,11 +98,12 @@ class LoopbackResource(CloudFormationModel):
         region_name: str,
     ) -> Self:
         """Called by moto's engine."""
-        original_resource.change(cloudformation_json.get("Properties", {}), _clients(region_name))
+        original_resource.change(cloudformation_json.get("Properties", {}), clients(region_name))
         return original_resource
 
 
-def _clients(region_name: str) -> Clients:
+def clients(region_name: str) -> Clients:
+    """Clients of the account itself, in that region."""
     session = boto3.session.Session("local", "local", region_name=region_name)
     config = Config(proxies={}, retries={"total_max_attempts": 1})
     endpoint = f"http://127.0.0.1:{moto_server_port()}"
@@ -194,6 +195,12 @@ class Secret(LoopbackResource):
         if value is None:
             value = _generated(client, properties.get("GenerateSecretString", {}))
         arn = client.create_secret(Name=name, SecretString=value, **request)["ARN"]
+        return cls(arn, Id=arn)
+
+    @classmethod
+    def existing(cls, properties: Properties, clients: Clients) -> Self:
+        """The secret of that name, as an import takes it."""
+        arn = clients("secretsmanager").describe_secret(SecretId=properties["Name"])["ARN"]
         return cls(arn, Id=arn)
 
     def remove(self, clients: Clients) -> None:

@@ -66,7 +66,7 @@ def apply_template(stack: Stack, source: Any, template: dict[str, Any], paramete
     steps = plan(stack, template, parameters)
     live = stack.resource_map
     live._template, live._resource_json_map = template, template["Resources"]
-    live.input_parameters = _as_given(parameters)
+    live.input_parameters = as_given(parameters)
     live.load()
     removed = [step for step in steps if step.kind == "Remove"]
     for _ in range(_MOST_PASSES):
@@ -98,7 +98,7 @@ def _preview(stack: Stack, template: dict[str, Any], parameters: Mapping[str, An
     wanted = ResourceMap(
         stack.stack_id,
         stack.name,
-        _as_given(parameters),
+        as_given(parameters),
         stack.tags,
         stack.region_name,
         stack.account_id,
@@ -111,7 +111,7 @@ def _preview(stack: Stack, template: dict[str, Any], parameters: Mapping[str, An
     return wanted
 
 
-def _as_given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def as_given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Lists as the text they were given as: moto resolves UsePreviousValue to the list."""
     return {name: ",".join(value) if isinstance(value, list) else value for name, value in parameters.items()}
 

@@ -41,6 +41,7 @@ class SparkJob:
     parameters: str = ""
     configuration: Mapping[str, str] = field(default_factory=dict)
     log_uri: str | None = None
+    execution_role: str = ""
 
 
 class JobProcess(Protocol):

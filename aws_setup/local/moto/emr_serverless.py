@@ -334,6 +334,7 @@ def _spark_job(application: Application, request: Mapping[str, Any]) -> SparkJob
         parameters=spark_submit.get("sparkSubmitParameters", ""),
         configuration=_spark_defaults(application.settings.get("runtimeConfiguration", [])) | _configuration(request),
         log_uri=monitoring.get("s3MonitoringConfiguration", {}).get("logUri"),
+        execution_role=request["executionRoleArn"],
     )
 
 

@@ -15,7 +15,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
-from aws_setup.local.moto import cloudformation, emr_responses, emr_serverless, events, sfn, sfn_executions
+from aws_setup.local.moto import cloudformation, emr_responses, emr_serverless, events, roles, sfn, sfn_executions
 from aws_setup.local.moto.emr_job_run import JobRunner, Pace
 from aws_setup.local.moto.patching import replace_attribute, replace_environment, replace_item
 
@@ -62,6 +62,7 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         replace_attribute(stack, emr_urls, "url_paths", emr_responses.url_paths(backends, self._spark))
         replace_item(stack, default_user_config["stepfunctions"], "execute_state_machine", True)  # type: ignore[arg-type]
         sfn.install(stack)
+        roles.install(stack)
         sfn_executions.install(stack)
         events.install(stack)
         cloudformation.install(stack)

@@ -31,10 +31,10 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceCallback,
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
-from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 
 from aws_setup.local.moto.casing import ParametersError, request_from_parameters, result_from_response
 from aws_setup.local.moto.patching import replace_attribute, replace_item
+from aws_setup.local.moto.roles import client_for
 
 _SERVICE = "emr-serverless"
 _POLL_SECONDS = 0.2
@@ -88,7 +88,7 @@ class EmrServerlessTask(StateTaskServiceCallback):
     def _eval_service_task(
         self, env: Environment, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
     ) -> None:
-        client = boto_client_for(resource_runtime_part.region, _SERVICE, state_credentials)
+        client = client_for(resource_runtime_part.region, _SERVICE, state_credentials)
         result = call(client, self._api.operation, normalised_parameters)
         # StartApplication, StopApplication and DeleteApplication themselves answer nothing.
         env.stack.append({"ApplicationId": normalised_parameters.get("ApplicationId")} | result)
@@ -102,7 +102,7 @@ class EmrServerlessTask(StateTaskServiceCallback):
     ) -> None:
         # The inherited loop waits for a callback as well and makes a second attempt of Retry end as States.Timeout.
         submitted = env.stack.pop()
-        client = boto_client_for(resource_runtime_part.region, _SERVICE, state_credentials)
+        client = client_for(resource_runtime_part.region, _SERVICE, state_credentials)
         api = self._api
         while True:
             if not env.is_running():
@@ -157,7 +157,7 @@ class AwsSdkTask(StateTaskServiceAwsSdk):
     def _eval_service_task(
         self, env: Environment, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
     ) -> None:
-        client = boto_client_for(resource_runtime_part.region, self._get_boto_service_name(), state_credentials)
+        client = client_for(resource_runtime_part.region, self._get_boto_service_name(), state_credentials)
         operation = client.meta.method_to_api_mapping[self._get_boto_service_action()]
         env.stack.append(call(client, operation, normalised_parameters))
 

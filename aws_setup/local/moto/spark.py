@@ -40,13 +40,15 @@ class SparkSubmit:
 
     `lake` is the folder with one folder per bucket; `java_home` a Java 17; `environment` what the driver process needs
     beside what a job sets itself (AWS_* above all), asked for at each start when it is a function; `work` a folder for
-    Spark's scratch files and for the driver's output before it is copied under LogUri.
+    Spark's scratch files and for the driver's output before it is copied under LogUri. `credentials` are the variables
+    with which a job acts as its role; without it jobs act as `environment` says.
     """
 
     lake: Path
     java_home: Path
     environment: Callable[[], Mapping[str, str]] | Mapping[str, str]
     work: Path
+    credentials: Callable[[SparkJob], Mapping[str, str]] = lambda _: {}
 
     def start(self, job: SparkJob) -> JobProcess:
         """Start spark-submit for this job. Raises OSError when the scratch folder cannot be written."""
@@ -82,6 +84,7 @@ class SparkSubmit:
             "TMPDIR": str(folder / "tmp"),
             "PYTHONUNBUFFERED": "1",  # so that the logs grow while the job runs
             **given,
+            **self.credentials(job),
             "JAVA_HOME": str(self.java_home),
             "SPARK_HOME": str(SPARK_HOME),
             "SPARK_CONF_DIR": str(SPARK_HOME / "conf"),  # not the one of another Spark on this machine

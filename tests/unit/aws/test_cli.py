@@ -4,16 +4,21 @@ import builtins
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from botocore import exceptions as aws
 
-from aws_setup import cli, deploy, destroy, jdbc, status
+from aws_setup import cli, deploy, destroy, jdbc, preflight, status
 from aws_setup.errors import DeployError, UsageError
+from aws_setup.findings import error as finding
+from aws_setup.preflight import Preflight
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError
+from spark_scripts.database import REQUIRED
 from spark_scripts.errors import IngestionError, InvalidInputError
 from tests.unit.aws.fakes import client_error
 
@@ -25,7 +30,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     """Make `status` raise this."""
 
     def failing(error: BaseException) -> None:
-        def read(*_: object) -> None:
+        def read(*_: object, **__: object) -> None:
             raise error
 
         monkeypatch.setattr(status, "read", read)
@@ -90,6 +95,46 @@ def test_what_aws_says_is_told_in_one_line(
     assert re.search(text, line), line
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["deploy"],
+        ["deploy", "--dry-run"],
+        ["preflight"],
+        ["status"],
+        ["trigger"],
+        ["secret"],
+        ["destroy", "--yes"],
+    ],
+)
+def test_without_credentials_every_command_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, command: list[str]
+) -> None:
+    fields = {**dict.fromkeys(REQUIRED, "x"), "POSTGRES_PORT": "5432"}
+    monkeypatch.setattr("sys.stdin", StringIO("\n".join(f"{name}={value}" for name, value in fields.items())))
+    monkeypatch.setattr(jdbc, "driver_jar", lambda: Path("a jar"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert cli.main(command) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY\n",
+    )
+
+
+def test_preflight_fails_when_there_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    seen: list[object] = []
+
+    def read(_: object, *given: object) -> Preflight:
+        seen.append(given[-1])
+        return Preflight("s", "me", ("driver",), (finding("driver", "too old"),))
+
+    monkeypatch.setattr(preflight, "read", read)
+    monkeypatch.setenv("INGEST_IGNORE_CHECKS", "release,bucket")
+    assert cli.main(["preflight", "--ignore", "network"]) == 1
+    assert seen == [["release", "bucket", "network"]]
+    assert capsys.readouterr().out.splitlines() == ["identity  ok       me", "driver    error    too old"]
+
+
 def test_a_local_account_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     text, code = explain(aws.EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
@@ -127,6 +172,16 @@ def test_deploy_passes_its_parameters_on(monkeypatch: pytest.MonkeyPatch, chosen
     flags = ["--dry-run"] if chosen == "dry_run" else []
     assert cli.main(["deploy", "--parameter", "A=1", "--parameter", "B=x=y", *flags]) == 0
     assert (seen[0]["stack"], seen[0]["parameters"], seen[0]["driver_jar"]) == ("mine", {"A": "1", "B": "x=y"}, "a jar")
+
+
+def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(deploy, "deploy", lambda _, **given: seen.append(given["parameters"]))
+    monkeypatch.setattr(jdbc, "driver_jar", lambda: "a jar")
+    path = tmp_path / "production.yaml"
+    path.write_text("BucketName: lake\nDriverCores: 4\n")
+    assert cli.main(["deploy", "--parameters", str(path), "--parameter", "DriverCores=8"]) == 0
+    assert seen == [{"BucketName": "lake", "DriverCores": "8"}]
 
 
 def test_destroy_asks_and_needs_somebody_to_answer(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.stub import ANY
 
-from aws_setup import artifacts, changeset, stacks, template
+from aws_setup import artifacts, changeset, preflight, stacks, template
 from aws_setup.deploy import deploy, dry_run
 from aws_setup.errors import DeployError, UsageError
 from ingest_assets.cron import CronError
@@ -25,7 +25,7 @@ OUTPUTS = {
     "FailureTopicArn": "arn:failure",
     "StateMachineArn": "arn:machine",
     "ScheduleName": "schedule",
-    "DatabaseSecretArn": "arn:secret",
+    "DatabaseSecretArn": "arn:aws:secret",
 }
 NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
 Answer = dict[str, Any]
@@ -62,7 +62,16 @@ def run(session: FakeSession, driver: Path) -> Run:
 
     def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
         lines: list[str] = []
-        act(session.typed, stack=stack, parameters=given, tables=None, driver_jar=driver, report=lines.append)
+        known(session)
+        act(
+            session.typed,
+            stack=stack,
+            parameters=given,
+            tables=None,
+            driver_jar=driver,
+            report=lines.append,
+            ignore=preflight.CHECKS,  # they have tests of their own
+        )
         session.assert_all_called()
         return lines
 
@@ -72,6 +81,38 @@ def run(session: FakeSession, driver: Path) -> Run:
 def script(session: FakeSession, *calls: tuple[str, Answer]) -> None:
     for method, answer in calls:
         session.script("cloudformation").add_response(method, answer)
+
+
+def known(session: FakeSession) -> None:
+    """AWS knows the caller."""
+    session.script("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/me"})
+
+
+def nothing_kept(session: FakeSession) -> None:
+    """No earlier stack of this name left anything."""
+    session.script("resourcegroupstaggingapi").add_response("get_resources", {"ResourceTagMappingList": []})
+    session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
+
+
+def version(session: FakeSession, current: str) -> None:
+    """The secret's current version."""
+    answer = {"VersionIdsToStages": {current: ["AWSCURRENT"], "0" * 32: ["AWSPREVIOUS"]}}
+    session.script("secretsmanager").add_response("describe_secret", answer, {"SecretId": "arn:aws:secret"})
+
+
+def secret_stays(session: FakeSession) -> None:
+    """The secret has the same value before and after the update."""
+    version(session, "1" * 32)
+    version(session, "1" * 32)
+
+
+def idle(session: FakeSession) -> None:
+    """No execution runs, and there is nothing old to delete."""
+    session.script("stepfunctions").add_response(
+        "list_executions", {"executions": []}, {"stateMachineArn": "arn:machine", "statusFilter": "RUNNING"}
+    )
+    for _ in range(2):
+        session.script("s3").add_response("list_objects_v2", {}, {"Bucket": "lake", "Prefix": ANY})
 
 
 def missing(session: FakeSession) -> None:
@@ -132,6 +173,7 @@ def uploads(session: FakeSession, bucket: str = "lake") -> None:
 
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
     missing(session)
+    nothing_kept(session)
     begun = ("CREATE_IN_PROGRESS", STACK, "User Initiated")
     script(
         session,
@@ -150,19 +192,22 @@ def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSess
     uploads(session)
     lines = run(BucketName="lake")
     assert "CREATE_COMPLETE Bucket (AWS::Some::Type)" in lines
-    assert lines[-1] == "uploaded s3://lake/config/tables.json"
+    assert lines[-2] == "uploaded s3://lake/config/tables.json"
+    assert "AWSServiceRoleForAmazonEMRServerless" in lines[-1]
 
 
 def test_the_first_change_set_has_all_parameters_and_may_make_roles(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     missing(session)
+    nothing_kept(session)
     expected = {
         "StackName": "other",
         "ChangeSetName": ANY,
         "ChangeSetType": "CREATE",
         "TemplateBody": template.rendered(),
         "Capabilities": ["CAPABILITY_IAM"],
+        "Tags": [{"Key": "project", "Value": "data-lake-ingestion"}, {"Key": "stack", "Value": "other"}],
         "Parameters": [
             {"ParameterKey": "TrailingMonths", "ParameterValue": "2"},
             {"ParameterKey": "BucketName", "ParameterValue": "lake"},
@@ -200,6 +245,8 @@ def test_an_update_uploads_before_it_changes_the_stack_and_keeps_the_parameters(
         stack_is("UPDATE_COMPLETE", parameters),
     )
     uploads(session)
+    secret_stays(session)
+    idle(session)
     lines = run()
     assert lines[3:] == [
         "uploaded s3://lake/config/tables.json",
@@ -257,6 +304,7 @@ def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
         events(*happened),
     )
     uploads(session)
+    secret_stays(session)
     with pytest.raises(
         DeployError,
         match=r"is UPDATE_ROLLBACK_COMPLETE: StateMachine \(AWS::Some::Type\): Invalid State Machine Definition$",
@@ -265,6 +313,7 @@ def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
 
 
 def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(session: FakeSession, run: Run) -> None:
+    nothing_kept(session)
     script(
         session,
         stack_is("ROLLBACK_COMPLETE", outputs={}),
@@ -303,7 +352,7 @@ def test_a_stack_that_cannot_be_changed_now_is_left_alone(
 
 def test_a_dry_run_shows_the_changes_and_leaves_nothing(session: FakeSession, run: Run) -> None:
     missing(session)
-    missing(session)
+    nothing_kept(session)
     script(
         session,
         MADE,
@@ -327,19 +376,16 @@ def test_wrong_parameters_are_refused_before_anything_is_changed(
     session: FakeSession, run: Run, given: dict[str, str], message: str
 ) -> None:
     missing(session)
+    nothing_kept(session)
     with pytest.raises(UsageError, match=message):
         run(**given)
 
 
 def test_a_wrong_schedule_is_refused_before_anything_is_changed(session: FakeSession, run: Run) -> None:
     missing(session)
+    nothing_kept(session)
     with pytest.raises(CronError, match="did you mean APR"):
         run(BucketName="lake", ScheduleExpression="cron(0 2 1 APRIL ? *)")
-
-
-def test_a_driver_that_is_not_there_is_named(session: FakeSession) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the JDBC driver /nowhere/x\.jar: No such file"):
-        deploy(session.typed, stack=STACK, parameters={}, tables=None, driver_jar=Path("/nowhere/x.jar"), report=print)
 
 
 def test_the_outputs_come_back(session: FakeSession, driver: Path, parameters: dict[str, str]) -> None:
@@ -350,5 +396,77 @@ def test_the_outputs_come_back(session: FakeSession, driver: Path, parameters: d
         stack_is("CREATE_COMPLETE", parameters),
     )
     uploads(session)
-    outputs = deploy(session.typed, stack=STACK, parameters={}, tables=None, driver_jar=driver, report=print)
+    known(session)
+    outputs = deploy(
+        session.typed,
+        stack=STACK,
+        parameters={},
+        tables=None,
+        driver_jar=driver,
+        report=print,
+        ignore=preflight.CHECKS,
+    )
     assert outputs == StackOutputs("lake", *[OUTPUTS[key] for key in list(OUTPUTS)[1:]])
+
+
+def test_a_dry_run_over_a_failed_creation_says_what_deploy_would_do(session: FakeSession, run: Run) -> None:
+    script(session, stack_is("ROLLBACK_COMPLETE", outputs={}))
+    nothing_kept(session)
+    assert run(dry_run, BucketName="lake") == [
+        f"stack {STACK} is ROLLBACK_COMPLETE: deploy would delete it and create it anew"
+    ]
+
+
+def test_a_value_that_an_update_overwrote_is_put_back(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    script(
+        session,
+        stack_is("UPDATE_COMPLETE", parameters),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE"),
+        events(),
+        EXECUTED,
+        stack_is("UPDATE_COMPLETE"),
+        events(("UPDATE_COMPLETE", STACK, "")),
+        stack_is("UPDATE_COMPLETE", parameters),
+    )
+    uploads(session)
+    version(session, "1" * 32)
+    version(session, "2" * 32)
+    secrets = session.script("secretsmanager")
+    secrets.add_response("get_secret_value", {"SecretString": '{"POSTGRES_HOST": ""}'})
+    secrets.add_response(
+        "update_secret_version_stage",
+        {},
+        {
+            "SecretId": "arn:aws:secret",
+            "VersionStage": "AWSCURRENT",
+            "RemoveFromVersionId": "2" * 32,
+            "MoveToVersionId": "1" * 32,
+        },
+    )
+    idle(session)
+    assert any("put the former value" in line for line in run(MaximumExecutors="5"))
+
+
+def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+    script(
+        session,
+        stack_is("UPDATE_COMPLETE", parameters),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE"),
+        events(),
+        EXECUTED,
+        stack_is("UPDATE_COMPLETE"),
+        events(("UPDATE_COMPLETE", STACK, "")),
+        stack_is("UPDATE_COMPLETE", parameters),
+    )
+    uploads(session)
+    secret_stays(session)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    running = {"executionArn": "e", "stateMachineArn": "m", "name": "n", "status": "RUNNING", "startDate": now}
+    session.script("stepfunctions").add_response("list_executions", {"executions": [running]})
+    assert not any("deleted" in line for line in run(MaximumExecutors="5"))

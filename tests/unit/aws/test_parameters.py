@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aws_setup.errors import UsageError
+from aws_setup.parameters import effective, from_file
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / "production.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_sets_texts_numbers_booleans_and_lists(tmp_path: Path) -> None:
+    text = """
+        BucketName: lake
+        MaximumExecutors: 5
+        CreateAwsKeysSecret: true
+        SubnetIds: [subnet-1, subnet-2]
+        SecurityGroupIds: []
+    """
+    assert from_file(file(tmp_path, text)) == {
+        "BucketName": "lake",
+        "MaximumExecutors": "5",
+        "CreateAwsKeysSecret": "true",
+        "SubnetIds": "subnet-1,subnet-2",
+        "SecurityGroupIds": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not a mapping of template parameters"),
+        ("- BucketName", "is not a mapping of template parameters"),
+        ("BucketName: a\nBucketName: b", "line 2: the key BucketName stands twice"),
+        ("BucketName: {a: b}", "BucketName must be a text"),
+        ("BucketName:", "BucketName must be a text"),
+        ("SubnetIds: [{a: b}]", "SubnetIds must be a text"),
+        ("Bucket: lake", "unknown parameter Bucket: the template has BucketName"),
+        ("DriverKey: jar/x", "the parameter DriverKey is set by deploy"),
+        ("BucketName: [", "line 1: .*"),
+        ("BucketName: !!python/name:os.system", "line 1: could not determine a constructor"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=rf"production\.yaml.*{message}"):
+        from_file(file(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*nothing\.yaml: No such file"):
+        from_file(tmp_path / "nothing.yaml")
+
+
+def test_what_is_given_wins_over_the_stack_and_that_over_the_default() -> None:
+    previous = {"MaximumExecutors": "4", "DriverCores": "4", "Gone": "1"}
+    values = effective({"MaximumExecutors": "5"}, previous)
+    assert (values["MaximumExecutors"], values["DriverCores"], values["ExecutorCores"]) == ("5", "4", "2")
+    assert "Gone" not in values
