@@ -20,6 +20,7 @@ from spark_scripts.staging import Stage, Staged
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from spark_scripts.catalog import Catalog
     from spark_scripts.lake import Lake
     from spark_scripts.locks import Locks
     from spark_scripts.request import TableRequest
@@ -36,7 +37,15 @@ class TableIngestion:
     Raises InvalidInputError when the table's entry does not fit the table; nothing has been written then.
     """
 
-    def __init__(self, spark: SparkSession, source: Source, locks: Locks, lake: Lake, table: Table) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        source: Source,
+        locks: Locks,
+        lake: Lake,
+        table: Table,
+        catalog: Optional[Catalog] = None,
+    ) -> None:
         self._source = source
         self._lake = lake
         self._table = table
@@ -45,6 +54,8 @@ class TableIngestion:
         self._slicing = Slicing(source.connection, table, self._relation, files.cores(spark))
         self._stage = Stage(spark, source, lake, table, self._relation)
         self._publisher = Publisher(lake, locks)
+        self._catalog = catalog
+        self._published: list[str] = []
         self._counted = 0  # months, the rows without one among them
 
     def run(self, months: Optional[Sequence[Month]]) -> None:
@@ -53,13 +64,33 @@ class TableIngestion:
         Stops at the first month that fails; the months before it stay committed.
         """
         self._publisher.check_lock(self._table.name)
-        with self._emptied_staging():
+        with self._kept_catalog(), self._emptied_staging():
             counts = self._count(months)
             undated = counts.pop(None, Count(None, 0))
             wanted = self._every_month(counts) if months is None else months
             every = [undated, *(counts.get(month, Count(month, 0)) for month in wanted)]
             for batch in self._batches(every):
                 self._ingest(batch, undated.rows, full=months is None)
+
+    @contextmanager
+    def _kept_catalog(self) -> Iterator[None]:
+        """At the end, also when a month has failed, bring the catalog to the months that are committed."""
+        failures = []
+        try:
+            yield
+        except IngestionError as error:
+            if self._catalog is None:
+                raise
+            failures.append(str(error))
+        if self._catalog is None:
+            return
+        try:
+            self._catalog.keep(self._table.name, self._lake.current_manifests(self._table.name))
+        except IngestionError as error:
+            published = ", ".join(self._published) or "no month"
+            failures.append(f"published {published}, but {error} (the table's next run mends the catalog)")
+        if failures:
+            raise IngestionError("; ".join(failures))
 
     @contextmanager
     def _emptied_staging(self) -> Iterator[None]:
@@ -156,8 +187,10 @@ class TableIngestion:
             seconds=0,
             started=started.isoformat(timespec="milliseconds"),
             finished="",
+            file_columns=staged.columns,
         )
         manifest = self._publisher.publish(manifest, each.month)
+        self._published.append(manifest.month)
         print(
             f"{manifest.table} {manifest.month}: {manifest.rows} rows in {len(manifest.files)} files,"
             f" {manifest.bytes} bytes, {manifest.seconds:.1f} s",
@@ -165,18 +198,25 @@ class TableIngestion:
         )
 
 
-def ingest(spark: SparkSession, source: Source, locks: Locks, lake: Lake, requests: Sequence[TableRequest]) -> None:
+def ingest(
+    spark: SparkSession,
+    source: Source,
+    locks: Locks,
+    lake: Lake,
+    requests: Sequence[TableRequest],
+    catalog: Optional[Catalog] = None,
+) -> None:
     """Ingest every table that is asked for; one that fails does not stop the others.
 
-    `locks` hold the key of each table, or were refused it. Raises IngestionError at the end, naming each table that
-    failed with the reason.
+    `locks` hold the key of each table, or were refused it. `catalog` is kept where there is one. Raises IngestionError
+    at the end, naming each table that failed with the reason.
     """
     failures = {}
     for request in requests:
         name = request.table.name
         try:
             with source.connection.savepoint():
-                TableIngestion(spark, source, locks, lake, request.table).run(request.months)
+                TableIngestion(spark, source, locks, lake, request.table, catalog).run(request.months)
         except IngestionError as error:
             print(f"{name} failed: {error}", flush=True)
             failures[name] = str(error)

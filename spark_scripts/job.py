@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from spark_scripts import files, layout
 from spark_scripts.arguments import JobArguments
+from spark_scripts.catalog import Catalog
 from spark_scripts.database import database_from_secret, read_secret
 from spark_scripts.errors import IngestionError, InvalidInputError
 from spark_scripts.ingest import ingest
@@ -54,6 +55,8 @@ def run(arguments: JobArguments) -> None:
         aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
     )
+    glue_database = arguments.glue_database
+    catalog = Catalog(session, glue_database, arguments.bucket) if glue_database else None
     tables = tables_from_json(read_text(s3, arguments.bucket, layout.TABLES_KEY))
     requests = resolve(arguments.input, tables, datetime.now(timezone.utc))
     database = database_from_secret(arguments.database_secret, read_secret(secrets, arguments.database_secret))
@@ -63,7 +66,7 @@ def run(arguments: JobArguments) -> None:
         Locks.taken(spark, database, arguments.execution, lock_keys) as locks,
         Source.connect(spark, database, arguments.execution) as source,  # after the locks: see locks.py
     ):
-        ingest(spark, source, locks, Lake(spark, s3, arguments.bucket), requests)
+        ingest(spark, source, locks, Lake(spark, s3, arguments.bucket), requests, catalog)
 
 
 def _region(secret_id: str) -> Optional[str]:

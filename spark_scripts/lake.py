@@ -6,6 +6,7 @@ Manifests are written by one PutObject each, which S3 makes atomic: a reader see
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from spark_scripts import layout
 from spark_scripts.errors import IngestionError
 from spark_scripts.jvm import JAVA_ERRORS, java_text
-from spark_scripts.manifest import File
+from spark_scripts.manifest import File, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
     from pyspark.sql import SparkSession
+
+
+_READERS = 8  # botocore holds 10 connections
 
 
 class LakeError(IngestionError):
@@ -51,6 +55,12 @@ class Lake:
             )
         except (BotoCoreError, ClientError) as error:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
+
+    def current_manifests(self, name: str) -> list[Manifest]:
+        """What each month of the table `name` holds now. Raises IngestionError for what cannot be read."""
+        keys = [file.key for file in self.files(layout.current_manifests_prefix(name))]
+        with ThreadPoolExecutor(_READERS, "manifests") as pool:
+            return list(pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
 
     def files(self, prefix: str) -> list[File]:
         """The files directly in the folder `prefix` (which ends with a slash), by key."""

@@ -19,14 +19,19 @@ UNDATED = "undated"
 """Stands for the month of rows whose date is NULL or infinite, in manifests and staging folders."""
 
 
+def table_prefix(name: str) -> str:
+    """The folder of a table."""
+    return f"{RAW_LAYER}{name}/"
+
+
 def partition_prefix(name: str, month: Optional[Month]) -> str:
     """The folder of one month of a table; of the rows without a month when `month` is None.
 
     The month is not zero-padded, as Spark's `partitionBy` writes an integer column.
     """
     if month is None:
-        return f"{RAW_LAYER}{name}/year={_NULL}/month={_NULL}/"
-    return f"{RAW_LAYER}{name}/year={month.year}/month={month.number}/"
+        return f"{table_prefix(name)}year={_NULL}/month={_NULL}/"
+    return f"{table_prefix(name)}year={month.year}/month={month.number}/"
 
 
 def staging_prefix(execution: str, name: str) -> str:

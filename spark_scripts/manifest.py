@@ -40,7 +40,9 @@ class Manifest:
     `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
     `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
-    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC.
+    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are those of
+    the Parquet files with Spark's types, so also those that cleaning and values without a Spark type made; none for
+    CSV, and for a month without files.
     """
 
     table: str
@@ -60,6 +62,7 @@ class Manifest:
     seconds: float
     started: str
     finished: str
+    file_columns: tuple[Column, ...] = ()
 
     def to_json(self) -> str:
         """The manifest as a JSON document."""
@@ -75,6 +78,7 @@ class Manifest:
         try:
             files = tuple(File(**entry) for entry in document.pop("files"))
             columns = tuple(Column(**entry) for entry in document.pop("columns"))
-            return cls(files=files, columns=columns, **document)
+            file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
+            return cls(files=files, columns=columns, file_columns=file_columns, **document)
         except (KeyError, TypeError) as error:
             raise IngestionError(f"the manifest is not of the agreed form: {error}") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Optional, Protocol
 
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from spark_scripts import projections, sql
+from spark_scripts import manifest, projections, sql
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -45,6 +45,9 @@ class Shape(Protocol):
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
         """The rows by `day` that are in the result and not in the source."""
 
+    def file_columns(self, written: DataFrame) -> tuple[manifest.Column, ...]:
+        """The columns of the files with Spark's types, where the format has types."""
+
 
 class Lines:
     """A line of CSV for each row, below the header of each file."""
@@ -73,6 +76,10 @@ class Lines:
         """See Shape."""
         return Counter(day for one in slices for day in one.days)
 
+    def file_columns(self, _written: DataFrame) -> tuple[manifest.Column, ...]:
+        """See Shape."""
+        return ()
+
 
 class Values:
     """A column for each of the source's, in the type that Spark has for it; see `typed_projections` for `lossy`."""
@@ -99,6 +106,11 @@ class Values:
     def headers(self, _slices: Sequence[Slice]) -> Counter[int]:
         """See Shape."""
         return Counter()
+
+    def file_columns(self, written: DataFrame) -> tuple[manifest.Column, ...]:
+        """See Shape."""
+        fields = (field for field in written.schema.fields if field.name != self.day)
+        return tuple(manifest.Column(field.name, field.dataType.simpleString()) for field in fields)
 
 
 def _column(index: int, projection: projections.Projection) -> Column:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spark_scripts import files, layout, sql
 from spark_scripts.errors import IngestionError
 from spark_scripts.jvm import JAVA_ERRORS, java_text
-from spark_scripts.manifest import File
+from spark_scripts.manifest import Column, File
 from spark_scripts.shapes import Lines, Shape, Values
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ class RowCountError(IngestionError):
 
 @dataclass(frozen=True)
 class Staged:
-    """A month in staging: the rows that Spark wrote, and the files."""
+    """A month in staging: the rows that Spark wrote, the files, and their columns where they have types."""
 
     rows: int = 0
     files: tuple[File, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 class Stage:
@@ -64,7 +65,7 @@ class Stage:
         shape = self._shape(counts[0].lossy)
         predicates = [shape.predicate(one) for one in slices]
         with _explained(what):
-            written = self._write(shape, shape.query(rows, sliced), predicates, folder)
+            written, columns = self._write(shape, shape.query(rows, sliced), predicates, folder)
         if not written.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
         headers = shape.headers(slices)
@@ -73,7 +74,7 @@ class Stage:
             month_folder = f"{folder}{shape.day}={count.day}/"
             with _explained(what):
                 rows_written = self._checked(written.get(count.day, 0) - headers[count.day], count, month_folder)
-            staged.append(Staged(rows_written, tuple(self._data_files(month_folder, shape))))
+            staged.append(Staged(rows_written, tuple(self._data_files(month_folder, shape)), columns))
         return staged
 
     def _shape(self, lossy: Collection[str]) -> Shape:
@@ -81,10 +82,12 @@ class Stage:
             return Lines(self._relation, self._table)
         return Values(self._relation, self._table, lossy)
 
-    def _write(self, shape: Shape, query: str, predicates: Sequence[str], folder: str) -> Mapping[int, int]:
-        frame = files.read(self._spark, self._source, query, predicates, self._fetch_size)
+    def _write(
+        self, shape: Shape, query: str, predicates: Sequence[str], folder: str
+    ) -> tuple[Mapping[int, int], tuple[Column, ...]]:
+        frame = shape.written(files.read(self._spark, self._source, query, predicates, self._fetch_size))
         try:
-            return files.write(shape.written(frame), self._table, self._lake.uri(folder))
+            return files.write(frame, self._table, self._lake.uri(folder)), shape.file_columns(frame)
         except JAVA_ERRORS as error:
             if "maxResultBuffer" not in java_text(error) or self._fetch_size == 1:
                 raise

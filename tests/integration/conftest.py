@@ -28,6 +28,7 @@ from aws_setup.jdbc import driver_jar
 from aws_setup.local.moto.spark import s3_properties
 from ingest_assets.stack import StackOutputs, stack_name
 from spark_scripts import files
+from spark_scripts.catalog import Catalog
 from spark_scripts.database import Database
 from spark_scripts.ingest import ingest
 from spark_scripts.lake import Lake
@@ -159,14 +160,14 @@ def lake(spark: SparkSession, session: boto3.session.Session, outputs: StackOutp
 def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
     """Ingest tables in an execution of the given name."""
 
-    def run(execution: str, *tables: Table, months: list[Month] | None = None) -> None:
+    def run(execution: str, *tables: Table, months: list[Month] | None = None, catalog: Catalog | None = None) -> None:
         requests = [TableRequest(table, None if months is None else tuple(months)) for table in tables]
         keys = [lock_key(lake.bucket, table.name) for table in tables]
         with (
             Locks.taken(spark, database, execution, keys) as locks,
             Source.connect(spark, database, execution) as source,
         ):
-            ingest(spark, source, locks, lake, requests)
+            ingest(spark, source, locks, lake, requests, catalog)
 
     return run
 

@@ -16,7 +16,7 @@ from spark_scripts.months import Month
 from spark_scripts.tables import Table
 
 Run = Callable[..., None]
-"""`run(execution, *tables, months=None)`: the fixture of conftest.py."""
+"""`run(execution, *tables, months=None, catalog=None)`: the fixture of conftest.py."""
 
 
 def manifest(bucket: Path, table: Table, month: Month | None) -> Manifest:
