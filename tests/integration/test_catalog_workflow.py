@@ -159,15 +159,23 @@ def test_a_catalog_that_fails_leaves_the_month_published_is_told_and_is_mended_b
 
 
 @pytest.fixture
+def own(source: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """The source with a schema of this module's."""
+    source.execute("CREATE SCHEMA catalogued")
+    yield source
+    source.execute("DROP SCHEMA catalogued CASCADE")
+
+
+@pytest.fixture
 def catalog(session: Session, outputs: StackOutputs) -> Catalog:
     return Catalog(session, "lake_single", outputs.bucket_name)
 
 
 def test_columns_that_differ_in_capitals_only_fail_the_catalog_and_not_the_month(
-    run: Run, catalog: Catalog, bucket: Path, source: psycopg.Connection[Any]
+    run: Run, catalog: Catalog, bucket: Path, own: psycopg.Connection[Any]
 ) -> None:
-    source.execute("CREATE TABLE public.capitals AS SELECT 1 AS \"Name\", 2 AS name, '2024-01-05'::date AS at")
-    capitals = Table("capitals", "public.capitals", "at", "2024-01", format="parquet")
+    own.execute("CREATE TABLE catalogued.capitals AS SELECT 1 AS \"Name\", 2 AS name, '2024-01-05'::date AS at")
+    capitals = Table("capitals", "catalogued.capitals", "at", "2024-01", format="parquet")
     told = (
         "capitals: published undated, 2024-01, but the columns Name, name cannot be told apart by Glue.*"
         "the table's next run mends the catalog"
@@ -178,14 +186,14 @@ def test_columns_that_differ_in_capitals_only_fail_the_catalog_and_not_the_month
 
 
 def test_the_months_before_one_that_fails_come_into_the_catalog(
-    run: Run, catalog: Catalog, session: Session, source: psycopg.Connection[Any]
+    run: Run, catalog: Catalog, session: Session, own: psycopg.Connection[Any]
 ) -> None:
-    source.execute(
-        "CREATE TABLE public.halfway_rows AS SELECT '2024-01-05'::date + 31 * i AS at, i FROM generate_series(0, 1) i;"
-        "CREATE VIEW public.halfway AS SELECT at, CASE WHEN i = 0 THEN 1 ELSE 1 / (1 - i) END AS value"
-        " FROM public.halfway_rows"
+    own.execute(
+        "CREATE TABLE catalogued.halfway_rows AS SELECT '2024-01-05'::date + 31 * i AS at, i FROM generate_series(0, 1) i;"
+        "CREATE VIEW catalogued.halfway AS SELECT at, CASE WHEN i = 0 THEN 1 ELSE 1 / (1 - i) END AS value"
+        " FROM catalogued.halfway_rows"
     )
-    halfway = Table("halfway", "public.halfway", "at", "2024-01")
+    halfway = Table("halfway", "catalogued.halfway", "at", "2024-01")
     with pytest.raises(IngestionError, match=r"halfway 2024-02: .*division by zero") as failed:
         run("run-1", halfway, months=[Month(2024, 1), Month(2024, 2)], catalog=catalog)
     assert "Glue" not in str(failed.value)
