@@ -58,7 +58,7 @@ def write(cache: Path = CACHE) -> None:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)  # noqa: S603 (a fixed program, a list)
     if done.returncode:
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
     done.check_returncode()

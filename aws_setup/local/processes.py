@@ -67,7 +67,7 @@ class Child(contextlib.AbstractContextManager["Child"]):
             "hold": list(hold),
         }
         try:
-            self._guard = subprocess.Popen(
+            self._guard = subprocess.Popen(  # noqa: S603 (a list, no shell)
                 [sys.executable, "-I", "-S", _GUARD, json.dumps(options), *command],
                 env=environment,
                 cwd=cwd,
