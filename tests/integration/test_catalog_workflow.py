@@ -189,7 +189,8 @@ def test_the_months_before_one_that_fails_come_into_the_catalog(
     run: Run, catalog: Catalog, session: Session, own: psycopg.Connection[Any]
 ) -> None:
     own.execute(
-        "CREATE TABLE catalogued.halfway_rows AS SELECT '2024-01-05'::date + 31 * i AS at, i FROM generate_series(0, 1) i;"
+        "CREATE TABLE catalogued.halfway_rows AS"
+        " SELECT '2024-01-05'::date + 31 * i AS at, i FROM generate_series(0, 1) i;"
         "CREATE VIEW catalogued.halfway AS SELECT at, CASE WHEN i = 0 THEN 1 ELSE 1 / (1 - i) END AS value"
         " FROM catalogued.halfway_rows"
     )
