@@ -81,6 +81,7 @@ class Watch:
         self._stack_id = stack_id
         self._report = report
         self._failures: list[str] = []
+        self._rolled_back_for = ""
         self._seen: set[str] = set()
         self._begun = False
         self._new_events()
@@ -104,9 +105,9 @@ class Watch:
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
     @property
-    def failures(self) -> list[str]:
-        """The resources that failed by themselves, each with its reason, first one first."""
-        return self._failures
+    def reasons(self) -> str:
+        """The resources that failed by themselves, each with its reason, first one first; else the stack's reason."""
+        return "; ".join(self._failures) or self._rolled_back_for or "see the stack's events"
 
     def _new_events(self) -> list[StackEventTypeDef]:
         """The events since the last call, oldest first."""
@@ -125,6 +126,8 @@ class Watch:
         self._report(f"{status} {resource}{f': {reason}' if reason else ''}")
         of_the_stack = event.get("PhysicalResourceId") == event["StackId"]
         self._begun = self._begun or of_the_stack
+        if of_the_stack and "ROLLBACK_IN_PROGRESS" in status:
+            self._rolled_back_for = reason
         if status.endswith("_FAILED") and not of_the_stack and not reason.startswith(_CONSEQUENCES):
             self._failures.append(f"{resource}: {reason}")
 
@@ -140,5 +143,4 @@ def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
 
 def failed(stack: Stack, watch: Watch) -> DeployError:
     """The error that says why the stack came to the status it has."""
-    reasons = "; ".join(watch.failures) or "see the stack's events"
-    return DeployError(f"stack {stack.name} is {stack.status}: {reasons}")
+    return DeployError(f"stack {stack.name} is {stack.status}: {watch.reasons}")

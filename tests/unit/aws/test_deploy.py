@@ -470,3 +470,24 @@ def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Ru
     running = {"executionArn": "e", "stateMachineArn": "m", "name": "n", "status": "RUNNING", "startDate": now}
     session.script("stepfunctions").add_response("list_executions", {"executions": [running]})
     assert not any("deleted" in line for line in run(MaximumExecutors="5"))
+
+
+def test_a_failed_update_without_a_failed_resource_tells_the_reason_of_the_stack(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    reason = "Resource handler returned message: the policy is too long"
+    script(
+        session,
+        stack_is("UPDATE_COMPLETE", parameters),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE"),
+        events(),
+        EXECUTED,
+        stack_is("UPDATE_ROLLBACK_COMPLETE", parameters),
+        events(("UPDATE_ROLLBACK_IN_PROGRESS", STACK, reason), ("UPDATE_ROLLBACK_COMPLETE", STACK, "")),
+    )
+    uploads(session)
+    secret_stays(session)
+    with pytest.raises(DeployError, match=f"is UPDATE_ROLLBACK_COMPLETE: {reason}$"):
+        run(MaximumExecutors="5")
