@@ -143,10 +143,11 @@ def _check_own(told: str, table: Mapping[str, Any], location: str) -> None:
 
 
 def _has(found: Any, wanted: Any) -> bool:
-    """Whether Glue's answer `found` has all of `wanted`; it tells more, such as times and defaults."""
+    """Whether Glue's answer `found` has all of `wanted`; it tells more, such as times, and may omit what is empty."""
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(key in found and _has(found[key], wanted[key]) for key in wanted)
+        return all(_has((found or {}).get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
+        found = found or []
         return len(found) == len(wanted) and all(_has(*pair) for pair in zip(found, wanted))
     return bool(found == wanted)
 

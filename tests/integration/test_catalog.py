@@ -92,6 +92,15 @@ def test_database_table_and_partitions_are_made_once_and_then_left_alone(glue_: 
     assert {key: found[key] for key in ("Values", "StorageDescriptor", "Parameters")} == wanted.partitions["2024", "2"]
 
 
+def test_an_answer_that_leaves_out_what_is_empty_and_adds_defaults_is_no_change(glue_: Recorded) -> None:
+    parquet = replace(MANIFEST, format="parquet", file_columns=(Column("id", "bigint"),))
+    glue_.keep(parquet)
+    found = glue_.glue.get_partition(**TABLE, PartitionValues=["2024", "2"])["Partition"]
+    terse = {"Values": found["Values"], "StorageDescriptor": {**found["StorageDescriptor"], "Compressed": False}}
+    glue_.glue.update_partition(**TABLE, PartitionValueList=["2024", "2"], PartitionInput=terse)
+    assert glue_.keep(parquet) == []
+
+
 def test_months_of_before_the_catalog_and_of_runs_whose_catalog_failed_are_added(glue_: Recorded) -> None:
     glue_.keep(MANIFEST)
     glue_.refused = {"BatchCreatePartition"}

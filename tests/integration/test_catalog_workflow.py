@@ -79,7 +79,13 @@ def catalogued(account: Account, session: Session, outputs: StackOutputs) -> Ite
         "SparkSubmitParameters": NO_METASTORE,
     }
     made = deploy.deploy(
-        session, stack=STACK, parameters=parameters, tables=None, driver_jar=driver_jar(), report=lambda _: None
+        session,
+        stack=STACK,
+        parameters=parameters,
+        tables=None,
+        driver_jar=driver_jar(),
+        report=lambda _: None,
+        ignore=account.environment["INGEST_IGNORE_CHECKS"].split(","),
     )
     yield Catalogued(session, made, account.lake)
     session.client("cloudformation").delete_stack(StackName=STACK)
