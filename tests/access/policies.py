@@ -78,13 +78,13 @@ def matches(statement: Statement, request: Request) -> bool:
 
 
 def _holds(operator: str, value: str | None, expected: Sequence[str]) -> bool:
+    if operator not in ("StringEquals", "Bool", "StringLike", "ArnEquals", "ArnLike"):
+        raise ValueError(f"the condition operator {operator} is not known here")
     if value is None:
         return False
     if operator in ("StringEquals", "Bool"):
         return value in expected
-    if operator in ("StringLike", "ArnEquals", "ArnLike"):
-        return any(_like(pattern, value) for pattern in expected)
-    raise ValueError(f"the condition operator {operator} is not known here")
+    return any(_like(pattern, value) for pattern in expected)
 
 
 def _like(pattern: str, text: str, flags: int = 0) -> bool:

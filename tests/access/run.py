@@ -21,6 +21,7 @@ from tests.access.policies import Policies, Request
 from tests.access.unseen import Names, Unseen, unseen
 
 _HOST_SECONDS = 200.0
+_END_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,17 @@ def _account(home: Path, file: Path) -> Iterator[Mapping[str, str]]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield json.loads(process.stdout.readline())
+            started = process.stdout.readline()
+            if not started:
+                raise RuntimeError("the account did not start: its messages are on standard error")
+            yield json.loads(started)
         finally:
             process.stdin.close()
-            process.wait(60)
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()  # its guard ends what it has started
+                raise
 
 
 @contextmanager

@@ -101,11 +101,15 @@ def test_what_nobody_needs_is_denied(run: Run, principal: str, action: str, reso
 
 
 def test_the_key_of_the_topics_lets_services_use_it_and_the_account_decide() -> None:
-    template, given = variants.variant("defaults"), variants.VARIANTS["defaults"]
-    statements = variants.policies(template, given)["NotificationKey.0"]["Statement"]
-    policies = Policies({"NotificationKey": tuple(statements)})
+    found = variants.policies(variants.variant("defaults"), variants.VARIANTS["defaults"])
+    policies = Policies({"NotificationKey": tuple(found["NotificationKey.0"]["Statement"])})
     for service in ("events.amazonaws.com", "cloudwatch.amazonaws.com"):
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             assert policies.allowing(Request(service, action, "*")) == ("NotificationKey", "Publishers")
     assert policies.allowing(Request("sns.amazonaws.com", "kms:Decrypt", "*")) is None
     assert policies.allowing(Request("events.amazonaws.com", "kms:ScheduleKeyDeletion", "*")) is None
+    root = Request("arn:aws:iam::123456789012:root", "kms:ScheduleKeyDeletion", "*")
+    assert policies.allowing(root) == ("NotificationKey", "Account")
+    key = "arn:aws:kms:us-east-1:123456789012:key/NotificationKey"
+    users = {owner for owner, document in found.items() if key in str(document["Statement"])}
+    assert users == {"StateMachineRole.0", "DagsterHostPolicy.0"}  # they publish

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from aws_setup import deploy
+from aws_setup import deploy, preflight
 from aws_setup.local.moto.emr_job_run import Pace, SparkJob
 from aws_setup.local.moto.server import LocalAws
 from ingest_assets import executions, notifications
@@ -100,7 +100,13 @@ def deployed(session: boto3.session.Session, tmp_path_factory: pytest.TempPathFa
     def deployed(stack: str, **parameters: str) -> StackOutputs:
         given = {"BucketName": f"lake-{stack}", **parameters}
         return deploy.deploy(
-            session, stack=stack, parameters=given, tables=None, driver_jar=Path(driver), report=lambda _: None
+            session,
+            stack=stack,
+            parameters=given,
+            tables=None,
+            driver_jar=Path(driver),
+            report=lambda _: None,
+            ignore=preflight.CHECKS,  # driver and network are names alone here
         )
 
     return deployed
