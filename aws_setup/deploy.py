@@ -238,14 +238,12 @@ def _execute(client: CloudFormationClient, stack: str, change_set: changeset.Cha
 
 def _prune(session: Session, outputs: StackOutputs, plan: _Plan, report: Report) -> None:
     """Delete uploads that neither this deployment nor the one before names, unless an execution may still use them."""
-    arn = outputs.state_machine_arn
     used = [f"{plan.built.script_prefix}/", plan.built.driver_key]
     if plan.existing is not None:
         before = plan.existing.parameters
         used += [f"{before['ScriptPrefix']}/", before["DriverKey"]] if "ScriptPrefix" in before else []
     try:
-        running = session.client("stepfunctions").list_executions(stateMachineArn=arn, statusFilter="RUNNING")
-        if not running["executions"]:
+        if not stacks.running_executions(session, outputs.state_machine_arn):
             artifacts.prune(session.client("s3"), outputs.bucket_name, used, report)
     except ClientError as error:  # the deployment itself is done
         report(f"warning: old uploads were not deleted: {error}")

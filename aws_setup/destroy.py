@@ -46,9 +46,9 @@ def _check_idle(session: Session, stack: stacks.Stack) -> None:
     arn = stack.outputs.get("StateMachineArn")
     if arn is None:
         return
-    running = session.client("stepfunctions").list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]
+    running = stacks.running_executions(session, arn)
     if running:
-        raise UsageError(f"execution {running[0]['name']} is running: wait for its end, or stop it, and try again")
+        raise UsageError(f"execution {running[0]} is running: wait for its end, or stop it, and try again")
 
 
 def _data(stack: stacks.Stack) -> list[str]:

@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 
 from aws_setup import template
 from aws_setup.parameters import name_suffix
+from aws_setup.unreachable import DENIED
 from ingest_assets.aws import error_code
 from ingest_assets.stack import stack_tags
 
@@ -44,9 +45,9 @@ class Resource:
     value: str
 
 
-def tags(stack: str) -> dict[str, str]:
-    """The tags by which a resource is known as the stack's."""
-    return stack_tags(stack)
+def marks(stack: str) -> str:
+    """The tags by which a resource is known as the stack's, for people."""
+    return ", ".join(f"{key}={value}" for key, value in stack_tags(stack).items())
 
 
 def find(session: Session, stack: str, given: Mapping[str, str]) -> dict[str, Resource]:
@@ -95,7 +96,7 @@ def _bucket(session: Session, stack: str, wanted: str | None) -> str | None:
     try:
         found = _tagged(session, stack)
     except ClientError as error:
-        if error_code(error) in ("AccessDenied", "AccessDeniedException"):
+        if error_code(error) in DENIED:
             return None  # preflight's check of the bucket says when one is in the way
         raise
     living = [name for name in found if _lives(session, name)]  # the listing lags behind a deletion

@@ -94,9 +94,13 @@ def _value(path: Path, name: str, value: Any) -> str:
 def effective(given: Mapping[str, str], previous: Mapping[str, str] | None) -> dict[str, str]:
     """What each parameter will be: given now, else kept from the stack, else the template's default."""
     declared = template.parameters()
-    defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
     kept = {name: value for name, value in (previous or {}).items() if name in declared}
-    return {**defaults, **kept, **given}
+    return {**defaults(), **kept, **given}
+
+
+def defaults() -> dict[str, str]:
+    """The template's own values, of the parameters that have one."""
+    return {name: str(about["Default"]) for name, about in template.parameters().items() if "Default" in about}
 
 
 def check(given: Mapping[str, str]) -> None:
@@ -143,7 +147,6 @@ def complete(
     Raises UsageError when one is missing, CronError when the schedule's expression is wrong.
     """
     declared = template.parameters()
-    defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
     values = {
         "TrailingMonths": str(trailing_months(effective(given, previous)["ScheduleExpression"])),
         **given,
@@ -152,7 +155,7 @@ def complete(
         "DriverKey": driver_key,
     }
     kept = [name for name in declared if name not in values and name in (previous or {})]
-    missing = [name for name in declared if name not in {*values, *kept, *defaults}]
+    missing = [name for name in declared if name not in {*values, *kept, *defaults()}]
     if missing:
         raise UsageError(f"{missing[0]} is needed: --parameter {missing[0]}=… ({declared[missing[0]]['Description']})")
     complete: list[ParameterTypeDef] = []

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from aws_setup import jdbc, kept, network, parameters, secret, stacks
 from aws_setup.errors import DeployError
 from aws_setup.findings import Finding, error, warning
+from aws_setup.unreachable import DENIED
 from ingest_assets.aws import error_code
 from ingest_assets.tables import load_tables
 from spark_scripts.errors import IngestionError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 CHECKS = ("release", "network", "bucket", "secret", "driver", "tables")
 """What can be left out. Who the caller is is always asked."""
-
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def _made(name: str, session: Session, target: Target) -> list[Finding]:
     try:
         return list(_CHECKS[name](session, target))
     except ClientError as denied:
-        if error_code(denied) in _DENIED:
+        if error_code(denied) in DENIED:
             return [warning(name, f"the {name} was not checked: {denied.operation_name} is not allowed to you")]
         reason = denied.response.get("Error", {}).get("Message", "")
         return [warning(name, f"the {name} could not be checked: {denied.operation_name}: {reason}")]
@@ -163,11 +162,10 @@ def _new_bucket(session: Session, name: str, stack: str) -> Iterator[Finding]:
         elif code != "404":
             raise
         return
-    tags = ", ".join(f"{key}={value}" for key, value in kept.tags(stack).items())
     yield error(
         "bucket",
-        f"the bucket {name} exists and is not marked as this stack's: choose another name, or give it the tags {tags}"
-        " for deploy, which needs tag:GetResources for that, to take it over",
+        f"the bucket {name} exists and is not marked as this stack's: choose another name, or give it the tags"
+        f" {kept.marks(stack)} for deploy, which needs tag:GetResources for that, to take it over",
     )
 
 

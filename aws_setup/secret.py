@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from botocore.exceptions import ClientError
 
+from aws_setup import kept
 from aws_setup.errors import UsageError
 from aws_setup.findings import Finding, error, warning
 from aws_setup.parameters import name_suffix
 from ingest_assets.aws import error_code
-from ingest_assets.stack import StackOutputs, stack_tags
+from ingest_assets.stack import StackOutputs
 from spark_scripts.database import REQUIRED, is_port
 
 if TYPE_CHECKING:
@@ -98,11 +99,10 @@ def _state(
             f" restore-secret --secret-id {about['ARN']}`, then deploy",
         )
     elif not known:
-        tags = ", ".join(f"{key}={value}" for key, value in stack_tags(stack).items())
         yield error(
             "secret",
             f"the secret {secret_id} exists and is not marked as this stack's: use it with --parameter"
-            f" DatabaseSecretArn={about['ARN']}, or give it the tags {tags} for deploy to take it over",
+            f" DatabaseSecretArn={about['ARN']}, or give it the tags {kept.marks(stack)} for deploy to take it over",
         )
     elif not _filled(client, secret_id):
         yield warning(

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from aws_setup.errors import DeployError
 
 if TYPE_CHECKING:
+    from boto3.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef
 
@@ -144,3 +145,10 @@ def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
 def failed(stack: Stack, watch: Watch) -> DeployError:
     """The error that says why the stack came to the status it has."""
     return DeployError(f"stack {stack.name} is {stack.status}: {watch.reasons}")
+
+
+def running_executions(session: Session, state_machine: str) -> list[str]:
+    """The names of executions that have not ended, the newest first; at most as many as one answer has."""
+    client = session.client("stepfunctions")
+    answer = client.list_executions(stateMachineArn=state_machine, statusFilter="RUNNING")
+    return [execution["name"] for execution in answer["executions"]]

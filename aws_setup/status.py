@@ -110,7 +110,7 @@ def read(session: Session, name: str, *, drift: bool = True) -> Status:
     if stack is None:
         raise StackError(f"no stack named {name}: run `python -m aws_setup deploy`, or set INGEST_STACK")
     outputs = StackOutputs.read(client, name)
-    running = _running(session, outputs.state_machine_arn)
+    running = stacks.running_executions(session, outputs.state_machine_arn)
     dead = [stack.outputs[key] for key in ("DeadLetterQueueUrl", "ScheduleDeadLetterQueueUrl") if key in stack.outputs]
     return Status(
         stack=stack.name,
@@ -144,12 +144,6 @@ def _executions(session: Session, state_machine: str) -> tuple[ExecutionLine, ..
         )
         for entry in answer["executions"]
     )
-
-
-def _running(session: Session, state_machine: str) -> bool:
-    client = session.client("stepfunctions")
-    answer = client.list_executions(stateMachineArn=state_machine, statusFilter="RUNNING", maxResults=1)
-    return bool(answer["executions"])
 
 
 def _queue(session: Session, url: str, *, dead: bool = False) -> Queue:

@@ -8,6 +8,9 @@ from botocore import exceptions as aws
 
 from ingest_assets.aws import error_code
 
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+"""The codes by which AWS's services say that the caller may not."""
+
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _REFUSED = {
     "InvalidClientTokenId",

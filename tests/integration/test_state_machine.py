@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,58 +21,11 @@ from aws_setup.local.moto.server import LocalAws
 from ingest_assets import executions, notifications
 from ingest_assets.executions import Execution
 from ingest_assets.stack import DEFAULT_STACK, StackOutputs
+from tests.integration.scripted_jobs import ScriptedJobs
 
-RELEASED = [
-    "EMR Serverless StopApplication",
-    "EMR Serverless DeleteApplication",
-]
+RELEASED = ["EMR Serverless StopApplication", "EMR Serverless DeleteApplication"]
 CREATED = ["EMR Serverless CreateApplication", "EMR Serverless StartApplication", "EMR Serverless StartJobRun"]
 EVERY_STATE = ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED", "TERMINATED"]
-
-
-@dataclass
-class ScriptedJob:
-    """A job that ends with a code, or goes on until it is stopped when that is None, and for `lingers` seconds more."""
-
-    code: int | None
-    lingers: float = 0.0
-    _stopped: threading.Event = field(default_factory=threading.Event)
-
-    def wait(self, seconds: float) -> int | None:
-        if self.code is not None:
-            return self.code
-        return 143 if self._stopped.wait(seconds) else None
-
-    def stop(self) -> None:
-        if self.lingers:
-            threading.Timer(self.lingers, self._stopped.set).start()
-        else:
-            self._stopped.set()
-
-    def close(self) -> None:
-        pass
-
-    def last_exceptions(self) -> str:
-        return "IngestionError: no table public.nothing"
-
-
-@dataclass
-class ScriptedJobs:
-    """The next jobs end with these codes (0 after the last); what was started is kept."""
-
-    codes: list[int | None] = field(default_factory=list)
-    started: list[SparkJob] = field(default_factory=list)
-    on_start: Callable[[SparkJob], None] = lambda _: None
-    lingers: float = 0.0
-
-    def start(self, job: SparkJob) -> ScriptedJob:
-        self.started.append(job)
-        code = self.codes.pop(0) if self.codes else 0
-        self.on_start(job)
-        return ScriptedJob(code, self.lingers)
-
-    def dashboard(self, job: SparkJob) -> str:
-        return f"http://127.0.0.1/{job.job_run_id}"
 
 
 @pytest.fixture(scope="module")
@@ -151,20 +104,14 @@ class Machine:
         return [change.text for change in changes if change.text in TASKS]
 
     def messages(self, execution: Execution) -> list[dict[str, Any]]:
-        """The messages of the execution, taken off the queue."""
-        client, url = self.session.client("sqs"), self.outputs.queue_url
-        found: list[dict[str, Any]] = []
-        deadline = time.monotonic() + 10
-        while len(found) < 2 and time.monotonic() < deadline:
-            for message in client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                body = json.loads(message["Body"])
-                body = json.loads(body["Message"]) if "TopicArn" in body else body
-                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                found += [body] if body.get("execution_arn") == execution.arn else []
-        return found
+        """The two messages of the execution itself, taken off the queue."""
+        return self._taken(2, lambda body: body.get("execution_arn") == execution.arn)
 
     def events(self, arn: str, count: int) -> list[dict[str, Any]]:
         """The first `count` events of EventBridge about the execution, taken off the queue."""
+        return self._taken(count, lambda body: body.get("detail", {}).get("executionArn") == arn)
+
+    def _taken(self, count: int, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         client, url = self.session.client("sqs"), self.outputs.queue_url
         found: list[dict[str, Any]] = []
         deadline = time.monotonic() + 10
@@ -173,7 +120,7 @@ class Machine:
                 body = json.loads(message["Body"])
                 body = json.loads(body["Message"]) if "TopicArn" in body else body
                 client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                found += [body] if body.get("detail", {}).get("executionArn") == arn else []
+                found += [body] if wanted(body) else []
         return found
 
     def applications(self, *states: Any) -> list[str]:

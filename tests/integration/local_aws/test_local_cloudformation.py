@@ -10,68 +10,10 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from tests.integration.local_aws.conftest import ROLE, Aws
+from tests.integration.local_aws.conftest import ROLE, Aws, Stack, outputs
 
 QUEUE = {"Type": "AWS::SQS::Queue"}
 SUBSTITUTED = {"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": "${Word} ${Number}", "End": True}}}
-
-
-class Stack:
-    """One stack, made and changed by change sets."""
-
-    def __init__(self, aws: Aws) -> None:
-        self.client = aws.client("cloudformation")
-        self.name = f"stack-{time.monotonic_ns()}"
-
-    def propose(self, kind: str, template: Any, **parameters: str) -> dict[str, Any]:
-        """Make a change set; its description."""
-        made = self.client.create_change_set(
-            StackName=self.name,
-            ChangeSetName=f"change-{time.monotonic_ns()}",
-            ChangeSetType=kind,
-            TemplateBody=template if isinstance(template, str) else json.dumps(template),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            Capabilities=["CAPABILITY_NAMED_IAM"],
-        )
-        proposed: dict[str, Any] = self.client.describe_change_set(ChangeSetName=made["Id"], StackName=self.name)
-        return proposed
-
-    def apply(self, kind: str, template: Any, **parameters: str) -> dict[str, Any]:
-        """Make and execute a change set; the description of the stack."""
-        proposed = self.propose(kind, template, **parameters)
-        self.client.execute_change_set(ChangeSetName=proposed["ChangeSetId"], StackName=self.name)
-        return self.describe()
-
-    def describe(self) -> dict[str, Any]:
-        described: dict[str, Any] = self.client.describe_stacks(StackName=self.name)["Stacks"][0]
-        return described
-
-    def create(self, resources: dict[str, Any], **sections: Any) -> dict[str, str]:
-        """Create the stack, which must succeed; its outputs."""
-        described = self.apply("CREATE", {"Resources": resources, **sections})
-        assert described["StackStatus"] == "CREATE_COMPLETE", self.failures()
-        return outputs(described)
-
-    def events(self) -> list[tuple[str, str]]:
-        events = self.client.describe_stack_events(StackName=self.name)["StackEvents"]
-        return [(event["LogicalResourceId"], event["ResourceStatus"]) for event in reversed(events)]
-
-    def failures(self) -> dict[str, str]:
-        events = self.client.describe_stack_events(StackName=self.name)["StackEvents"]
-        return {
-            event["LogicalResourceId"]: event["ResourceStatusReason"]
-            for event in events
-            if event["ResourceStatus"].endswith("_FAILED")
-        }
-
-
-@pytest.fixture
-def stack(aws: Aws) -> Stack:
-    return Stack(aws)
-
-
-def outputs(described: dict[str, Any]) -> dict[str, str]:
-    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
 
 
 def output(**values: Any) -> dict[str, Any]:

@@ -13,22 +13,31 @@ from botocore.stub import ANY
 from aws_setup import artifacts, changeset, preflight, stacks, template
 from aws_setup.deploy import deploy, dry_run
 from aws_setup.errors import DeployError, UsageError
+from aws_setup.parameters import defaults
 from ingest_assets.cron import CronError
 from ingest_assets.stack import StackOutputs
-from tests.unit.aws.fakes import CHANGE_SET, STACK_ID, FakeSession
+from tests.unit.aws.answers import (
+    DELETED,
+    EXECUTED,
+    MADE,
+    OUTPUTS,
+    STACK,
+    change_set,
+    events,
+    idle,
+    known,
+    missing,
+    nothing_kept,
+    script,
+    secret_stays,
+    stack_is,
+    uploads,
+    version,
+)
+from tests.unit.aws.fakes import FakeSession
 
-STACK = "data-lake-ingestion"
-OUTPUTS = {
-    "BucketName": "lake",
-    "QueueUrl": "https://sqs/queue",
-    "SuccessTopicArn": "arn:success",
-    "FailureTopicArn": "arn:failure",
-    "StateMachineArn": "arn:machine",
-    "ScheduleName": "schedule",
-    "DatabaseSecretArn": "arn:aws:secret",
-}
 NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
-Answer = dict[str, Any]
+Run = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -49,11 +58,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 def parameters(driver: Path) -> dict[str, str]:
     """The parameters that a stack deployed from this checkout has."""
     built = artifacts.build(None, driver)
-    defaults = {name: str(one["Default"]) for name, one in template.parameters().items() if "Default" in one}
-    return defaults | {"BucketName": "lake", "ScriptPrefix": built.script_prefix, "DriverKey": built.driver_key}
-
-
-Run = Callable[..., list[str]]
+    return defaults() | {"BucketName": "lake", "ScriptPrefix": built.script_prefix, "DriverKey": built.driver_key}
 
 
 @pytest.fixture
@@ -76,99 +81,6 @@ def run(session: FakeSession, driver: Path) -> Run:
         return lines
 
     return run
-
-
-def script(session: FakeSession, *calls: tuple[str, Answer]) -> None:
-    for method, answer in calls:
-        session.script("cloudformation").add_response(method, answer)
-
-
-def known(session: FakeSession) -> None:
-    """AWS knows the caller."""
-    session.script("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/me"})
-
-
-def nothing_kept(session: FakeSession) -> None:
-    """No earlier stack of this name left anything."""
-    session.script("resourcegroupstaggingapi").add_response("get_resources", {"ResourceTagMappingList": []})
-    session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
-
-
-def version(session: FakeSession, current: str) -> None:
-    """The secret's current version."""
-    answer = {"VersionIdsToStages": {current: ["AWSCURRENT"], "0" * 32: ["AWSPREVIOUS"]}}
-    session.script("secretsmanager").add_response("describe_secret", answer, {"SecretId": "arn:aws:secret"})
-
-
-def secret_stays(session: FakeSession) -> None:
-    """The secret has the same value before and after the update."""
-    version(session, "1" * 32)
-    version(session, "1" * 32)
-
-
-def idle(session: FakeSession) -> None:
-    """No execution runs, and there is nothing old to delete."""
-    session.script("stepfunctions").add_response(
-        "list_executions", {"executions": []}, {"stateMachineArn": "arn:machine", "statusFilter": "RUNNING"}
-    )
-    for _ in range(2):
-        session.script("s3").add_response("list_objects_v2", {}, {"Bucket": "lake", "Prefix": ANY})
-
-
-def missing(session: FakeSession) -> None:
-    session.script("cloudformation").add_client_error("describe_stacks", "ValidationError", "does not exist")
-
-
-def stack_is(
-    status: str, parameters: dict[str, str] | None = None, outputs: dict[str, str] = OUTPUTS
-) -> tuple[str, Answer]:
-    stack = {
-        "StackId": STACK_ID,
-        "StackName": STACK,
-        "StackStatus": status,
-        "CreationTime": datetime(2026, 1, 1, tzinfo=UTC),
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in (parameters or {}).items()],
-        "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
-    }
-    return "describe_stacks", {"Stacks": [stack]}
-
-
-def change_set(status: str, reason: str = "", changes: tuple[str, ...] = ()) -> tuple[str, Answer]:
-    listed = [
-        {"Type": "Resource", "ResourceChange": {"Action": "Modify", "LogicalResourceId": name, "ResourceType": "T",
-                                                "Replacement": "True", "Details": [{"Target": {"Name": "Definition"}}]}}
-        for name in changes
-    ]  # fmt: skip
-    return "describe_change_set", {"Status": status, "StatusReason": reason, "Changes": listed}
-
-
-MADE = ("create_change_set", {"Id": CHANGE_SET, "StackId": STACK_ID})
-DELETED: tuple[str, Answer] = ("delete_change_set", {})
-EXECUTED: tuple[str, Answer] = ("execute_change_set", {})
-
-
-def events(*lines: tuple[str, str, str]) -> tuple[str, Answer]:
-    """Events in the order in which they happened: status, resource, reason. The stack's own id is that of the stack."""
-    listed = [
-        {
-            "StackId": STACK_ID,
-            "EventId": f"{status}-{name}",
-            "StackName": STACK,
-            "LogicalResourceId": name,
-            "PhysicalResourceId": STACK_ID if name == STACK else name,
-            "ResourceType": "AWS::Some::Type",
-            "Timestamp": datetime(2026, 1, 1, tzinfo=UTC),
-            "ResourceStatus": status,
-            "ResourceStatusReason": reason,
-        }
-        for status, name, reason in lines
-    ]
-    return "describe_stack_events", {"StackEvents": listed[::-1]}
-
-
-def uploads(session: FakeSession, bucket: str = "lake") -> None:
-    for _ in range(4):
-        session.script("s3").add_response("put_object", {}, {"Bucket": bucket, "Key": ANY, "Body": ANY})
 
 
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
@@ -283,15 +195,8 @@ def test_no_change_is_no_error_when_cloudformation_finds_it(
     assert run()[-1] == f"stack {STACK} is up to date"
 
 
-def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
-    happened = (
-        ("UPDATE_IN_PROGRESS", STACK, "User Initiated"),
-        ("UPDATE_FAILED", "StateMachine", "Invalid State Machine Definition"),
-        ("UPDATE_FAILED", "Schedule", "Resource update cancelled"),
-        ("UPDATE_ROLLBACK_COMPLETE", STACK, ""),
-    )
+def failing_update(session: FakeSession, parameters: dict[str, str], *happened: tuple[str, str, str]) -> None:
+    """An update that is rolled back."""
     script(
         session,
         stack_is("UPDATE_COMPLETE", parameters),
@@ -305,6 +210,18 @@ def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
     )
     uploads(session)
     secret_stays(session)
+
+
+def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    happened = (
+        ("UPDATE_IN_PROGRESS", STACK, "User Initiated"),
+        ("UPDATE_FAILED", "StateMachine", "Invalid State Machine Definition"),
+        ("UPDATE_FAILED", "Schedule", "Resource update cancelled"),
+        ("UPDATE_ROLLBACK_COMPLETE", STACK, ""),
+    )
+    failing_update(session, parameters, *happened)
     with pytest.raises(
         DeployError,
         match=r"is UPDATE_ROLLBACK_COMPLETE: StateMachine \(AWS::Some::Type\): Invalid State Machine Definition$",
@@ -476,18 +393,7 @@ def test_a_failed_update_without_a_failed_resource_tells_the_reason_of_the_stack
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     reason = "Resource handler returned message: the policy is too long"
-    script(
-        session,
-        stack_is("UPDATE_COMPLETE", parameters),
-        MADE,
-        change_set("CREATE_COMPLETE"),
-        change_set("CREATE_COMPLETE"),
-        events(),
-        EXECUTED,
-        stack_is("UPDATE_ROLLBACK_COMPLETE", parameters),
-        events(("UPDATE_ROLLBACK_IN_PROGRESS", STACK, reason), ("UPDATE_ROLLBACK_COMPLETE", STACK, "")),
-    )
-    uploads(session)
-    secret_stays(session)
+    rolled_back = (("UPDATE_ROLLBACK_IN_PROGRESS", STACK, reason), ("UPDATE_ROLLBACK_COMPLETE", STACK, ""))
+    failing_update(session, parameters, *rolled_back)
     with pytest.raises(DeployError, match=f"is UPDATE_ROLLBACK_COMPLETE: {reason}$"):
         run(MaximumExecutors="5")

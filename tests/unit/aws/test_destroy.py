@@ -8,7 +8,7 @@ import pytest
 
 from aws_setup.destroy import destroy
 from aws_setup.errors import UsageError
-from tests.unit.aws import test_deploy as answers
+from tests.unit.aws import answers
 from tests.unit.aws.fakes import FakeSession
 
 STACK = "data-lake-ingestion"

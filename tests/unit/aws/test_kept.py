@@ -14,7 +14,7 @@ from botocore.stub import ANY
 from aws_setup import changeset, kept, preflight, stacks, template
 from aws_setup.deploy import deploy
 from aws_setup.errors import DeployError
-from tests.unit.aws import test_deploy as answers
+from tests.unit.aws import answers
 from tests.unit.aws.fakes import STACK_ID, FakeSession
 
 STACK = "data-lake-ingestion"
