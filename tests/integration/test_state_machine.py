@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,11 @@ import pytest
 from aws_setup import deploy, preflight
 from aws_setup.local.moto.emr_job_run import Pace, SparkJob
 from aws_setup.local.moto.server import LocalAws
-from ingest_assets import executions, notifications
-from ingest_assets.executions import Execution
+from ingest_assets import notifications
 from ingest_assets.stack import DEFAULT_STACK, StackOutputs
+from tests.integration.machine import CANCELLED, CREATED, RELEASED, Machine
 from tests.integration.scripted_jobs import ScriptedJobs
 
-RELEASED = ["EMR Serverless StopApplication", "EMR Serverless DeleteApplication"]
-CREATED = ["EMR Serverless CreateApplication", "EMR Serverless StartApplication", "EMR Serverless StartJobRun"]
 EVERY_STATE = ["CREATING", "CREATED", "STARTING", "STARTED", "STOPPING", "STOPPED", "TERMINATED"]
 
 
@@ -74,70 +69,6 @@ def outputs(deployed: Callable[..., StackOutputs]) -> StackOutputs:
 def _fresh(jobs: ScriptedJobs) -> None:
     jobs.codes, jobs.on_start, jobs.lingers = [], lambda _: None, 0.0
     jobs.started.clear()
-
-
-@dataclass
-class Machine:
-    """A state machine and what is around it."""
-
-    session: boto3.session.Session
-    outputs: StackOutputs
-
-    def start(self, request: object) -> str:
-        arn: str = self.session.client("stepfunctions").start_execution(
-            stateMachineArn=self.outputs.state_machine_arn,
-            name=f"test-{next(_NUMBERS)}",
-            input=json.dumps(request),
-        )["executionArn"]
-        return arn
-
-    def end(self, arn: str) -> Execution:
-        client = self.session.client("stepfunctions")
-        return executions.follow(client, arn, lambda _: None, poll_seconds=0.05, deadline_seconds=60)
-
-    def run(self, request: object) -> Execution:
-        return self.end(self.start(request))
-
-    def states(self, execution: Execution) -> list[str]:
-        """The tasks that the execution went through."""
-        changes = executions.state_changes(self.session.client("stepfunctions"), execution.arn)
-        return [change.text for change in changes if change.text in TASKS]
-
-    def messages(self, execution: Execution) -> list[dict[str, Any]]:
-        """The two messages of the execution itself, taken off the queue."""
-        return self._taken(2, lambda body: body.get("execution_arn") == execution.arn)
-
-    def events(self, arn: str, count: int) -> list[dict[str, Any]]:
-        """The first `count` events of EventBridge about the execution, taken off the queue."""
-        return self._taken(count, lambda body: body.get("detail", {}).get("executionArn") == arn)
-
-    def _taken(self, count: int, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        client, url = self.session.client("sqs"), self.outputs.queue_url
-        found: list[dict[str, Any]] = []
-        deadline = time.monotonic() + 10
-        while len(found) < count and time.monotonic() < deadline:
-            for message in client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                body = json.loads(message["Body"])
-                body = json.loads(body["Message"]) if "TopicArn" in body else body
-                client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                found += [body] if wanted(body) else []
-        return found
-
-    def applications(self, *states: Any) -> list[str]:
-        pages = self.session.client("emr-serverless").get_paginator("list_applications").paginate(states=states)
-        return [one["id"] for page in pages for one in page["applications"]]
-
-    def kept_application(self) -> str:
-        """An application of a person's own."""
-        client = self.session.client("emr-serverless")
-        return client.create_application(clientToken="kept", name="kept", releaseLabel="emr-7.14.0", type="SPARK")[
-            "applicationId"
-        ]
-
-
-_NUMBERS = itertools.count()
-CANCELLED = ["List job runs", "EMR Serverless CancelJobRun"]
-TASKS = {*CREATED, *CANCELLED, *RELEASED, "SuccessNotification", "FailureNotification", "SendMessageToSQS"}
 
 
 @pytest.fixture
