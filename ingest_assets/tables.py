@@ -21,7 +21,8 @@ from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table
 from spark_scripts.months import Month
 from spark_scripts.request import resolve
-from spark_scripts.tables import Table, tables_from_json
+from spark_scripts.session import LOCK_TIMEOUT
+from spark_scripts.tables import YIELD_AFTER, Table, tables_from_json
 
 _T = TypeVar("_T")
 
@@ -63,6 +64,10 @@ class TableSpec(BaseModel):
     verify: Literal["count", "full"] = "count"
     slice_by: Literal["ctid", "date", "none"] | None = None
     slices: int | None = Field(default=None, ge=1, le=1000)
+    lock_timeout: int = Field(default=LOCK_TIMEOUT, ge=1, le=3600)
+    yield_after: int = Field(default=YIELD_AFTER, ge=1, le=3600)
+    row_security: bool = False
+    allow_empty: bool = False
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 

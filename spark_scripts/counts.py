@@ -32,12 +32,12 @@ class Count:
 
 
 def count(
-    connection: Connection, relation: Relation, condition: str, lossy: Mapping[str, str]
+    connection: Connection, relation: Relation, condition: str, lossy: Mapping[str, str], *, blocks: bool
 ) -> dict[Optional[Month], Count]:
-    """The rows that meet `condition`, by month, and those without a month."""
+    """The rows that meet `condition`, by month, and those without a month; with `blocks` also where they lie."""
     counts = {}
-    query = sql.count_by_month(relation.name, relation.date, condition, lossy, blocks=relation.by_ctid)
-    for row in connection.rows(query):
+    query = sql.count_by_month(relation.name, relation.date, condition, lossy, blocks=blocks)
+    for row in connection.rows_of_user(query):
         found = tuple(name for name, rows in zip(lossy, row.pop("lossy")) if rows)
         month = None if row["day"] == sql.UNDATED_DAY else Month.of_epoch_day(row["day"])
         counts[month] = Count(month, lossy=found, **row)

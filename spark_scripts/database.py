@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
 from spark_scripts.errors import InvalidInputError
+from spark_scripts.session import startup_options
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -36,8 +38,11 @@ class Database:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"jdbc:postgresql://{host}:{self.port}/{quote(self.name, safe='')}"
 
-    def properties(self, application_name: str) -> dict[str, str]:
-        """The connection properties of pgjdbc; PostgreSQL shows `application_name` in pg_stat_activity."""
+    def properties(self, application_name: str, startup: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """The connection properties of pgjdbc; PostgreSQL shows `application_name` in pg_stat_activity.
+
+        `startup` are settings for the session to begin with.
+        """
         properties = {
             "user": self.user,
             "password": self.password,
@@ -45,6 +50,8 @@ class Database:
             "tcpKeepAlive": "true",
             "loginTimeout": "30",
         }
+        if startup:
+            properties["options"] = startup_options(startup)
         if self.sslmode:
             properties["sslmode"] = self.sslmode
         return properties

@@ -9,3 +9,7 @@ class IngestionError(Exception):
 
 class InvalidInputError(IngestionError):
     """The execution's input, a table entry or a secret is not of the agreed form."""
+
+
+class TryAgainError(IngestionError):
+    """The table could not be read now; another attempt, a while later, may succeed."""

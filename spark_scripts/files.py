@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from spark_scripts.connection import DRIVER
-from spark_scripts.sql import session_init
-
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -57,18 +54,18 @@ def cores(spark: SparkSession) -> int:
     return max(spark.sparkContext.defaultParallelism, asked)
 
 
-def read(spark: SparkSession, source: Source, query: str, predicates: Sequence[str], fetch_size: int) -> DataFrame:
+def read(
+    spark: SparkSession, source: Source, table: Table, query: str, predicates: Sequence[str], fetch_size: int
+) -> DataFrame:
     """The result of `query`, a task for each of the predicates, all under the source's snapshot."""
     return spark.read.jdbc(
         source.database.url,
         f"({query}) AS source",
         predicates=list(predicates),
         properties={
-            **source.database.properties(source.execution),
-            "driver": DRIVER,
+            **source.reader_properties(table),
             "fetchsize": str(fetch_size),
             "maxResultBuffer": MAX_FETCH,
-            "sessionInitStatement": session_init(source.snapshot),
         },
     )
 

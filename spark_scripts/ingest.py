@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import time
+import traceback
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts import files, layout, sql
+from spark_scripts.connection import REFUSED_LOGIN, ConnectionLostError, SourceError
 from spark_scripts.counts import Count, count
-from spark_scripts.errors import IngestionError
+from spark_scripts.errors import IngestionError, TryAgainError
+from spark_scripts.hold import Hold
 from spark_scripts.manifest import Column, Manifest
 from spark_scripts.months import Month
 from spark_scripts.projections import lossy_conditions
 from spark_scripts.publish import Publisher
+from spark_scripts.request import TableRequest
+from spark_scripts.rewrites import SourceChangedError
 from spark_scripts.slicing import Slicing
 from spark_scripts.staging import Stage, Staged
+from spark_scripts.watch import Watch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,12 +32,17 @@ if TYPE_CHECKING:
     from spark_scripts.catalog import Catalog
     from spark_scripts.lake import Lake
     from spark_scripts.locks import Locks
-    from spark_scripts.request import TableRequest
     from spark_scripts.source import Source
     from spark_scripts.tables import Table
 
 BATCH_ROWS = 1_000_000
 """Months are read together up to so many rows: fewer Spark jobs, and still a backfill commits as it goes."""
+
+ATTEMPTS = 3
+"""How often a table is tried that others rewrite, or need, while the job reads it."""
+
+PAUSE = 10.0
+"""Seconds between two attempts at a table that somebody else needed."""
 
 
 class TableIngestion:
@@ -42,6 +56,7 @@ class TableIngestion:
         spark: SparkSession,
         source: Source,
         locks: Locks,
+        watch: Watch,
         lake: Lake,
         table: Table,
         catalog: Optional[Catalog] = None,
@@ -49,7 +64,8 @@ class TableIngestion:
         self._source = source
         self._lake = lake
         self._table = table
-        self._relation = source.relation(table)
+        self._relation = source.relation(table, locks.connection)
+        self._hold = Hold(source, locks.connection, watch, table, self._relation)
         self._date = self._relation.date
         self._slicing = Slicing(source.connection, table, self._relation, files.cores(spark))
         self._stage = Stage(spark, source, lake, table, self._relation)
@@ -69,28 +85,54 @@ class TableIngestion:
             undated = counts.pop(None, Count(None, 0))
             wanted = self._every_month(counts) if months is None else months
             every = [undated, *(counts.get(month, Count(month, 0)) for month in wanted)]
+            self._check_emptied(every)
             for batch in self._batches(every):
                 self._ingest(batch, undated.rows, full=months is None)
+
+    def _check_emptied(self, counts: Sequence[Count]) -> None:
+        """Refuse to empty months of a table that, as a whole, reads as empty, unless its entry allows that.
+
+        A table that is being loaded anew looks so; and so does one of which a policy or a view hides all.
+        """
+        if self._table.allow_empty or any(each.rows for each in counts) or not self._reads_as_empty():
+            return
+        current = {manifest.month: manifest.rows for manifest in self._lake.current_manifests(self._table.name)}
+        had = {label: current.get(label, 0) for label in (layout.month_label(each.month) for each in counts)}
+        lost = [f"{label} ({rows} rows)" for label, rows in had.items() if rows]
+        if lost:
+            raise IngestionError(
+                f"{self._table.table} has no rows at all, and months of the raw layer have some: {', '.join(lost)}."
+                " Nothing was published. If the table is empty indeed, set allow_empty: true in its entry"
+            )
+
+    def _reads_as_empty(self) -> bool:
+        with self._hold.locked("TRUE"):
+            return not self._source.connection.rows_of_user(sql.any_row(self._relation.name))
 
     @contextmanager
     def _kept_catalog(self) -> Iterator[None]:
         """At the end, also when a month has failed, bring the catalog to the months that are committed."""
-        failures = []
         try:
             yield
         except IngestionError as error:
-            if self._catalog is None:
-                raise
-            failures.append(str(error))
+            problem = self._catalog_problem()
+            if problem:
+                raise IngestionError(f"{error}; {problem}") from error
+            raise
+        problem = self._catalog_problem()
+        if problem:
+            raise IngestionError(problem)
+
+    def _catalog_problem(self) -> str:
+        """Bring the catalog to the months that are committed; say why when that fails."""
         if self._catalog is None:
-            return
+            return ""
         try:
             self._catalog.keep(self._table.name, self._lake.current_manifests(self._table.name))
         except IngestionError as error:
             published = ", ".join(self._published) or "no month"
-            failures.append(f"published {published}, but {error} (the table's next run mends the catalog)")
-        if failures:
-            raise IngestionError("; ".join(failures))
+            return f"published {published}, but {error} (the table's next run mends the catalog)"
+        return ""
 
     @contextmanager
     def _emptied_staging(self) -> Iterator[None]:
@@ -104,11 +146,13 @@ class TableIngestion:
         """Count, and decide by the counts how to read."""
         condition = "TRUE" if months is None else sql.requested(self._date, months, undated=True)
         lossy = lossy_conditions(self._relation.columns, self._table.columns) if self._table.format != "csv" else {}
-        counts = count(self._source.connection, self._relation, condition, lossy)
-        self._counted = len(counts)
-        if counts:
-            self._slicing.decide(list(counts.values()), condition, full=months is None)
-            print(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}", flush=True)
+        blocks = self._relation.by_ctid and self._table.slice_by in (None, "ctid")
+        with self._hold.locked(condition):
+            counts = count(self._source.connection, self._relation, condition, lossy, blocks=blocks)
+            self._counted = len(counts)
+            if counts:
+                self._slicing.decide(list(counts.values()), condition, full=months is None)
+                print(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}", flush=True)
         return counts
 
     def _every_month(self, counts: Collection[Optional[Month]]) -> list[Month]:
@@ -141,6 +185,8 @@ class TableIngestion:
         started = datetime.now(timezone.utc)
         try:
             staged = self._staged([each for each in batch if each.rows], full)
+        except (TryAgainError, ConnectionLostError):
+            raise
         except IngestionError as error:
             if full or len(batch) == 1:
                 raise
@@ -154,8 +200,15 @@ class TableIngestion:
     def _staged(self, counts: Sequence[Count], full: bool) -> dict[Optional[Month], Staged]:
         if not counts:
             return {}
-        slices = self._slicing.slices(counts)
-        staged = self._stage.write(counts, self._condition(counts, full), self._slicing.column, slices)
+        slices, condition = self._slicing.slices(counts), self._condition(counts, full)
+        try:
+            with self._hold.locked("TRUE" if full else self._requested(counts)):
+                staged = self._stage.write(counts, condition, self._slicing.column, slices)
+        except SourceError as error:
+            if error.state not in REFUSED_LOGIN or not self._source.read_secret_again():
+                raise
+            print(f"{self._table.name}: the secret has changed, reading with its new values", flush=True)
+            return self._staged(counts, full)
         return {each.month: found for each, found in zip(counts, staged)}
 
     def _condition(self, counts: Sequence[Count], full: bool) -> str:
@@ -165,6 +218,9 @@ class TableIngestion:
             return "TRUE"
         if full:
             return f"{self._date.month_day} IN ({', '.join(str(each.day) for each in counts)})"
+        return self._requested(counts)
+
+    def _requested(self, counts: Sequence[Count]) -> str:
         months = [each.month for each in counts if each.month is not None]
         return sql.requested(self._date, months, undated=len(months) < len(counts))
 
@@ -188,6 +244,7 @@ class TableIngestion:
             started=started.isoformat(timespec="milliseconds"),
             finished="",
             file_columns=staged.columns,
+            row_security=self._table.row_security,
         )
         manifest = self._publisher.publish(manifest, each.month)
         self._published.append(manifest.month)
@@ -196,6 +253,22 @@ class TableIngestion:
             f" {manifest.bytes} bytes, {manifest.seconds:.1f} s",
             flush=True,
         )
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """An attempt at a table, not to be made before this moment of the monotonic clock."""
+
+    request: TableRequest
+    number: int = 1
+    not_before: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.request.table.name
+
+    def next(self, pause: float) -> _Attempt:
+        return _Attempt(self.request, self.number + 1, time.monotonic() + pause)
 
 
 def ingest(
@@ -208,18 +281,53 @@ def ingest(
 ) -> None:
     """Ingest every table that is asked for; one that fails does not stop the others.
 
-    `locks` hold the key of each table, or were refused it. `catalog` is kept where there is one. Raises IngestionError
-    at the end, naming each table that failed with the reason.
+    `locks` hold the key of each table, or were refused it. `catalog` is updated where there is one. A table that was
+    rewritten meanwhile is read again at once, one that somebody else needed after the others, each under a new
+    snapshot. Raises IngestionError at the end, naming each table that failed with the reason.
     """
     failures = {}
-    for request in requests:
-        name = request.table.name
-        try:
-            with source.connection.savepoint():
-                TableIngestion(spark, source, locks, lake, request.table, catalog).run(request.months)
-        except IngestionError as error:
-            print(f"{name} failed: {error}", flush=True)
-            failures[name] = str(error)
+    waiting = deque(_Attempt(request) for request in requests)
+    with Watch(spark, locks.connection, source.connection, source.execution) as watch:
+        while waiting:
+            attempt = waiting.popleft()
+            try:
+                _make(attempt, spark, source, locks, watch, lake, catalog)
+            except TryAgainError as error:
+                print(f"{attempt.name}: attempt {attempt.number} of {ATTEMPTS}: {error}", flush=True)
+                if attempt.number == ATTEMPTS:
+                    failures[attempt.name] = str(error)
+                elif isinstance(error, SourceChangedError):
+                    waiting.appendleft(attempt.next(pause=0))
+                else:
+                    waiting.append(attempt.next(PAUSE))
+            except Exception as error:  # a fault of our own must not end the other tables either
+                failures[attempt.name] = str(watch.failure or _one_line(error))
+                print(f"{attempt.name} failed: {failures[attempt.name]}", flush=True)
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise IngestionError(f"{len(failures)} of {len(requests)} tables failed: {reasons}")
+
+
+def _make(
+    attempt: _Attempt,
+    spark: SparkSession,
+    source: Source,
+    locks: Locks,
+    watch: Watch,
+    lake: Lake,
+    catalog: Optional[Catalog],
+) -> None:
+    if watch.failure:
+        raise watch.failure
+    time.sleep(max(0.0, attempt.not_before - time.monotonic()))
+    if attempt.number > 1:
+        source.renew()
+    TableIngestion(spark, source, locks, watch, lake, attempt.request.table, catalog).run(attempt.request.months)
+
+
+def _one_line(error: Exception) -> str:
+    """The message; for what is no error of the ingestion also the traceback, in the log."""
+    if isinstance(error, IngestionError):
+        return str(error)
+    traceback.print_exception(type(error), error, error.__traceback__)
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -31,26 +31,38 @@ class LockedError(IngestionError):
 
 
 class Locks:
-    """The locks of an execution, as long as its connection lives."""
+    """The locks of an execution, as long as its connection lives.
+
+    Each statement on `connection` sees what is committed by then, unlike the snapshot of the source.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._refused: dict[str, str] = {}
 
     @classmethod
     @contextmanager
     def taken(cls, spark: SparkSession, database: Database, execution: str, keys: Iterable[str]) -> Iterator[Locks]:
-        """Try to become the one writer of each of `keys`. What was refused is told by `check`. Raises SourceError."""
+        """Try to become the one writer of each of `keys`; `check` reports a lock that was refused.
+
+        Raises SourceError.
+        """
         with Connection.open(spark, database, execution) as connection:
             locks = cls(connection)
+            if connection.standby:
+                print(
+                    f"{database} is a standby: executions that read another server are not kept from writing the same"
+                    " tables at the same time",
+                    flush=True,
+                )
             for key in keys:
                 locks._take(key)
             yield locks
 
     def _take(self, key: str) -> None:
-        if self._connection.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0)) AS mine", key)[0]["mine"]:
+        if self.connection.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0)) AS mine", key)[0]["mine"]:
             return
-        holders = [row["holder"] for row in self._connection.rows(_HOLDERS, key)]
+        holders = [row["holder"] for row in self.connection.rows(_HOLDERS, key)]
         self._refused[key] = " and ".join(holders) or "unknown"
 
     def check(self, key: str) -> None:
@@ -59,4 +71,4 @@ class Locks:
             raise LockedError(
                 f"{key} is being written by execution {self._refused[key]}: start again when it has ended"
             )
-        self._connection.rows("SELECT 1 AS alive")
+        self.connection.rows("SELECT 1 AS alive")

@@ -42,7 +42,8 @@ class Manifest:
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
     from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are those of
     the Parquet files with Spark's types, so also those that cleaning and values without a Spark type made; none for
-    CSV, and for a month without files.
+    CSV, and for a month without files. With `row_security` the rows are those that the policies of the table
+    show to the job's user.
     """
 
     table: str
@@ -63,6 +64,7 @@ class Manifest:
     started: str
     finished: str
     file_columns: tuple[Column, ...] = ()
+    row_security: bool = False
 
     def to_json(self) -> str:
         """The manifest as a JSON document."""

@@ -1,7 +1,7 @@
 """How columns are read: as CSV lines or as typed values.
 
-PostgreSQL itself formats the values: as text, under the settings of `sql.SETTINGS`, they arrive without loss, whatever
-their type.
+PostgreSQL itself formats the values: as text, under the settings of `session.FORMATS`, they arrive without loss,
+whatever their type.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BARE = {
     *("date", "timestamp without time zone", "timestamp with time zone", "time without time zone"),
     *("time with time zone", "interval", "inet", "cidr", "macaddr", "macaddr8", "pg_lsn"),
 }
-"""Types whose text is never empty and needs no quotes in CSV, under `sql.SETTINGS`."""
+"""Types whose text is never empty and needs no quotes in CSV, under `session.FORMATS`."""
 _MODIFIER = re.compile(r"\([^)]*\)")
 _QUOTED = re.compile(r'[",\r\n]|^\s|\s$|^$')
 

@@ -64,7 +64,7 @@ class Slicing:
 
     def decide(self, counts: Sequence[Count], condition: str, full: bool) -> None:
         """Choose for a read of `condition`, which has these counts; `full` when it is the whole table."""
-        one_pass = self._connection.plan(f"SELECT * FROM {self._relation.name} WHERE {condition}")
+        one_pass = self._connection.plan(sql.select_all(self._relation.name, condition))
         self._width = one_pass["Plan Width"]
         if self._table.slice_by:
             if self._table.slice_by == "ctid" and not self._relation.by_ctid:

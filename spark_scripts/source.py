@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts import sql
-from spark_scripts.connection import Connection, SourceError
+from spark_scripts.connection import DRIVER, REPEATABLE_READ, Connection, SourceError
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table, quote
 from spark_scripts.projections import SourceColumn
+from spark_scripts.rewrites import SourceChangedError
+from spark_scripts.session import reader_init, table_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from spark_scripts.database import Database
     from spark_scripts.tables import Table
+
+ReadSecret = Callable[[], "Database"]
 
 _COLUMNS = """
 WITH RECURSIVE declared AS (
@@ -34,13 +38,20 @@ FROM declared JOIN resolved USING (attnum) JOIN pg_type ON pg_type.oid = typid
 WHERE typtype <> 'd' ORDER BY attnum
 """
 
-# The table with its partitions and children. ctid ranges need heap tables, and PostgreSQL 14 to be served by blocks.
+_NAMED = """
+SELECT class.oid::int8 AS oid FROM pg_class AS class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = ? AND relname = ?
+"""
+
+# The table with its partitions and children. Compressed chunks of TimescaleDB know no ctid.
+# ctid ranges need heap tables, and PostgreSQL 14 to be served by blocks.
 _HEAP = """
 WITH RECURSIVE tree AS (
     SELECT to_regclass(?)::oid AS relation
     UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
 )
-SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap')
+SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
+                AND relnamespace IS DISTINCT FROM to_regnamespace('_timescaledb_internal'))
            AND current_setting('server_version_num')::int >= 140000 AS by_ctid,
        coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
@@ -67,38 +78,70 @@ class Source:
     It holds back the server's xmin until it ends. `snapshot` is None where the server exports none.
     """
 
-    def __init__(self, connection: Connection, database: Database, execution: str) -> None:
+    def __init__(
+        self, connection: Connection, database: Database, execution: str, read_secret: Optional[ReadSecret]
+    ) -> None:
         self.connection = connection
         self.database = database
         self.execution = execution
+        self._read_secret = read_secret
         self.snapshot: Optional[str] = None
 
     @classmethod
     @contextmanager
-    def connect(cls, spark: SparkSession, database: Database, execution: str) -> Iterator[Source]:
-        """Connect, take the snapshot, and close at the end. Raises SourceError naming the server and what to do."""
-        with Connection.open(spark, database, execution) as connection:
-            source = cls(connection, database, execution)
-            source._begin()
+    def connect(
+        cls, spark: SparkSession, database: Database, execution: str, read_secret: Optional[ReadSecret] = None
+    ) -> Iterator[Source]:
+        """Connect, take the snapshot, and close at the end. Raises SourceError naming the server and what to do.
+
+        `read_secret` gives the database as its secret describes it by then.
+        """
+        with Connection.open(spark, database, execution, REPEATABLE_READ) as connection:
+            source = cls(connection, database, execution, read_secret)
+            source._export()
             yield source
 
-    def _begin(self) -> None:
-        for name, value in sql.SETTINGS.items():
-            self.connection.execute(f"SET {name} = '{value}'")
-        self.connection.repeatable_read()
+    def read_secret_again(self) -> bool:
+        """Let the next readers log in as the secret says now; whether it says something new."""
+        database = self._read_secret() if self._read_secret else self.database
+        changed, self.database = database != self.database, database
+        return changed
+
+    def renew(self) -> None:
+        """Let the snapshot go and take a new one. Raises SourceError."""
+        self.connection.begin(REPEATABLE_READ)
+        self._export()
+
+    def _export(self) -> None:
         try:
             self.snapshot = self.connection.rows("SELECT pg_export_snapshot() AS id")[0]["id"]
         except SourceError as error:  # some standbys and poolers
-            self.connection.rollback()
+            self.snapshot = None
+            self.connection.begin(REPEATABLE_READ)
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
 
-    def relation(self, table: Table) -> Relation:
-        """What the catalog says of the relation that `table` names.
+    def reader_properties(self, table: Table) -> dict[str, str]:
+        """The JDBC properties of a reader of `table`: who connects, and what each session says first."""
+        init = reader_init(self.connection.known, self.snapshot, session_settings(table))
+        return {
+            **self.database.properties(self.execution, self.connection.startup),
+            "driver": DRIVER,
+            "sessionInitStatement": init,
+        }
 
-        Raises InvalidInputError when there is none such, or the entry does not fit it.
+    def relation(self, table: Table, now: Connection) -> Relation:
+        """What the catalog says of the relation that `table` names, as of the snapshot.
+
+        Raises InvalidInputError when there is no such relation, or the entry does not fit it; SourceChangedError when
+        another relation has the name `now`.
         """
-        name = ".".join(quote(part) for part in parse_table(table.table))
-        columns = [SourceColumn(**column) for column in self.connection.rows(_COLUMNS, name)]
+        schema, relation = parse_table(table.table)
+        name = f"{quote(schema)}.{quote(relation)}"
+        with self.connection.undone():
+            self._check_name(name, schema, relation, now)
+            columns = read_columns(self.connection, name)
+            [heap] = self.connection.rows(_HEAP, name)
+            self._check_name(name, schema, relation, now)
         if not columns:
             raise InvalidInputError(
                 f"{self.database} has no table {table.table}, or hides it from this user: mend tables.yaml or GRANT"
@@ -108,10 +151,26 @@ class Source:
         unknown = sorted(set(table.columns) - {column.name for column in columns})
         if unknown:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
-        [heap] = self.connection.rows(_HEAP, name)
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
         return Relation(name, columns, date, by_ctid, heap["blocks"])
+
+    def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:
+        """Raise SourceChangedError when the snapshot knows the name, and for another relation than there is now."""
+        then = [row["oid"] for row in self.connection.rows(_NAMED, schema, relation)]
+        current = [row["oid"] for row in now.rows(_NAMED, schema, relation)]
+        if then != current:
+            raise SourceChangedError(name, "another relation has its name" if current else "it has lost its name")
+
+
+def session_settings(table: Table) -> dict[str, str]:
+    """The settings of a session that reads `table`."""
+    return table_settings(table.lock_timeout, row_security=table.row_security)
+
+
+def read_columns(connection: Connection, name: str) -> list[SourceColumn]:
+    """The columns of the relation `name` (quoted), as `connection` sees the catalog; none when there is none such."""
+    return [SourceColumn(**column) for column in connection.rows(_COLUMNS, name)]
 
 
 def date_column(columns: list[SourceColumn], name: str, table: str, timezone: str) -> sql.DateColumn:

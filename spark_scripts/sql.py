@@ -8,19 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
-from typing import Optional
 
 from spark_scripts.identifiers import quote
 from spark_scripts.months import Month
-
-SETTINGS = {
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "extra_float_digits": "3",  # shortest text that reads back to the same float (before PostgreSQL 12: 17 digits)
-    "bytea_output": "hex",
-}
-"""The session settings that a value's text depends on."""
 
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
 
@@ -169,7 +159,7 @@ def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows)
     """The subquery for CSV, in which Spark's readers take slices by `slice_of_lines`: line and month_day of the rows.
 
     `header` comes as the first line of every month: PostgreSQL runs the parts of a UNION ALL in their order where
-    neither parallel nor asynchronous plans are allowed (`session_init`).
+    neither parallel nor asynchronous plans are allowed (`session.reader_init`).
     """
     days = ",".join(map(str, rows.days))
     return (
@@ -196,21 +186,16 @@ def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: R
     )
 
 
+def select_all(relation: str, condition: str) -> str:
+    """A query for whole rows, for the planner."""
+    return f"SELECT * FROM {relation} WHERE {condition}"
+
+
+def any_row(relation: str) -> str:
+    """A query for at most one row, without columns."""
+    return f"SELECT TRUE AS found FROM {relation} LIMIT 1"
+
+
 def literal(text: str) -> str:
     """`text` as an SQL literal, read the same whatever standard_conforming_strings says."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def session_init(snapshot: Optional[str]) -> str:
-    """What each of Spark's readers says first: join the snapshot, fix the settings."""
-    statements = [f"SET LOCAL {name} = '{value}'" for name, value in SETTINGS.items()]
-    # Each slice is one task's work, and its rows keep their order: see `select_lines`.
-    orders = "('max_parallel_workers_per_gather', '0'), ('enable_async_append', 'off')"
-    statements.append(
-        f"SELECT set_config(name, value, true) FROM (VALUES {orders}) AS ordered (name, value)"
-        " WHERE name IN (SELECT name FROM pg_settings)"
-    )
-    if snapshot is not None:
-        join = ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
-        statements = join + statements
-    return "; ".join(statements)

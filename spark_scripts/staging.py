@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_scripts import files, layout, sql
+from spark_scripts.connection import SourceError
 from spark_scripts.errors import IngestionError
-from spark_scripts.jvm import JAVA_ERRORS, java_text
+from spark_scripts.hints import with_hint
+from spark_scripts.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.manifest import Column, File
 from spark_scripts.shapes import Lines, Shape, Values
 
@@ -55,7 +57,7 @@ class Stage:
     def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
         """Stage the months of `counts`, which have rows and are alike in `lossy`: what meets `condition`, in `slices`.
 
-        Raises RowCountError when rows are missing or too many, IngestionError with Spark's reason when it fails.
+        Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
         """
         what = f"{self._table.name} {layout.month_label(counts[0].month)}"
         if len(counts) > 1:
@@ -85,7 +87,7 @@ class Stage:
     def _write(
         self, shape: Shape, query: str, predicates: Sequence[str], folder: str
     ) -> tuple[Mapping[int, int], tuple[Column, ...]]:
-        frame = shape.written(files.read(self._spark, self._source, query, predicates, self._fetch_size))
+        frame = shape.written(files.read(self._spark, self._source, self._table, query, predicates, self._fetch_size))
         try:
             return files.write(frame, self._table, self._lake.uri(folder)), shape.file_columns(frame)
         except JAVA_ERRORS as error:
@@ -120,11 +122,12 @@ class Stage:
 
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
-    """Turn a Java exception into an IngestionError with the reason that Spark gives."""
+    """Turn a Java exception into a SourceError with the reason that Spark gives."""
     try:
         yield
     except JAVA_ERRORS as error:
-        raise IngestionError(f"{doing}: {spark_reason(java_text(error))}") from error
+        state, reason = sql_state(error), spark_reason(java_text(error))
+        raise SourceError(f"{doing}: {with_hint(state, reason)}", state) from error
 
 
 def spark_reason(text: str) -> str:

@@ -13,8 +13,12 @@ from typing import Any, Optional
 
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.months import Month
+from spark_scripts.session import LOCK_TIMEOUT
 
 VERSION = 1
+
+YIELD_AFTER = 5
+"""Seconds that another session may wait for the job, unless the table's entry says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class Table:
     `name` is the asset's and the folder's, `table` the source's `schema.table` quoted as in SQL. `timezone` says
     where the months of a timestamptz column begin. `columns` holds the cleaning per column, such as
     `{"questions_list": {"join": ","}}`. `first_month` is the first partition. `slice_by` and `slices` override how
-    the reads are cut (see slicing.py).
+    the reads are cut (see slicing.py). `lock_timeout` is how many seconds the job waits for a lock, `yield_after` how
+    many others may wait for the job before it lets go. With `row_security` the job reads what the policies of the
+    table show to its user, without it any policy is an error. `allow_empty` lets the table lose all its rows.
     """
 
     name: str
@@ -38,6 +44,10 @@ class Table:
     verify: str = "count"
     slice_by: Optional[str] = None
     slices: Optional[int] = None
+    lock_timeout: int = LOCK_TIMEOUT
+    yield_after: int = YIELD_AFTER
+    row_security: bool = False
+    allow_empty: bool = False
 
     def check_month(self, month: Month, current: Month) -> None:
         """Raise InvalidInputError when `month` is before the table's first month or after `current`."""

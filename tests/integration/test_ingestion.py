@@ -135,10 +135,37 @@ def test_a_month_that_has_become_empty_is_a_manifest_without_files(
     run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     run("first", records, months=[FEBRUARY])
-    source.execute("DELETE FROM job.records")
+    source.execute("DELETE FROM job.records WHERE at > '2024-02-01' OR at IS NULL")
     run("second", records, months=[FEBRUARY])
     found = manifest(bucket, records, FEBRUARY)
     assert (found.rows, found.files, objects(bucket, records, FEBRUARY)) == (0, (), {})
+
+
+@pytest.mark.parametrize("months", [None, [FEBRUARY]])
+def test_a_table_that_reads_as_empty_empties_no_month_unless_its_entry_allows_it(
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any], months: list[Month] | None
+) -> None:
+    run("first", records, months=months)
+    before = objects(bucket, records, FEBRUARY)
+    source.execute("DELETE FROM job.records")
+    with pytest.raises(
+        IngestionError, match=r"job\.records has no rows at all.* 2024-02 \(16 rows\).*allow_empty: true"
+    ):
+        run("second", records, months=months)
+    assert objects(bucket, records, FEBRUARY) == before
+    assert manifest(bucket, records, None).rows == 2
+    run("third", replace(records, allow_empty=True), months=months)
+    assert (manifest(bucket, records, FEBRUARY).rows, objects(bucket, records, FEBRUARY)) == (0, {})
+
+
+def test_a_table_that_never_had_rows_may_be_empty(
+    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
+) -> None:
+    source.execute("CREATE TABLE job.unused (at date)")
+    unused = Table("unused", "job.unused", "at", "2024-01")
+    for execution in ("first", "second"):
+        run(execution, unused, months=[JANUARY])
+        assert manifest(bucket, unused, JANUARY).execution == execution
 
 
 def test_the_leftovers_of_a_killed_execution_are_removed_by_the_next(run: Run, records: Table, bucket: Path) -> None:
@@ -410,7 +437,7 @@ def test_an_unknown_table_is_named(spark: SparkSession, database: Database) -> N
         Source.connect(spark, database, "lost") as source,
         pytest.raises(InvalidInputError, match=r"has no table public\.nothing"),
     ):
-        source.relation(Table("nothing", "public.nothing", "at", "2024-01"))
+        source.relation(Table("nothing", "public.nothing", "at", "2024-01"), source.connection)
 
 
 def test_the_times_of_a_manifest_are_in_utc(run: Run, records: Table, bucket: Path) -> None:

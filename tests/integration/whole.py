@@ -10,7 +10,7 @@ from psycopg import sql
 
 from spark_scripts import layout
 from spark_scripts.manifest import Manifest
-from spark_scripts.sql import SETTINGS
+from spark_scripts.session import FORMATS
 from spark_scripts.tables import Table
 
 Source = psycopg.Connection[Any]
@@ -26,7 +26,7 @@ def execute(source: Source, statements: str) -> None:
 
 def settle(source: Source) -> None:
     """Give the connection the settings under which the job reads, so that `::text` is what it should have written."""
-    for name, value in SETTINGS.items():
+    for name, value in FORMATS.items():
         execute(source, f"SET {name} = '{value}'")
 
 

@@ -125,19 +125,6 @@ def test_dates_travel_as_numbers_that_no_calendar_of_java_touches(kind: str, con
     assert projection.spark_expression == conversion
 
 
-def test_readers_join_the_snapshot_before_anything_else() -> None:
-    statements = sql.session_init("00000003-1").split("; ")
-    assert statements[:2] == [
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        "SET TRANSACTION SNAPSHOT '00000003-1'",
-    ]
-    assert "SET LOCAL TimeZone = 'UTC'" in statements
-
-
-def test_without_a_snapshot_readers_fix_the_settings_only() -> None:
-    assert "SNAPSHOT" not in sql.session_init(None)
-
-
 def test_a_missing_date_column_names_the_columns_there_are() -> None:
     with pytest.raises(InvalidInputError, match="has no column at: date_column must be one of c"):
         date_column([column("date")], "at", "public.t", "UTC")
