@@ -72,9 +72,9 @@ def test_the_cheapest_way_that_the_planner_knows_is_taken(
 ) -> None:
     entry = Table(table, f"slicing.{table}", "at", "2024-01", slices=4)
     with Source.connect(spark, database, "slicing") as source:
-        relation = source.relation(entry)
+        relation = source.relation(entry, source.connection)
         condition = "TRUE" if months is None else sql.requested(relation.date, months, undated=True)
-        counts = count(source.connection, relation, condition, {})
+        counts = count(source.connection, relation, condition, {}, blocks=relation.by_ctid)
         slicing = Slicing(source.connection, entry, relation, cores=2)
         slicing.decide(list(counts.values()), condition, full=months is None)
     assert slicing.by == by, slicing.reason
@@ -82,8 +82,8 @@ def test_the_cheapest_way_that_the_planner_knows_is_taken(
 
 def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, database: Database) -> None:
     with Source.connect(spark, database, "slicing") as source:
-        relation = source.relation(Table("ordered", "slicing.ordered", "at", "2024-01"))
-        counts = count(source.connection, relation, "TRUE", {})
+        relation = source.relation(Table("ordered", "slicing.ordered", "at", "2024-01"), source.connection)
+        counts = count(source.connection, relation, "TRUE", {}, blocks=True)
     blocks = [(counts[month].first_block, counts[month].last_block) for month in sorted(filter(None, counts))]
     assert len(blocks) == 5
     assert blocks[0][0] == 0
@@ -98,6 +98,6 @@ def test_without_a_common_snapshot_no_row_is_told_by_its_block(
 ) -> None:
     with Source.connect(spark, database, "slicing") as source:
         entry = Table("plain", "slicing.plain", "at", "2024-01")
-        assert source.relation(entry).by_ctid
+        assert source.relation(entry, source.connection).by_ctid
         source.snapshot = None  # as on standbys and poolers that export none
-        assert not source.relation(entry).by_ctid
+        assert not source.relation(entry, source.connection).by_ctid
