@@ -67,7 +67,8 @@ class TableIngestion:
         self._relation = source.relation(table, locks.connection)
         self._hold = Hold(source, locks.connection, watch, table, self._relation)
         self._date = self._relation.date
-        self._slicing = Slicing(source.connection, table, self._relation, files.cores(spark))
+        self._cores = files.cores(spark)
+        self._slicing = Slicing(source.connection, table, self._relation, self._cores)
         self._stage = Stage(spark, source, lake, table, self._relation)
         self._publisher = Publisher(lake, locks)
         self._catalog = catalog
@@ -146,11 +147,13 @@ class TableIngestion:
         """Count, and decide by the counts how to read."""
         condition = "TRUE" if months is None else sql.requested(self._date, months, undated=True)
         lossy = lossy_conditions(self._relation.columns, self._table.columns) if self._table.format != "csv" else {}
-        blocks = self._relation.by_ctid and self._table.slice_by in (None, "ctid")
+        by_block = self._relation.by_ctid and self._table.slice_by in (None, "ctid")
         with self._hold.locked(condition):
-            counts = count(self._source.connection, self._relation, condition, lossy, blocks=blocks)
+            counts = count(self._source.connection, self._relation, condition, lossy, blocks=by_block)
             self._counted = len(counts)
             if counts:
+                blocks = self._source.blocks(self._relation) if self._relation.by_ctid else 0
+                self._slicing = Slicing(self._source.connection, self._table, self._relation, self._cores, blocks)
                 self._slicing.decide(list(counts.values()), condition, full=months is None)
                 print(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}", flush=True)
         return counts

@@ -43,18 +43,29 @@ SELECT class.oid::int8 AS oid FROM pg_class AS class JOIN pg_namespace ON pg_nam
 WHERE nspname = ? AND relname = ?
 """
 
-# The table with its partitions and children. Compressed chunks of TimescaleDB know no ctid.
+# Compressed chunks of TimescaleDB know no ctid.
 # ctid ranges need heap tables, and PostgreSQL 14 to be served by blocks.
-_HEAP = """
+_TREE = """
 WITH RECURSIVE tree AS (
     SELECT to_regclass(?)::oid AS relation
     UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
 )
+"""
+"""The table with its partitions and children."""
+
+_HEAP = f"""
+{_TREE}
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
                 AND relnamespace IS DISTINCT FROM to_regnamespace('_timescaledb_internal'))
-           AND current_setting('server_version_num')::int >= 140000 AS by_ctid,
-       coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks
+           AND current_setting('server_version_num')::int >= 140000 AS by_ctid
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
+"""
+
+
+# pg_relation_size() takes a lock.
+_BLOCKS = f"""
+{_TREE}
+SELECT coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks FROM tree
 """
 
 
@@ -62,14 +73,13 @@ FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid 
 class Relation:
     """A relation of the source as the catalog knows it; `name` is quoted.
 
-    Where `by_ctid`, ranges of ctids read its rows: they are in `blocks` blocks (those of the largest partition).
+    Where `by_ctid`, ranges of ctids read its rows.
     """
 
     name: str
     columns: Sequence[SourceColumn]
     date: sql.DateColumn
     by_ctid: bool
-    blocks: int
 
 
 class Source:
@@ -153,7 +163,11 @@ class Source:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
-        return Relation(name, columns, date, by_ctid, heap["blocks"])
+        return Relation(name, columns, date, by_ctid)
+
+    def blocks(self, relation: Relation) -> int:
+        """The blocks that hold the rows of the relation, which is locked; those of its largest partition."""
+        return int(self.connection.rows(_BLOCKS, relation.name)[0]["blocks"])
 
     def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:
         """Raise SourceChangedError when the snapshot knows the name, and for another relation than there is now."""

@@ -7,6 +7,7 @@ version.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,12 +113,16 @@ def rewrite(dsn: str, commands: tuple[str, ...]) -> None:
 
 @dataclass
 class Trigger:
-    """Runs a rewrite in a session of its own at one moment of the job, and waits for it unless it is blocked."""
+    """Runs a rewrite in a session of its own at one moment of the job, and waits for it unless it is blocked.
+
+    `seconds` is how long it took.
+    """
 
     dsn: str = field(repr=False)
     commands: tuple[str, ...]
     thread: threading.Thread | None = None
     failure: BaseException | None = None
+    seconds: float = float("inf")
 
     def pull(self) -> None:
         if self.thread is None:
@@ -126,8 +131,10 @@ class Trigger:
             self.thread.join(0.5)
 
     def _work(self) -> None:
+        begun = time.monotonic()
         try:
             rewrite(self.dsn, self.commands)
+            self.seconds = time.monotonic() - begun
         except BaseException as error:
             self.failure = error
             raise

@@ -8,13 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from spark_scripts.database import Database
 from spark_scripts.tables import Table
 from tests.integration import type_tables
-from tests.integration.debian_postgres import INSTALLED, MISSING, debian_postgres
 from tests.integration.published import Run
+from tests.integration.servers import INSTALLED, MISSING, database_of, debian_programs, new_server
 from tests.integration.type_cases import EXTENSIONS, SCALARS, XML
 from tests.integration.type_matrix import csv_matrix, parquet_matrix
 from tests.integration.whole import differing, execute, manifests, settle
@@ -24,21 +23,14 @@ pytestmark = pytest.mark.skipif(not INSTALLED, reason=MISSING)
 
 @pytest.fixture(scope="module")
 def dsn() -> Iterator[str]:
-    with debian_postgres() as dsn:
-        yield dsn
+    with new_server(debian_programs()) as server:
+        yield server.dsn
 
 
 @pytest.fixture(scope="module")
 def database(dsn: str) -> Database:
     """The source of `run`, in place of the local account's."""
-    fields = conninfo_to_dict(dsn)
-    return Database(
-        str(fields["host"]),
-        int(fields["port"] or 0),
-        str(fields["dbname"]),
-        str(fields["user"]),
-        str(fields["password"]),
-    )
+    return database_of(dsn)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Planner:
 
 def sliced(counts: list[Count], *, blocks: int = 100_000, cores: int = 2, **entry: Any) -> list[slicing.Slice]:
     table = Table("t", "public.t", "at", "2024-01", **entry)
-    found = Slicing(Planner(), table, Relation('"public"."t"', (), DATE, True, blocks), cores)  # type: ignore[arg-type]
+    found = Slicing(Planner(), table, Relation('"public"."t"', (), DATE, True), cores, blocks)  # type: ignore[arg-type]
     found.decide(counts, "TRUE", full=True)
     return found.slices(counts)
 
@@ -83,7 +83,7 @@ def test_none_is_one_slice_with_every_month() -> None:
 
 
 def test_ctid_for_what_has_none_names_the_key() -> None:
-    view = Relation('"public"."v"', (), DATE, False, 0)
+    view = Relation('"public"."v"', (), DATE, False)
     found = Slicing(Planner(), Table("v", "public.v", "at", "2024-01", slice_by="ctid"), view, 2)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="table v: slice_by ctid is for tables and materialised views"):
         found.decide([month(1, 1)], "TRUE", full=True)
