@@ -132,11 +132,12 @@ class Source:
 
     def reader_properties(self, table: Table) -> dict[str, str]:
         """The JDBC properties of a reader of `table`: who connects, and what each session says first."""
-        init = reader_init(self.connection.known, self.snapshot, session_settings(table))
+        settings = session_settings(table)
+        startup = {name: settings.get(name, value) for name, value in self.connection.startup.items()}
         return {
-            **self.database.properties(self.execution, self.connection.startup),
+            **self.database.properties(self.execution, startup),
             "driver": DRIVER,
-            "sessionInitStatement": init,
+            "sessionInitStatement": reader_init(self.connection.known, self.snapshot, settings),
         }
 
     def relation(self, table: Table, now: Connection) -> Relation:

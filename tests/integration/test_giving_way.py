@@ -39,7 +39,9 @@ def schema(source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> 
         CREATE TABLE yielding.base AS SELECT n AS id, '2024-01-01'::timestamp + n % 60 * interval '1 day' AS at
             FROM generate_series(1, {ROWS}) n;
         CREATE TABLE yielding.pause AS SELECT 0.6 AS seconds;
-        CREATE VIEW yielding.slow AS SELECT id, at, pg_sleep(seconds)::text AS note
+        CREATE FUNCTION yielding.sleep(seconds numeric) RETURNS text LANGUAGE sql STABLE
+            AS 'SELECT pg_sleep(seconds)::text';
+        CREATE VIEW yielding.slow AS SELECT id, at, yielding.sleep(seconds) AS note
             FROM yielding.base LEFT JOIN yielding.pause ON TRUE;
         CREATE VIEW yielding.slow_to_count AS
             SELECT id, at + (coalesce(pg_sleep(seconds)::text, '') || '0 s')::interval AS at

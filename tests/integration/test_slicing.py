@@ -102,3 +102,17 @@ def test_without_a_common_snapshot_no_row_is_told_by_its_block(
         assert source.relation(entry, source.connection).by_ctid
         source.snapshot = None  # as on standbys and poolers that export none
         assert not source.relation(entry, source.connection).by_ctid
+
+
+def test_chunks_of_timescaledb_which_may_be_compressed_are_not_read_by_their_blocks(
+    tables: None, spark: SparkSession, database: Database, source: psycopg.Connection[Any]
+) -> None:
+    source.execute(
+        "CREATE SCHEMA _timescaledb_internal; CREATE TABLE slicing.hypertable (id int, at timestamptz);"
+        " CREATE TABLE _timescaledb_internal.chunk () INHERITS (slicing.hypertable)"
+    )
+    hypertable = Table("hypertable", "slicing.hypertable", "at", "2024-01")
+    with Source.connect(spark, database, "slicing") as snapshot:
+        by_ctid = snapshot.relation(hypertable, snapshot.connection).by_ctid
+    source.execute("DROP SCHEMA _timescaledb_internal CASCADE; DROP TABLE slicing.hypertable")
+    assert not by_ctid

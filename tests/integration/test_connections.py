@@ -1,0 +1,156 @@
+"""Connections that are cut, refused or led elsewhere: what goes on, and that people are told the first reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_scripts import files, ingest, watch
+from spark_scripts.database import Database
+from spark_scripts.errors import IngestionError
+from spark_scripts.lake import Lake
+from spark_scripts.locks import Locks
+from spark_scripts.publish import lock_key
+from spark_scripts.request import TableRequest
+from spark_scripts.source import ReadSecret, Source
+from spark_scripts.tables import Table
+from tests.integration.proxies import proxy
+from tests.integration.rewriting import Trigger, while_reading
+from tests.integration.servers import Server, embedded_programs, new_server
+from tests.integration.whole import manifests
+
+SLOW = Table("slow", "connections.slow", "at", "2024-01", slice_by="none")
+PLAIN = Table("plain", "connections.plain", "at", "2024-01")
+
+_PREPARED = """
+CREATE ROLE reader LOGIN PASSWORD 'first'; CREATE SCHEMA connections; GRANT USAGE ON SCHEMA connections TO reader;
+CREATE TABLE connections.plain AS SELECT n AS id, DATE '2024-02-01' AS at FROM generate_series(1, 10) n;
+CREATE FUNCTION connections.pause() RETURNS text LANGUAGE sql STABLE AS 'SELECT pg_sleep(0.7)::text';
+CREATE VIEW connections.slow AS SELECT id, at, connections.pause() AS note FROM connections.plain;
+GRANT SELECT ON ALL TABLES IN SCHEMA connections TO reader;
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with new_server(embedded_programs()) as server, server.connect() as owner:
+        owner.execute(_PREPARED)
+        yield server
+
+
+@pytest.fixture
+def owner(server: Server) -> Iterator[psycopg.Connection[Any]]:
+    with server.connect() as connection:
+        connection.execute("ALTER ROLE reader PASSWORD 'first' CONNECTION LIMIT -1")
+        yield connection
+
+
+@pytest.fixture
+def reader(server: Server, owner: psycopg.Connection[Any]) -> Database:
+    return replace(server.database, user="reader", password="first")
+
+
+class Ingestion:
+    """Ingests tables from any database."""
+
+    def __init__(self, spark: SparkSession, lake: Lake) -> None:
+        self._spark = spark
+        self._lake = lake
+
+    def __call__(self, database: Database, *tables: Table, read_secret: ReadSecret | None = None) -> None:
+        keys = [lock_key(self._lake.bucket, table.name) for table in tables]
+        with (
+            Locks.taken(self._spark, database, "connections", keys) as locks,
+            Source.connect(self._spark, database, "connections", read_secret) as source,
+        ):
+            requests = [TableRequest(table, None) for table in tables]
+            ingest.ingest(self._spark, source, locks, self._lake, requests)
+
+
+@pytest.fixture
+def ingestion(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Ingestion:
+    monkeypatch.setattr(ingest, "PAUSE", 0.2)
+    return Ingestion(spark, lake)
+
+
+@pytest.mark.parametrize("beat", [watch.BEAT, 60.0])
+def test_connections_that_would_be_cut_in_silence_are_kept_alive(
+    ingestion: Ingestion, reader: Database, server: Server, bucket: Path, monkeypatch: pytest.MonkeyPatch, beat: float
+) -> None:
+    monkeypatch.setattr(watch, "BEAT", beat)
+    monkeypatch.setattr(files, "FETCH_SIZE", 1)  # so that the reader itself is never silent for long
+    with proxy(lambda _: reader.port, patience=5) as cutting:
+        through = replace(reader, port=cutting.port)
+        if beat == watch.BEAT and beat < 5:
+            ingestion(through, SLOW)
+            assert cutting.cut == 0
+            assert manifests(bucket, SLOW)["2024-02"].rows == 10
+        else:
+            with pytest.raises(IngestionError, match=r"slow: .*the connection broke: did the server restart"):
+                ingestion(through, SLOW)
+            assert cutting.cut
+
+
+END_SNAPSHOT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'connections'"
+    " AND state = 'idle in transaction' AND backend_xmin IS NOT NULL"
+)
+
+
+def test_a_snapshot_that_is_lost_while_the_table_is_read_is_the_reason(
+    ingestion: Ingestion, reader: Database, server: Server
+) -> None:
+    trigger = Trigger(server.dsn, (END_SNAPSHOT,))
+    with while_reading(trigger, "plain"), pytest.raises(IngestionError) as raised:
+        ingestion(reader, PLAIN, SLOW)
+    trigger.finish()
+    raised.match("2 of 2 tables failed: plain: .*terminating connection due to administrator command.*somebody ended")
+    assert "does not exist" not in str(raised.value)
+
+
+def test_readers_that_reach_another_server_than_the_driver_are_told_as_that(
+    ingestion: Ingestion, reader: Database, server: Server
+) -> None:
+    with new_server(embedded_programs()) as other, other.connect() as owner:
+        owner.execute(_PREPARED)
+        with proxy(lambda number: reader.port if number < 2 else other.database.port) as endpoint:
+            message = "plain: .*snapshot .*reached another server than the driver: give the name of one instance"
+            with pytest.raises(IngestionError, match=message):
+                ingestion(replace(reader, port=endpoint.port), PLAIN)
+
+
+def test_too_few_connections_are_told_with_how_many_the_job_needs(
+    ingestion: Ingestion, reader: Database, owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute("ALTER ROLE reader CONNECTION LIMIT 2")
+    message = "plain: .*too many connections for role.*the job needs two connections and one more for each task"
+    with pytest.raises(IngestionError, match=message):
+        ingestion(reader, PLAIN)
+
+
+def test_a_password_that_is_rotated_while_the_job_runs_is_read_again(
+    ingestion: Ingestion, reader: Database, server: Server, bucket: Path
+) -> None:
+    trigger = Trigger(server.dsn, ("ALTER ROLE reader PASSWORD 'second'",))
+    with while_reading(trigger, "plain"):
+        ingestion(reader, PLAIN, read_secret=lambda: replace(reader, password="second"))
+    trigger.finish()
+    assert manifests(bucket, PLAIN)["2024-02"].rows == 10
+
+
+def test_a_password_that_is_wrong_in_the_secret_too_is_told_as_that(
+    ingestion: Ingestion, reader: Database, server: Server
+) -> None:
+    trigger = Trigger(server.dsn, ("ALTER ROLE reader PASSWORD 'second'",))
+    with (
+        while_reading(trigger, "plain"),
+        pytest.raises(IngestionError, match=r"password authentication failed.*secret"),
+    ):
+        ingestion(reader, PLAIN, read_secret=lambda: reader)
+    trigger.finish()
