@@ -52,7 +52,15 @@ A text file needs a small buffer; a Parquet file a whole row group.
 _CORRUPT_RECORD = "_corrupt_record"
 """The column (spark.sql.columnNameOfCorruptRecord) in which Spark's CSV reader puts lines that it cannot parse."""
 
-_CSV = {"header": "true", "encoding": "UTF-8", "quote": '"', "escape": '"', "nullValue": "", "emptyValue": ""}
+_CSV = {
+    "header": "true",
+    "encoding": "UTF-8",
+    "quote": '"',
+    "escape": '"',
+    "nullValue": "",
+    "emptyValue": "",
+    "lineSep": "\n",  # else Spark takes the first line break of a file for it, which may be one within a column's name
+}
 
 
 _BINS = 1_000_000

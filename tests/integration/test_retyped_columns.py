@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 import pytest
 from dagster_aws.s3 import S3Resource
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from ingest_assets.checks import evaluations
@@ -65,7 +65,7 @@ def test_a_retyped_column_breaks_the_folder_until_the_older_months_are_ingested_
     run: Run, retyped: None, check: Check, spark: SparkSession, bucket: Path
 ) -> None:
     folder = str(bucket / layout.RAW_LAYER / TABLE.name)
-    with pytest.raises(PySparkException):
+    with pytest.raises(Py4JJavaError, match=r"Parquet column cannot be converted.*Column: \[n\]"):
         spark.read.parquet(folder).select("n").collect()
     found = [check(month) for month in (JANUARY, FEBRUARY, MARCH)]
     assert [each.passed for each in found] == [False, False, False]

@@ -69,3 +69,14 @@ def test_long_fields_and_many_columns_are_read_back(run: Run, source: psycopg.Co
     execute(source, "INSERT INTO verified.wide (at, c9) VALUES ('2024-01-01', repeat(E'\"\\n,x', 2500000)), (NULL, '')")
     run("wide", full("wide"))
     assert [manifest(bucket, full("wide"), month).rows for month in (JANUARY, None)] == [1, 1]
+
+
+def test_a_line_break_of_another_kind_in_a_columns_name_is_read_back(
+    run: Run, source: psycopg.Connection[Any], bucket: Path
+) -> None:
+    execute(source, 'CREATE TABLE verified.breaks (U&"a\000D\000A" text, at date)')
+    execute(
+        source, "INSERT INTO verified.breaks VALUES (E'\\r\\n', '2024-01-01'), ('', '2024-01-02'), (NULL, '2024-01-03')"
+    )
+    run("breaks", full("breaks"))
+    assert manifest(bucket, full("breaks"), JANUARY).rows == 3
