@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _MAX_FETCH_EXCEEDED = "maxResultBuffer"  # the property of pgjdbc, which its message names
 
 _POSTGRESQL = re.compile(
-    r"invalid memory alloc request size \d+|Cannot enlarge string buffer|requested length too large"
+    r"invalid memory alloc request size \d+|Cannot enlarge string buffer|string buffer exceeds maximum allowed length"
+    r"|requested length too large"
 )
 """What PostgreSQL says of a text or a row of more than 1 GB (MaxAllocSize in its memutils.h)."""
 
