@@ -17,7 +17,7 @@ _MAX_FETCH_EXCEEDED = "maxResultBuffer"  # the property of pgjdbc, which its mes
 
 _POSTGRESQL = re.compile(
     r"invalid memory alloc request size \d+|Cannot enlarge string buffer|string buffer exceeds maximum allowed length"
-    r"|requested length too large"
+    r"|requested length too large|array size exceeds the maximum allowed"
 )
 """What PostgreSQL says of a text or a row of more than 1 GB (MaxAllocSize in its memutils.h)."""
 
