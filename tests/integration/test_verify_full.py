@@ -74,7 +74,7 @@ def test_long_fields_and_many_columns_are_read_back(run: Run, source: psycopg.Co
 def test_a_line_break_of_another_kind_in_a_columns_name_is_read_back(
     run: Run, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
-    execute(source, 'CREATE TABLE verified.breaks (U&"a\000D\000A" text, at date)')
+    execute(source, 'CREATE TABLE verified.breaks ("a\r\n" text, at date)')
     execute(
         source, "INSERT INTO verified.breaks VALUES (E'\\r\\n', '2024-01-01'), ('', '2024-01-02'), (NULL, '2024-01-03')"
     )
