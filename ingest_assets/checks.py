@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from ingest_assets import column_types
 from ingest_assets.automation import sensor_status
 from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, freshness_deadline
 from ingest_assets.metadata import EXECUTION_NAME, Metadata
@@ -28,7 +29,7 @@ _DESCRIPTIONS = {
     "rows_match_source": "Spark wrote as many rows as the source counted in the same snapshot.",
     "objects_match_manifest": "The month's folder in S3 holds exactly the files of its manifest, in their sizes.",
     "no_rows_without_date": "The table has no rows whose date is NULL or infinite; such rows are in no month.",
-    "columns_unchanged": "The columns and their types are those of the month before.",
+    "columns_unchanged": "Columns and types are those of the month before, in Parquet those of all months.",
 }
 
 
@@ -144,11 +145,13 @@ def _undated(manifest: Manifest) -> _Verdict:
 def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     before = str(Month.parse(manifest.month).plus(-1))
     previous = raw_layer.current(manifest.table, before)
+    changes = list(_changes(previous.columns, manifest.columns)) if previous else []
+    told = [f"Since {before}: {'; '.join(changes)}."] if changes else []
+    told += filter(None, [column_types.disagreement(raw_layer, manifest)])
+    if told:
+        return _Verdict(False, " ".join(told))
     if previous is None:
         return _Verdict(True, f"{before} has not been ingested: nothing to compare with.")
-    changes = list(_changes(previous.columns, manifest.columns))
-    if changes:
-        return _Verdict(False, f"Since {before}: {'; '.join(changes)}.")
     return _Verdict(True, f"The {len(manifest.columns)} columns of {before}.")
 
 

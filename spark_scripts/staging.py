@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_scripts import files, layout, sql
+from spark_scripts import files, large_rows, layout, sql
 from spark_scripts.connection import SourceError
 from spark_scripts.errors import IngestionError
 from spark_scripts.hints import with_hint
@@ -53,31 +53,35 @@ class Stage:
         self._prefix = layout.staging_prefix(source.execution, table.name)
         self._fetch_size = files.FETCH_SIZE
         self._shape(())  # tells what does not fit before anything is read
+        self._check_count_back(undated=False)
 
     def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
         """Stage the months of `counts`, which have rows and are alike in `lossy`: what meets `condition`, in `slices`.
 
         Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
         """
+        self._check_count_back(undated=any(count.month is None for count in counts))
         what = f"{self._table.name} {layout.month_label(counts[0].month)}"
         if len(counts) > 1:
             what += f" to {layout.month_label(counts[-1].month)}"
         folder = f"{self._prefix}{layout.month_label(counts[0].month)}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
         shape = self._shape(counts[0].lossy)
-        predicates = [shape.predicate(one) for one in slices]
-        with _explained(what):
-            written, columns = self._write(shape, shape.query(rows, sliced), predicates, folder)
+        with _explained(what), large_rows.explained(what, self._spark):
+            written, columns = self._write(shape, shape.query(rows, sliced), slices, folder)
         if not written.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
         headers = shape.headers(slices)
         staged = []
         for count in counts:
             month_folder = f"{folder}{shape.day}={count.day}/"
-            with _explained(what):
+            with _explained(what), large_rows.explained(what, self._spark):
                 rows_written = self._checked(written.get(count.day, 0) - headers[count.day], count, month_folder)
             staged.append(Staged(rows_written, tuple(self._data_files(month_folder, shape)), columns))
         return staged
+
+    def _check_count_back(self, undated: bool) -> None:
+        files.check_count_back(self._table, [column.name for column in self._relation.columns], undated)
 
     def _shape(self, lossy: Collection[str]) -> Shape:
         if self._table.format == "csv":
@@ -85,17 +89,22 @@ class Stage:
         return Values(self._relation, self._table, lossy)
 
     def _write(
-        self, shape: Shape, query: str, predicates: Sequence[str], folder: str
+        self, shape: Shape, query: str, slices: Sequence[Slice], folder: str
     ) -> tuple[Mapping[int, int], tuple[Column, ...]]:
-        frame = shape.written(files.read(self._spark, self._source, self._table, query, predicates, self._fetch_size))
-        try:
-            return files.write(frame, self._table, self._lake.uri(folder)), shape.file_columns(frame)
-        except JAVA_ERRORS as error:
-            if "maxResultBuffer" not in java_text(error) or self._fetch_size == 1:
-                raise
-        self._fetch_size = max(1, self._fetch_size // files.FETCH_FEWER)
-        print(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time", flush=True)
-        return self._write(shape, query, predicates, folder)
+        predicates = [shape.predicate(one) for one in slices]
+        months = max(len(one.days) for one in slices)
+        while True:
+            size = self._fetch_size
+            frame = shape.written(files.read(self._spark, self._source, self._table, query, predicates, size))
+            try:
+                uri = self._lake.uri(folder)
+                written = files.write(frame, self._table, uri, months_of_a_task=months, fetch_size=size)
+                return written, shape.file_columns(frame)
+            except JAVA_ERRORS as error:
+                if size == 1 or not large_rows.exceed_a_fetch(error):
+                    raise
+            self._fetch_size = max(1, size // files.FETCH_FEWER)
+            print(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time", flush=True)
 
     def _checked(self, rows: int, count: Count, folder: str) -> int:
         self._check("Spark wrote", rows, count)

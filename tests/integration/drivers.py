@@ -144,14 +144,19 @@ class Launcher:
 
     @contextmanager
     def started(
-        self, execution: str, request: dict[str, Any], endpoint: str | None = None, master: str = "local[2]"
+        self,
+        execution: str,
+        request: dict[str, Any],
+        endpoint: str | None = None,
+        master: str = "local[2]",
+        heap: str = "512m",
     ) -> Iterator[Driver]:
         """The job, as EMR runs it, but with S3 at `endpoint`; ended with the test."""
         home = Path(tempfile.mkdtemp(dir=self.folder))
         (home / "tmp").mkdir()
         argument = {"input": request, "execution": execution, "bucket": self.bucket}
         arguments = (json.dumps({**argument, "database_secret": self.database_secret}),)
-        parameters = f"--jars {driver_jar()} --conf spark.driver.memory=512m"
+        parameters = f"--jars {driver_jar()} --conf spark.driver.memory={heap}"
         job = SparkJob("crash", home.name, execution, str(ROOT / "spark_scripts" / "main.py"), arguments, parameters)
         runner = SparkSubmit(self.account.lake, java_home(), self.account.environment, self.folder)
         environment = {**runner.driver_environment(job), "PYTHONPATH": str(ROOT), "SPARK_HOME": str(_own_spark(home))}

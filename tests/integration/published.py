@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, LiteralString
@@ -37,6 +39,17 @@ def read_csv(bucket: Path, found: Manifest) -> list[list[str]]:
             header, *body = csv.reader(lines)
             assert header == [column.name for column in found.columns]
             rows += body
+    return rows
+
+
+def read_csv_of_any_length(bucket: Path, found: Manifest) -> list[list[str]]:
+    """The same, with fields of any length, of files that may be compressed."""
+    csv.field_size_limit(sys.maxsize)
+    rows: list[list[str]] = []
+    for file in found.files:
+        opened = gzip.open if file.key.endswith(".gz") else open
+        with opened(bucket / file.key, "rt", newline="", encoding="utf-8") as lines:
+            rows += list(csv.reader(lines))[1:]
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,44 @@ def test_every_reader_gets_the_table_back(
     assert in_order(source.execute("SELECT * FROM readers.back").fetchall()) == expected
 
 
-def by_python(files: list[Path]) -> list[Row]:
-    csv.field_size_limit(1_000_000)
+LONG = 5_000_000
+
+
+@pytest.fixture
+def long(source: psycopg.Connection[Any]) -> Iterator[Table]:
+    """Fields of 5 MB, one of which is quotes and line breaks, beside the columns that the readers expect."""
+    settle(source)
+    execute(source, "DROP SCHEMA IF EXISTS readers CASCADE; CREATE SCHEMA readers")
+    types = ", ".join(f"{quoted(name)} {'date' if name == 'at' else 'text'}" for name in COLUMNS)
+    execute(source, f"CREATE TABLE readers.long ({types})")
+    for first, last in ((f"repeat('x', {LONG})", "NULL"), ("''", f"repeat(E'\"\\n', {LONG // 2})")):
+        execute(source, f"INSERT INTO readers.long VALUES ({first}, '1', '2024-01-15', NULL, '', {last})")
+    yield Table("long", "readers.long", "at", "2024-01", verify="full")
+    execute(source, "DROP SCHEMA readers CASCADE")
+
+
+def test_every_reader_gets_fields_of_five_megabytes_back(
+    run: Run, long: Table, bucket: Path, source: psycopg.Connection[Any], spark: SparkSession
+) -> None:
+    run("long", long, months=[JANUARY])
+    found = manifest(bucket, long, JANUARY)
+    texts = ", ".join(f"{quoted(name)}::text" for name in COLUMNS)
+    expected = in_order(source.execute(f"SELECT {texts} FROM readers.long".encode()).fetchall())
+    files = [bucket / file.key for file in found.files]
+    assert null_as_empty(by_python(files)) == null_as_empty(expected)
+    assert null_as_empty(by_pandas(files)) == null_as_empty(expected)
+    assert in_order(by_spark(spark, files)) == expected
+    assert in_order(by_duckdb(files, max_line_size=2 * LONG)) == expected
+    copied_back(source, bucket, found, "readers.back")
+    assert in_order(source.execute("SELECT * FROM readers.back").fetchall()) == expected
+    with pytest.raises(duckdb.InvalidInputException, match="max_line_size"):  # so the README names both
+        by_duckdb(files)
+    with pytest.raises(csv.Error, match="field larger than field limit"):
+        by_python(files, limit=131_072)  # Python's default
+
+
+def by_python(files: list[Path], limit: int = sys.maxsize) -> list[Row]:
+    csv.field_size_limit(limit)
     rows: list[Row] = []
     for file in files:
         with file.open(newline="", encoding="utf-8") as lines:
@@ -105,7 +142,7 @@ def by_spark(spark: SparkSession, files: list[Path]) -> list[Row]:
     return [tuple(row) for row in frame.collect()]
 
 
-def by_duckdb(files: list[Path]) -> list[Row]:
+def by_duckdb(files: list[Path], **options: Any) -> list[Row]:
     frame = duckdb.read_csv(
         [str(file) for file in files],
         header=True,
@@ -115,6 +152,7 @@ def by_duckdb(files: list[Path]) -> list[Row]:
         delimiter=",",
         allow_quoted_nulls=False,
         hive_partitioning=False,  # the year and month of the path are no columns of the file
+        **options,
     )
     assert frame.columns == COLUMNS
     return frame.fetchall()

@@ -103,6 +103,54 @@ def test_the_first_month_has_none_before_it(aws: FakeAws) -> None:
     assert (found.passed, found.description) == (True, "2024-01 has not been ingested: nothing to compare with.")
 
 
+INT, BIGINT = ((Column("at", "timestamp"), Column("id", kind)) for kind in ("int", "bigint"))
+
+
+def parquet(aws: FakeAws, month: str, columns: tuple[Column, ...], finished: str = "2026-01-01") -> None:
+    aws.s3.commit(month, "n0", format="parquet", file_columns=columns, finished=f"{finished}T00:00:00.000+00:00")
+
+
+def types_of(month: str) -> dg.AssetCheckEvaluation:
+    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    found = raw_layer.current("mockrecord", month)
+    assert found
+    every = {evaluation.check_name: evaluation for evaluation in evaluations(raw_layer, KEY, found)}
+    return every["columns_unchanged"]
+
+
+def test_a_parquet_column_that_was_retyped_fails_whichever_month_was_ingested_again(aws: FakeAws) -> None:
+    for month in ("2023-10", "2024-03", "2024-04"):
+        parquet(aws, month, INT)
+    aws.s3.commit("2023-11", "n0", rows=0, format="parquet")  # a month without rows has no files, and no types
+    for month in ("2023-10", "2024-03", "2024-04", "2023-12"):  # the first, one between, the last, a new one
+        before = dict(aws.s3.objects)
+        parquet(aws, month, BIGINT, finished="2026-02-02")
+        found = types_of(month)
+        assert not found.passed
+        others = [other for other in ("2023-10", "2024-03", "2024-04") if other != month]
+        assert (found.description or "").endswith(f"Ingest again {', '.join(others)}.")
+        aws.s3.objects = before
+
+
+def test_a_month_that_is_left_in_the_old_type_is_the_one_to_ingest_again(aws: FakeAws) -> None:
+    parquet(aws, "2024-01", BIGINT, finished="2026-02-02")
+    parquet(aws, "2024-02", INT)
+    parquet(aws, "2024-03", BIGINT, finished="2026-02-02")
+    assert types_of("2024-02").description == (
+        "Spark cannot read the Parquet files of the months as one table: id is bigint in 2 months from 2024-01 to"
+        " 2024-03, int in 2024-02. Ingest again 2024-02."
+    )
+    parquet(aws, "2024-02", BIGINT, finished="2026-02-03")
+    assert [types_of(month).passed for month in ("2024-01", "2024-02", "2024-03")] == [True, True, True]
+
+
+def test_a_parquet_column_that_only_some_months_have_is_no_disagreement(aws: FakeAws) -> None:
+    parquet(aws, "2024-01", INT)
+    parquet(aws, "2024-02", (*INT, Column("at_text", "string")))
+    parquet(aws, "2024-03", INT[1:])
+    assert [types_of(month).passed for month in ("2024-01", "2024-02", "2024-03")] == [True, True, True]
+
+
 def results(dagster: Dagster, check: str) -> dict[str, bool]:
     storage = dagster.instance.event_log_storage
     records = storage.get_asset_check_execution_history(dg.AssetCheckKey(KEY, check), limit=100)
