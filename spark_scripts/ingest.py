@@ -164,7 +164,7 @@ class TableIngestion:
         if every or self._slicing.by == "date":
             return "TRUE"
         if full:
-            return f"{self._date.month_day} IN ({', '.join(str(each.day) for each in counts)})"
+            return sql.of_days(self._date, [each.day for each in counts])
         months = [each.month for each in counts if each.month is not None]
         return sql.requested(self._date, months, undated=len(months) < len(counts))
 
