@@ -12,6 +12,7 @@ from spark_scripts.connection import Connection, SourceError
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table, quote
 from spark_scripts.projections import SourceColumn
+from spark_scripts.zones import resolved
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -105,6 +106,7 @@ class Source:
                 " USAGE on its schema"
             )
         date = date_column(columns, table.date_column, table.table, table.timezone)
+        date = resolved(self.connection, date, table.name)
         unknown = sorted(set(table.columns) - {column.name for column in columns})
         if unknown:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")

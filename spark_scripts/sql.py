@@ -44,7 +44,8 @@ class DateColumn:
     timezone: str
 
     @property
-    def _zoned(self) -> bool:
+    def zoned(self) -> bool:
+        """Whether the zone decides the month."""
         return self.base_type == "timestamp with time zone"
 
     def bound(self, moment: datetime) -> str:
@@ -57,7 +58,7 @@ class DateColumn:
     def local(self) -> str:
         """The column in the wall time that months are told by."""
         column = quote(self.name)
-        return f"({column} AT TIME ZONE {literal(self.timezone)})" if self._zoned else column
+        return f"({column} AT TIME ZONE {literal(self.timezone)})" if self.zoned else column
 
     def between(self, start: datetime, end: datetime) -> str:
         """The condition start <= local < end, which an index on the column serves.
@@ -67,7 +68,7 @@ class DateColumn:
         """
         low, high = self.bound(start), self.bound(end)
         condition = f"{infix(self.local, '>=', low)} AND {infix(self.local, '<', high)}"
-        if not self._zoned:
+        if not self.zoned:
             return condition
         column, zone, one_day = quote(self.name), f"AT TIME ZONE {literal(self.timezone)}", "interval '1 day'"
         earliest, latest = infix(f"{low} {zone}", "-", one_day), infix(f"{high} {zone}", "+", one_day)
