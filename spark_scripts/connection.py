@@ -93,10 +93,21 @@ class Connection:
                 print(f"rolling back: {java_text(error)}", flush=True)
             raise
 
+    @contextmanager
+    def catalog_path(self) -> Iterator[None]:
+        """Look every name up in pg_catalog meanwhile, whatever the role's own search_path is."""
+        [path] = self.rows("SELECT pg_catalog.current_setting('search_path') AS own")
+        self.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        yield
+        self.rows("SELECT pg_catalog.set_config('search_path', ?, true) AS own", path["own"])
+
     def rows(self, query: str, *parameters: str) -> list[dict[str, Any]]:
         """The result of `query`, each row by column name, as JSON carries it. `?` stands for a text parameter."""
         rows: list[dict[str, Any]] = json.loads(
-            self._text(f"SELECT coalesce(json_agg(result), '[]')::text FROM ({query}) AS result", *parameters)
+            self._text(
+                f"SELECT coalesce(pg_catalog.json_agg(result), '[]')::pg_catalog.text FROM ({query}) AS result",
+                *parameters,
+            )
         )
         return rows
 

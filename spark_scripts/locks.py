@@ -42,6 +42,7 @@ class Locks:
     def taken(cls, spark: SparkSession, database: Database, execution: str, keys: Iterable[str]) -> Iterator[Locks]:
         """Try to become the one writer of each of `keys`. What was refused is told by `check`. Raises SourceError."""
         with Connection.open(spark, database, execution) as connection:
+            connection.execute("SET search_path = pg_catalog, pg_temp")
             locks = cls(connection)
             for key in keys:
                 locks._take(key)

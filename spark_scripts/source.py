@@ -88,7 +88,7 @@ class Source:
             self.connection.execute(f"SET {name} = '{value}'")
         self.connection.repeatable_read()
         try:
-            self.snapshot = self.connection.rows("SELECT pg_export_snapshot() AS id")[0]["id"]
+            self.snapshot = self.connection.rows("SELECT pg_catalog.pg_export_snapshot() AS id")[0]["id"]
         except SourceError as error:  # some standbys and poolers
             self.connection.rollback()
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
@@ -98,6 +98,10 @@ class Source:
 
         Raises InvalidInputError when there is none such, or the entry does not fit it.
         """
+        with self.connection.catalog_path():
+            return self._relation(table)
+
+    def _relation(self, table: Table) -> Relation:
         name = ".".join(quote(part) for part in parse_table(table.table))
         columns = [SourceColumn(**column) for column in self.connection.rows(_COLUMNS, name)]
         if not columns:

@@ -228,8 +228,8 @@ def session_init(snapshot: Optional[str]) -> str:
     # Each slice is one task's work, and its rows keep their order: see `select_lines`.
     orders = "('max_parallel_workers_per_gather', '0'), ('enable_async_append', 'off')"
     statements.append(
-        f"SELECT set_config(name, value, true) FROM (VALUES {orders}) AS ordered (name, value)"
-        " WHERE name IN (SELECT name FROM pg_settings)"
+        f"SELECT pg_catalog.set_config(name, value, true) FROM (VALUES {orders}) AS ordered (name, value)"
+        " WHERE name OPERATOR(pg_catalog.=) ANY (SELECT name FROM pg_catalog.pg_settings)"
     )
     if snapshot is not None:
         join = ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
