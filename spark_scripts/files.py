@@ -58,17 +58,23 @@ def cores(spark: SparkSession) -> int:
 
 
 def read(spark: SparkSession, source: Source, query: str, predicates: Sequence[str], fetch_size: int) -> DataFrame:
-    """The result of `query`, a task for each of the predicates, all under the source's snapshot."""
+    """The result of `query`, a task for each of the predicates, all under the source's snapshot.
+
+    Spark and pgjdbc ask for the types first, with names that carry no schema (`WHERE 1=0`). Where the role's path has a
+    schema before pg_catalog, sessions begin with pg_catalog first, and the readers then take the role's own path.
+    """
+    path = source.search_path
     return spark.read.jdbc(
         source.database.url,
         f"({query}) AS source",
         predicates=list(predicates),
         properties={
             **source.database.properties(source.execution),
+            **({} if path is None else {"currentSchema": f"pg_catalog, {path}"}),
             "driver": DRIVER,
             "fetchsize": str(fetch_size),
             "maxResultBuffer": MAX_FETCH,
-            "sessionInitStatement": session_init(source.snapshot),
+            "sessionInitStatement": session_init(source.snapshot, path),
         },
     )
 

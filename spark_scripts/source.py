@@ -47,6 +47,8 @@ SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
 """
 
+_PATH = "SELECT pg_catalog.current_setting('search_path') AS own, (pg_catalog.current_schemas(true))[1] AS first"
+
 
 @dataclass(frozen=True)
 class Relation:
@@ -65,7 +67,8 @@ class Relation:
 class Source:
     """One transaction with one snapshot, which Spark's readers join.
 
-    It holds back the server's xmin until it ends. `snapshot` is None where the server exports none.
+    It holds back the server's xmin until it ends. `snapshot` is None where the server exports none. `search_path` is
+    the role's own where a schema stands before pg_catalog in it, else None.
     """
 
     def __init__(self, connection: Connection, database: Database, execution: str) -> None:
@@ -73,6 +76,7 @@ class Source:
         self.database = database
         self.execution = execution
         self.snapshot: Optional[str] = None
+        self.search_path: Optional[str] = None
 
     @classmethod
     @contextmanager
@@ -84,6 +88,8 @@ class Source:
             yield source
 
     def _begin(self) -> None:
+        [path] = self.connection.rows(_PATH)
+        self.search_path = path["own"] if path["first"] != "pg_catalog" else None
         for name, value in sql.SETTINGS.items():
             self.connection.execute(f"SET {name} = '{value}'")
         self.connection.repeatable_read()

@@ -222,8 +222,8 @@ def literal(text: str) -> str:
     return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in quoted else f"'{quoted}'"
 
 
-def session_init(snapshot: Optional[str]) -> str:
-    """What each of Spark's readers says first: join the snapshot, fix the settings."""
+def session_init(snapshot: Optional[str], search_path: Optional[str] = None) -> str:
+    """What each of Spark's readers says first: join the snapshot, fix the settings, take `search_path` where given."""
     statements = [f"SET LOCAL {name} = '{value}'" for name, value in SETTINGS.items()]
     # Each slice is one task's work, and its rows keep their order: see `select_lines`.
     orders = "('max_parallel_workers_per_gather', '0'), ('enable_async_append', 'off')"
@@ -231,6 +231,8 @@ def session_init(snapshot: Optional[str]) -> str:
         f"SELECT pg_catalog.set_config(name, value, true) FROM (VALUES {orders}) AS ordered (name, value)"
         " WHERE name OPERATOR(pg_catalog.=) ANY (SELECT name FROM pg_catalog.pg_settings)"
     )
+    if search_path is not None:
+        statements.append(f"SELECT pg_catalog.set_config('search_path', {literal(search_path)}, true)")
     if snapshot is not None:
         join = ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
         statements = join + statements
