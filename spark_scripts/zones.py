@@ -1,9 +1,9 @@
 """How AT TIME ZONE must name a zone of tables.yaml, so that PostgreSQL takes it for that zone.
 
-PostgreSQL looks a name up among its abbreviations first, whatever its case, and then among its zones (manual, 8.5.3).
-CET, MET, EET, WET, EST, MST and HST are both, and as abbreviations offsets that never change. A colon before the name
-keeps it from being an abbreviation: PostgreSQL's reader of zone files skips the colon (src/timezone/localtime.c), as
-POSIX has it for the variable TZ. SET TimeZone looks among the zones only.
+PostgreSQL looks a name up among its abbreviations first, in any case, and then among its zones (timestamptz_zone in
+src/backend/utils/adt/timestamp.c); SET TimeZone looks among the zones only. CET, MET, EET, WET, EST, MST and HST are
+both, and an abbreviation is an offset that never changes. A name that begins with a colon is no abbreviation, and the
+reader of zone files skips the colon (tzload in src/timezone/localtime.c, as POSIX has it for the variable TZ).
 """
 
 from __future__ import annotations
