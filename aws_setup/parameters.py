@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from aws_setup import template
 from aws_setup.errors import UsageError
 from ingest_assets.cron import trailing_months
 from ingest_assets.stack import DEFAULT_STACK
+from ingest_assets.strict_yaml import YamlError, read_yaml
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
@@ -31,23 +30,6 @@ def application_name(stack: str) -> str:
     return f"EMR-Step-Function{name_suffix(stack)}"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key that stands twice; YAML itself would take the last one in silence."""
-
-
-def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = str(loader.construct_object(key_node))
-        if key in found:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
-        found[key] = loader.construct_object(value_node, deep=True)
-    return found
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def from_file(path: Path) -> dict[str, str]:
     """The template parameters that a YAML file sets: a mapping of names to texts, numbers, booleans or lists of them.
 
@@ -55,30 +37,19 @@ def from_file(path: Path) -> dict[str, str]:
     file and the key that is wrong.
     """
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        try:
-            document = loader.get_single_data()
-        finally:
-            loader.dispose()
+        document = read_yaml(path)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.MarkedYAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {_problem(error)}") from error
+    except YamlError as error:
+        raise UsageError(f"{path}: {error}") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} is not a mapping of template parameters, such as `BucketName: my-lake`")
-    values = {name: _value(path, name, value) for name, value in document.items()}
+    values = {str(name): _value(path, str(name), value) for name, value in document.items()}
     try:
         check(values)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return values
-
-
-def _problem(error: yaml.MarkedYAMLError | UnicodeDecodeError) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "is not UTF-8 text"
-    where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-    return f"{where}{error.problem}"
 
 
 def _value(path: Path, name: str, value: Any) -> str:

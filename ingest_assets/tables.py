@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import available_timezones
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from ingest_assets.strict_yaml import YamlError, read_yaml
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table
 from spark_scripts.months import Month
@@ -32,6 +32,9 @@ PACKAGED = Path(__file__).with_name("tables.yaml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 # What Dagster accepts as an owner (dagster._core.definitions.utils.is_valid_owner).
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+
+# Files that tzdata or the system puts beside the zones; available_timezones() has the first two on Debian.
+_NO_PLACE = ("localtime", "Factory", "posixrules")
 
 _COMPRESSION = {"csv": ("gzip", "bzip2", "deflate"), "parquet": ("snappy", "gzip", "zstd")}
 
@@ -108,6 +111,8 @@ class TableSpec(BaseModel):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, timezone: str) -> str:
+        if timezone in _NO_PLACE:
+            raise ValueError(f"{timezone!r} is another zone on each machine, or none: write it as in America/Chicago")
         if timezone not in available_timezones():
             raise ValueError(f"{timezone!r} is not an IANA time zone: write it as in America/Chicago")
         return timezone
@@ -196,25 +201,11 @@ def _checked(parse: Callable[[str], _T], text: str) -> _T:
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        return read_yaml(path)
     except OSError as error:
         raise TablesError(f"{path}: cannot be read ({error.strerror}): check INGEST_TABLES") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TablesError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses a key that stands twice in a mapping; YAML forbids it, PyYAML takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key_node.value!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+    except YamlError as error:
+        raise TablesError(f"{path}: is not YAML: {error}") from error
 
 
 def _duplicates(tables: list[TableSpec]) -> list[str]:

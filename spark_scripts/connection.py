@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from spark_scripts import session
 from spark_scripts.errors import IngestionError
@@ -26,9 +26,10 @@ DRIVER = "org.postgresql.Driver"
 
 READ_COMMITTED, REPEATABLE_READ = "READ COMMITTED", "REPEATABLE READ"
 
+_PATH = "SELECT pg_catalog.current_setting('search_path') AS own, (pg_catalog.current_schemas(true))[1] AS first"
+
 _SERVER = """
 SELECT pg_backend_pid() AS pid, pg_is_in_recovery() AS standby,
-       (SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS role_path,
        (SELECT json_agg(name) FROM pg_settings WHERE name = ANY (string_to_array(?, ','))) AS known
 """
 
@@ -57,7 +58,8 @@ class Connection:
     """A connection with an open transaction. Queries look names up in pg_catalog, unless they say otherwise.
 
     `pid` is the process of its session, `standby` whether the server is a hot standby, `known` the settings of
-    `session.KNOWN` that the server has, `startup` those that it takes when a session begins. Threads take turns.
+    `session.KNOWN` that the server has, `startup` those that it takes when a session begins. `path_before_catalog` is
+    the role's own `search_path` where a schema stands before pg_catalog in it, else None. Threads take turns.
     """
 
     def __init__(self, connection: Any, startup: Mapping[str, str]) -> None:
@@ -67,6 +69,7 @@ class Connection:
         self.pid = 0
         self.standby = False
         self.known: list[str] = []
+        self.path_before_catalog: Optional[str] = None
         self._role_path = ""
 
     @classmethod
@@ -98,18 +101,19 @@ class Connection:
             with _explained("the connection is lost"):
                 self._connection.rollback()
             # A limit of the role must not end what follows; SET, unlike a query, may come before the isolation level.
-            self.execute(
-                f"SET LOCAL statement_timeout = 0; SET TRANSACTION ISOLATION LEVEL {isolation};"
-                f" SET LOCAL search_path = {session.CATALOG_PATH}"
-            )
+            self.execute(f"SET LOCAL statement_timeout = 0; SET TRANSACTION ISOLATION LEVEL {isolation}")
             if not self.known:
                 self._learn()
+            self.execute(f"SET LOCAL search_path = {session.CATALOG_PATH}")
             self.set_local({name: value for name, value in session.SESSION.items() if name in self.known})
 
     def _learn(self) -> None:
+        [path] = self.rows(_PATH)
+        self._role_path = path["own"]
+        self.path_before_catalog = path["own"] if path["first"] != "pg_catalog" else None
+        self.execute(f"SET LOCAL search_path = {session.CATALOG_PATH}")
         [server] = self.rows(_SERVER, ",".join(session.KNOWN))
         self.pid, self.standby, self.known = server["pid"], server["standby"], server["known"]
-        self._role_path = server["role_path"]
 
     def set_local(self, settings: Mapping[str, str]) -> None:
         """Make these the settings of the transaction, until it ends or is rolled back to before."""

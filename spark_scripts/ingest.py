@@ -220,7 +220,7 @@ class TableIngestion:
         if every or self._slicing.by == "date":
             return "TRUE"
         if full:
-            return f"{self._date.month_day} IN ({', '.join(str(each.day) for each in counts)})"
+            return sql.of_days(self._date, [each.day for each in counts])
         return self._requested(counts)
 
     def _requested(self, counts: Sequence[Count]) -> str:

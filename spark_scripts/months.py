@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from spark_scripts.errors import InvalidInputError
 
@@ -55,8 +55,18 @@ class Month:
 
     @classmethod
     def current(cls, timezone: str, now: datetime) -> Month:
-        """The month of the instant `now` (timezone-aware) in the IANA zone `timezone`."""
-        return cls.of(now.astimezone(ZoneInfo(timezone)))
+        """The month of the instant `now` (timezone-aware) in the IANA zone `timezone`.
+
+        Raises InvalidInputError where this machine's tzdata is older than the zone, or missing.
+        """
+        try:
+            zone = ZoneInfo(timezone)
+        except ZoneInfoNotFoundError as error:
+            raise InvalidInputError(
+                f"the tzdata of this machine's Python has no time zone {timezone}: set `timezone` in tables.yaml to an"
+                " older name of it"
+            ) from error
+        return cls.of(now.astimezone(zone))
 
     def __str__(self) -> str:
         return f"{self.year:04}-{self.number:02}"

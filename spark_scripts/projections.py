@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Optional
 
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import quote
+from spark_scripts.pg_catalog import call, cast, day, infix
 from spark_scripts.sql import literal
 
 _NUMBER_AND_BOOLEAN = ("smallint", "integer", "bigint", "real", "double precision", "boolean", "bytea")
@@ -24,30 +26,37 @@ _BARE = {
     *("time with time zone", "interval", "inet", "cidr", "macaddr", "macaddr8", "pg_lsn"),
 }
 """Types whose text is never empty and needs no quotes in CSV, under `session.FORMATS`."""
+_TIMESTAMP = re.compile(r"timestamp(?:\(\d\))? with(out)? time zone")
 _MODIFIER = re.compile(r"\([^)]*\)")
 _QUOTED = re.compile(r'[",\r\n]|^\s|\s$|^$')
 
 # Days and microseconds since 1970: java.sql's calendar and the JVM's time zone never touch them.
-_MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::bigint"
+_MICROSECONDS = infix("extract(epoch FROM {})", "*", "1000000") + "::bigint"
 _EXPRESSIONS = {
-    "date": "{} - DATE '1970-01-01'",
+    "date": infix("{}", "-", day(date(1970, 1, 1))),
     "timestamp": _MICROSECONDS,
     "timestamptz": _MICROSECONDS,
-    "text": "{}::text",
+    "text": cast("{}", "text"),
 }
 _SPARK_EXPRESSIONS = {
     "date": "date_from_unix_date({})",
     "timestamp": "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)",
     "timestamptz": "timestamp_micros({})",
 }
-_BEYOND = "NOT isfinite({0}) OR {0} >= '294247-01-01'"  # microseconds since 1970 in 64 bits end on 294247-01-10
-_LOSSY = {"date": "NOT isfinite({})", "timestamp": _BEYOND, "timestamptz": _BEYOND, "decimal": "{} = 'NaN'"}
+_INFINITE = f"NOT {call('isfinite', '{0}')}"
+# Microseconds since 1970 in 64 bits end on 294247-01-10.
+_BEYOND = f"{_INFINITE} OR " + infix("{0}", ">=", "'294247-01-01'")
+_LOSSY = {"date": _INFINITE, "timestamp": _BEYOND, "timestamptz": _BEYOND, "decimal": infix("{0}", "=", "'NaN'")}
 """Values that PostgreSQL has and the Spark type has not."""
 
 
 @dataclass(frozen=True)
 class SourceColumn:
-    """A column of the source. `type` is as declared, `base_type` the same with domains resolved."""
+    """A column of the source. `type` is as declared, `base_type` the same with domains resolved.
+
+    Types of pg_catalog have their plain names, a user's the schema's before it (`public.citext`), so that a user's type
+    called `date` is not taken for PostgreSQL's.
+    """
 
     name: str
     type: str
@@ -88,9 +97,10 @@ def csv_line(columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str
 def _csv_field(column: SourceColumn, cleaning: Mapping[str, Any], comma: str) -> str:
     text = _text(column, cleaning)
     if cleaning or _MODIFIER.sub("", column.base_type) not in _BARE:
-        field = f"""'{comma}"' || replace({text}, '"', '""') || '"'"""
+        doubled = call("replace", text, """'"'""", """'""'""")
+        field = infix(infix(f"""'{comma}"'""", "||", doubled), "||", """'"'""")
     else:
-        field = f"',' || {text}" if comma else text
+        field = infix("','", "||", text) if comma else text
     return f"coalesce({field}, '{comma}')"
 
 
@@ -102,7 +112,7 @@ def _concatenated(parts: Sequence[str]) -> str:
     if len(parts) == 1:
         return parts[0]
     middle = len(parts) // 2
-    return f"({_concatenated(parts[:middle])} || {_concatenated(parts[middle:])})"
+    return infix(_concatenated(parts[:middle]), "||", _concatenated(parts[middle:]))
 
 
 def typed_projections(
@@ -117,7 +127,8 @@ def typed_projections(
     names = {column.name for column in columns}
     for column in columns:
         if column.name in lossy:
-            told = f"CASE WHEN {_LOSSY[_kind(column)].format(quote(column.name))} THEN {quote(column.name)}::text END"
+            name = quote(column.name)
+            told = f"CASE WHEN {_LOSSY[_kind(column)].format(name)} THEN {cast(name, 'text')} END"
             projections.append(Projection(free_name(f"{column.name}_text", names), told))
     return projections
 
@@ -145,8 +156,8 @@ def _kind(column: SourceColumn) -> str:
         return "as it is"
     if _fits_decimal(kind):
         return "decimal"
-    if kind.startswith("timestamp") and not kind.endswith("[]"):
-        return "timestamptz" if kind.endswith(" with time zone") else "timestamp"
+    if timestamp := _TIMESTAMP.fullmatch(kind):
+        return "timestamp" if timestamp[1] else "timestamptz"
     return "date" if kind == "date" else "text"
 
 
@@ -171,7 +182,7 @@ def _fits_decimal(kind: str) -> bool:
 
 def _text(column: SourceColumn, cleaning: Mapping[str, Any]) -> str:
     if "join" not in cleaning:
-        return f"{quote(column.name)}::text"
+        return cast(quote(column.name), "text")
     if not column.base_type.endswith("[]"):
         raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: mend tables.yaml")
-    return f"array_to_string({quote(column.name)}, {literal(cleaning['join'])})"
+    return call("array_to_string", quote(column.name), literal(cleaning["join"]))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
+from spark_scripts.sql import literal
+
 FORMATS = {
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
@@ -75,14 +77,22 @@ def startup_options(settings: Mapping[str, str]) -> str:
     return " ".join(f"-c {name}={value}" for name, value in escaped.items())
 
 
-def reader_init(known: Sequence[str], snapshot: Optional[str], of_the_table: Mapping[str, str]) -> str:
-    """What each of Spark's readers says first: join the snapshot, make the settings its own.
+def reader_init(
+    known: Sequence[str],
+    snapshot: Optional[str],
+    of_the_table: Mapping[str, str],
+    search_path: Optional[str] = None,
+) -> str:
+    """What each of Spark's readers says first: join the snapshot, make the settings its own, take `search_path`.
 
-    `known` are the settings that the server has.
+    `known` are the settings that the server has. `search_path` None leaves the session the one that it has.
     """
     # A limit of the role must not end what follows; SET, unlike a query, may come before the snapshot.
     statements = ["SET LOCAL statement_timeout = '0'"]
     if snapshot is not None:
         statements += ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
     settings = {**SESSION, **_READERS, **of_the_table}
-    return "; ".join([*statements, set_local({name: settings[name] for name in settings if name in known})])
+    statements.append(set_local({name: settings[name] for name in settings if name in known}))
+    if search_path is not None:
+        statements.append(f"SELECT pg_catalog.set_config('search_path', {literal(search_path)}, true)")
+    return "; ".join(statements)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Optional
 from spark_scripts import sql
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import quote
+from spark_scripts.pg_catalog import cast, infix
 
 if TYPE_CHECKING:
     from spark_scripts.connection import Connection
@@ -139,12 +140,16 @@ def _blocks(count: Count) -> int:
 
 def _ctid_slice(low: int, high: Optional[int], counts: Iterable[Count]) -> Slice:
     """The rows in the blocks from `low` to below `high`; the last slice has no end, wherever the table ends."""
-    condition = f"{sql.SLICED} >= '({low},0)'::tid"
+    condition = infix(sql.SLICED, ">=", _tid(low))
     if high is not None:
-        condition += f" AND {sql.SLICED} < '({high},0)'::tid"
+        condition += f" AND {infix(sql.SLICED, '<', _tid(high))}"
     days = tuple(
         count.day
         for count in counts
         if (count.last_block or 0) >= low and (high is None or (count.first_block or 0) < high)
     )
     return Slice(condition, days)
+
+
+def _tid(block: int) -> str:
+    return cast(f"'({block},0)'", "tid")

@@ -14,6 +14,7 @@ from spark_scripts.identifiers import parse_table, quote
 from spark_scripts.projections import SourceColumn
 from spark_scripts.rewrites import SourceChangedError
 from spark_scripts.session import reader_init, table_settings
+from spark_scripts.zones import resolved
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -60,7 +61,6 @@ SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
            AND current_setting('server_version_num')::int >= 140000 AS by_ctid
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
 """
-
 
 # pg_relation_size() takes a lock.
 _BLOCKS = f"""
@@ -131,13 +131,18 @@ class Source:
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
 
     def reader_properties(self, table: Table) -> dict[str, str]:
-        """The JDBC properties of a reader of `table`: who connects, and what each session says first."""
-        settings = session_settings(table)
+        """The JDBC properties of a reader of `table`: who connects, and what each session says first.
+
+        Spark and pgjdbc ask for the types first, with names that carry no schema (`WHERE 1=0`). Where the role's path
+        has a schema before pg_catalog, sessions begin with pg_catalog first, and then take the role's own path.
+        """
+        settings, path = session_settings(table), self.connection.path_before_catalog
         startup = {name: settings.get(name, value) for name, value in self.connection.startup.items()}
         return {
             **self.database.properties(self.execution, startup),
+            **({} if path is None else {"currentSchema": f"pg_catalog, {path}"}),
             "driver": DRIVER,
-            "sessionInitStatement": reader_init(self.connection.known, self.snapshot, settings),
+            "sessionInitStatement": reader_init(self.connection.known, self.snapshot, settings, path),
         }
 
     def relation(self, table: Table, now: Connection) -> Relation:
@@ -159,6 +164,7 @@ class Source:
                 " USAGE on its schema"
             )
         date = date_column(columns, table.date_column, table.table, table.timezone)
+        date = resolved(self.connection, date, table.name)
         unknown = sorted(set(table.columns) - {column.name for column in columns})
         if unknown:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")

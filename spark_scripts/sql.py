@@ -1,21 +1,25 @@
 """The SQL that the job sends to PostgreSQL, built by plain functions.
 
-Identifiers are quoted here; month bounds and the header of a CSV file are the only literals.
+Identifiers are quoted here; month bounds, zones and the header of a CSV file are the only literals. Relations are read
+under the role's own search_path: see pg_catalog.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 
 from spark_scripts.identifiers import quote
 from spark_scripts.months import Month
+from spark_scripts.pg_catalog import call, cast, day, infix, int_array, one_of
 
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
 
 SLICED = "sliced"
 """The name, in the subquery that Spark reads, of the column that the slices are told by."""
+
+_EPOCH = day(date(1970, 1, 1))
 
 UNDATED_DAY = -(2**31)
 """Stands for the month of a row whose date is NULL or infinite, where months are told by their first day."""
@@ -23,27 +27,28 @@ UNDATED_DAY = -(2**31)
 
 @dataclass(frozen=True)
 class DateColumn:
-    """The column that decides a row's month. `timezone` matters for timestamptz only."""
+    """The column that decides a row's month. `timezone`, as zones.py writes it, matters for timestamptz only."""
 
     name: str
     base_type: str
     timezone: str
 
     @property
-    def _zoned(self) -> bool:
+    def zoned(self) -> bool:
+        """Whether the zone decides the month."""
         return self.base_type == "timestamp with time zone"
 
     def bound(self, moment: datetime) -> str:
         """`moment` as an SQL value to compare `local` with."""
         if self.base_type == "date":
-            return f"DATE '{moment.date().isoformat()}'"
+            return day(moment.date())
         return f"TIMESTAMP '{moment.isoformat(sep=' ')}'"
 
     @property
     def local(self) -> str:
         """The column in the wall time that months are told by."""
         column = quote(self.name)
-        return f"({column} AT TIME ZONE '{self.timezone}')" if self._zoned else column
+        return f"({column} AT TIME ZONE {literal(self.timezone)})" if self.zoned else column
 
     def between(self, start: datetime, end: datetime) -> str:
         """The condition start <= local < end, which an index on the column serves.
@@ -52,11 +57,12 @@ class DateColumn:
         time decides, as in `count_by_month`, and a range of instants a day wider is there for the index.
         """
         low, high = self.bound(start), self.bound(end)
-        condition = f"{self.local} >= {low} AND {self.local} < {high}"
-        if not self._zoned:
+        condition = f"{infix(self.local, '>=', low)} AND {infix(self.local, '<', high)}"
+        if not self.zoned:
             return condition
-        column, zone, day = quote(self.name), f"AT TIME ZONE '{self.timezone}'", "interval '1 day'"
-        return f"{condition} AND {column} >= {low} {zone} - {day} AND {column} < {high} {zone} + {day}"
+        column, zone, one_day = quote(self.name), f"AT TIME ZONE {literal(self.timezone)}", "interval '1 day'"
+        earliest, latest = infix(f"{low} {zone}", "-", one_day), infix(f"{high} {zone}", "+", one_day)
+        return f"{condition} AND {infix(column, '>=', earliest)} AND {infix(column, '<', latest)}"
 
     @property
     def month_day(self) -> str:
@@ -64,15 +70,19 @@ class DateColumn:
 
         Plain numbers from the day on: the month of PostgreSQL's first timestamp begins before what its types hold.
         """
-        extract = "extract(day FROM {})" if self.base_type == "date" else "date_part('day', {})"  # numeric is slower
-        day = f"{self.local}::date - DATE '1970-01-01' - {extract.format(self.local)}::int + 1"
-        return f"CASE WHEN isfinite({quote(self.name)}) THEN {day} ELSE {UNDATED_DAY} END"
+        local = self.local
+        # extract() gives a numeric for the other types, which is slower.
+        of_month = f"extract(day FROM {local})" if self.base_type == "date" else call("date_part", "'day'", local)
+        before = infix(infix(cast(local, "date"), "-", _EPOCH), "-", f"{of_month}::int")
+        finite = call("isfinite", quote(self.name))
+        return f"CASE WHEN {finite} THEN {infix(before, '+', '1')} ELSE {UNDATED_DAY} END"
 
     @property
     def undated(self) -> str:
         """The condition of rows without a month: NULL or infinite. Equality, unlike isfinite(), uses an index."""
         column = quote(self.name)
-        return f"({column} IS NULL OR {column} = 'infinity' OR {column} = '-infinity')"
+        infinite = " OR ".join(infix(column, "=", value) for value in ("'infinity'", "'-infinity'"))
+        return f"({column} IS NULL OR {infinite})"
 
 
 @dataclass(frozen=True)
@@ -99,8 +109,8 @@ def slices(column: DateColumn, month: Month, count: int) -> list[str]:
     A month before year 1 or after year 9998, which Python cannot count in, is one slice.
     """
     if not 0 < month.year < MAXYEAR:
-        local = column.local
-        return [f"extract(year FROM {local}) = {month.year} AND extract(month FROM {local}) = {month.number}"]
+        year, number = f"extract(year FROM {column.local})", f"extract(month FROM {column.local})"
+        return [f"{infix(year, '=', str(month.year))} AND {infix(number, '=', str(month.number))}"]
     start, end = month_bounds(month)
     if column.base_type == "date":
         count = min(count, (end - start).days)
@@ -138,6 +148,11 @@ def requested(column: DateColumn, months: Sequence[Month], undated: bool) -> str
     return f"({' OR '.join(conditions + [column.undated] * undated)})"
 
 
+def of_days(column: DateColumn, days: Iterable[int]) -> str:
+    """The condition of rows whose `month_day` is one of `days`."""
+    return one_of(column.month_day, days)
+
+
 def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool) -> str:
     """A query for day, rows, lossy, the extremes of the date column, and first_block and last_block, of each month.
 
@@ -145,14 +160,21 @@ def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Map
     those of the relation that hold the month's rows (NULL unless `blocks`; PostgreSQL 14 has min and max of a ctid).
     """
     name = quote(column.name)
-    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in lossy.values())
-    block = "({}(ctid)::text::point)[0]::bigint" if blocks else "NULL::bigint"
+    rows = "pg_catalog.count(*)"
+    counts = ", ".join(f"{rows} FILTER (WHERE {condition})" for condition in lossy.values())
+    extremes = [cast(call(extreme, name), "text") for extreme in ("min", "max")]
+    found = [_block(extreme) if blocks else "NULL::bigint" for extreme in ("min", "max")]
     return (
-        f"SELECT {column.month_day} AS day, count(*) AS rows, ARRAY[{counts}]::bigint[] AS lossy,"
-        f" min({name})::text AS min_date, max({name})::text AS max_date,"
-        f" {block.format('min')} AS first_block, {block.format('max')} AS last_block"
+        f"SELECT {column.month_day} AS day, {rows} AS rows, ARRAY[{counts}]::bigint[] AS lossy,"
+        f" {extremes[0]} AS min_date, {extremes[1]} AS max_date, {found[0]} AS first_block, {found[1]} AS last_block"
         f" FROM {relation} WHERE {condition} GROUP BY 1"
     )
+
+
+def _block(extreme: str) -> str:
+    """The number of the first (`min`) or last (`max`) block; a ctid has the text of a point, and no cast to one."""
+    point = cast(cast(call(extreme, "ctid"), "text"), "point")
+    return f"({point})[0]::bigint"
 
 
 def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows) -> str:
@@ -161,18 +183,16 @@ def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows)
     `header` comes as the first line of every month: PostgreSQL runs the parts of a UNION ALL in their order where
     neither parallel nor asynchronous plans are allowed (`session.reader_init`).
     """
-    days = ",".join(map(str, rows.days))
     return (
         f"SELECT {literal(header)} AS line, day AS month_day, TRUE AS header, NULL AS {SLICED}"
-        f" FROM unnest('{{{days}}}'::int[]) AS day"
+        f" FROM {call('unnest', int_array(rows.days))} AS day"
         f" UNION ALL SELECT {line}, {rows.month_day}, FALSE, {sliced} FROM {relation} WHERE {rows.condition}"
     )
 
 
 def slice_of_lines(condition: str, days: Sequence[int]) -> str:
     """The condition of a slice of `select_lines`: the rows that meet `condition`, below the headers of `days`."""
-    listed = ",".join(map(str, days))
-    return f"(header AND month_day IN ({listed})) OR (NOT header AND {condition})"
+    return f"(header AND {one_of('month_day', days)}) OR (NOT header AND {condition})"
 
 
 def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: Rows) -> str:
@@ -197,5 +217,6 @@ def any_row(relation: str) -> str:
 
 
 def literal(text: str) -> str:
-    """`text` as an SQL literal, read the same whatever standard_conforming_strings says."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """`text` as an SQL literal, read the same whatever standard_conforming_strings and backslash_quote say."""
+    quoted = text.replace("'", "''")
+    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in quoted else f"'{quoted}'"

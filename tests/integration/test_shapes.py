@@ -136,6 +136,25 @@ def test_names_of_every_kind_arrive_whole(run: Run, source: Source, bucket: Path
         execute(source, f"DROP SCHEMA {quoted(schema)} CASCADE")
 
 
+@pytest.mark.parametrize("conforming", ["on", "off"])
+def test_quotes_and_backslashes_are_read_alike_under_every_setting_of_the_role(
+    run: Run, source: Source, bucket: Path, conforming: str
+) -> None:
+    execute(source, """CREATE TABLE shapes.quotes (at date, "it's \\" text, tags text[])""")
+    execute(source, """INSERT INTO shapes.quotes VALUES ('2024-01-31', 'x''\\', '{a,b}')""")
+    table = Table("quotes", "shapes.quotes", "at", "2024-01", columns={"tags": {"join": "\\'"}})
+    settings = {"backslash_quote": "off", "standard_conforming_strings": conforming, "escape_string_warning": "on"}
+    for name, value in settings.items():
+        execute(source, f"ALTER ROLE CURRENT_USER SET {name} = {value}")
+    try:
+        run("quotes", table)
+    finally:
+        execute(source, "ALTER ROLE CURRENT_USER RESET ALL")
+    found = manifests(bucket, table)["2024-01"]
+    assert [column.name for column in found.columns] == ["at", "it's \\", "tags"]
+    assert read_csv(bucket, found) == [["2024-01-31", "x'\\", "a\\'b"]]
+
+
 @pytest.mark.parametrize("date", ["year", "Month", "sliced", "c0", "value", "at_text", '日,"本'])
 def test_the_date_column_may_have_any_name(run: Run, source: Source, bucket: Path, date: str) -> None:
     execute(source, f"CREATE TABLE shapes.dated ({quoted(date)} date, a int)")

@@ -61,3 +61,8 @@ def test_every_month_is_read_back_from_its_label(month: Month) -> None:
 def test_a_day_is_in_a_month_in_the_calendar_of_all_times(day: int, label: str) -> None:
     assert str(Month.of_epoch_day(day)) == label
     assert Month.of_label(label) == Month.of_epoch_day(day)
+
+
+def test_a_zone_that_this_machine_does_not_have_is_named() -> None:
+    with pytest.raises(InvalidInputError, match=r"Python has no time zone Mars/Base: set `timezone` in tables\.yaml"):
+        Month.current("Mars/Base", datetime(2024, 1, 1, tzinfo=UTC))

@@ -39,10 +39,11 @@ def month(number: int, rows: int, first_block: int = 0, last_block: int = 99_999
 
 def test_ranges_of_blocks_leave_no_gap_and_no_end() -> None:
     conditions = [one.condition for one in sliced([month(1, 10**6)], slices=3)]
+    block = "(sliced OPERATOR(pg_catalog.{}) '({},0)'::pg_catalog.tid)".format
     assert conditions == [
-        "sliced >= '(0,0)'::tid AND sliced < '(33333,0)'::tid",
-        "sliced >= '(33333,0)'::tid AND sliced < '(66666,0)'::tid",
-        "sliced >= '(66666,0)'::tid",
+        f"{block('>=', 0)} AND {block('<', 33333)}",
+        f"{block('>=', 33333)} AND {block('<', 66666)}",
+        block(">=", 66666),
     ]
 
 
