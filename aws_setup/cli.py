@@ -20,7 +20,7 @@ from aws_setup import deploy, destroy, jdbc, parameters, preflight, secret, stat
 from aws_setup.errors import UsageError
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError, stack_name
-from spark_scripts.database import REQUIRED, is_port
+from spark_scripts.database import OPTIONAL, REQUIRED, is_port
 from spark_scripts.errors import IngestionError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
@@ -80,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--no-drift", action="store_true", help="do not wait for CloudFormation's drift detection")
     _trigger_arguments(command("trigger", _trigger, "start an execution"))
     set_secret = command("secret", _secret, "set the fields of the database secret, read from standard input")
-    set_secret.epilog = f"Reads a JSON object, or KEY=VALUE lines: {', '.join((*REQUIRED, *secret.OPTIONAL))}."
+    set_secret.epilog = (
+        f"A JSON object, or KEY=VALUE lines: {', '.join(REQUIRED)}, and if you like {', '.join(OPTIONAL)}. A value"
+        " in quotes may have several lines."
+    )
     _destroy_arguments(command("destroy", _destroy, "delete the stack; the bucket and the secrets stay"))
     _local_arguments(command("local", _local, "run a command in an AWS account on localhost"))
     return parser

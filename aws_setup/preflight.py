@@ -170,7 +170,7 @@ def _new_bucket(session: Session, name: str, stack: str) -> Iterator[Finding]:
 
 
 def _secret(session: Session, target: Target) -> Iterator[Finding]:
-    return secret.check(session, target.stack, target.parameters.get("DatabaseSecretArn", ""), known=target.has_secret)
+    return secret.check(session, target.stack, target.parameters, known=target.has_secret)
 
 
 def _driver(_: Session, target: Target) -> Iterator[Finding]:

@@ -10,24 +10,33 @@ from typing import TYPE_CHECKING, TextIO
 
 from botocore.exceptions import ClientError
 
-from aws_setup import kept
+from aws_setup import kept, stacks
 from aws_setup.errors import UsageError
 from aws_setup.findings import Finding, error, warning
 from aws_setup.parameters import name_suffix
 from ingest_assets.aws import error_code
 from ingest_assets.stack import StackOutputs
-from spark_scripts.database import REQUIRED, is_port
+from spark_scripts.database import (
+    OPTIONAL,
+    REQUIRED,
+    Endpoint,
+    database_from_fields,
+    of_aws,
+    read_database,
+)
+from spark_scripts.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-OPTIONAL = ("POSTGRES_SSLMODE",)
-
 _FILL = "fill it with `python -m aws_setup secret`"
+_MAXIMUM_BYTES = 65_536
+"""Of a secret's text: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
+_QUOTES = ("'", '"')
 
 
 def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str], None]) -> None:
@@ -36,42 +45,56 @@ def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str
     Raises UsageError naming a field or a line that is wrong, StackError when there is no stack.
     """
     if source.isatty():
-        report(f"Reading {', '.join(REQUIRED)}: KEY=VALUE lines, then Ctrl-D")
+        report(f"Reading {', '.join(REQUIRED)}, and if you like {', '.join(OPTIONAL)}: KEY=VALUE lines, then Ctrl-D")
     fields = parse_fields(source.read())
-    check_fields(fields)
-    secret_id = StackOutputs.read(session.client("cloudformation"), stack).database_secret_arn
-    put_database_secret(session, secret_id, fields)
+    client = session.client("cloudformation")
+    secret_id = StackOutputs.read(client, stack).database_secret_arn
+    found = stacks.describe(client, stack)
+    put_database_secret(session, secret_id, fields, endpoint(found.parameters if found else {}))
     report(f"set {', '.join(fields)} of {secret_id}")
 
 
-def put_database_secret(session: Session, secret_id: str, fields: Mapping[str, str]) -> None:
-    """Make `fields` the value of the secret.
+def put_database_secret(session: Session, secret_id: str, fields: Mapping[str, str], of_stack: Endpoint) -> None:
+    """Make `fields` the value of the secret. Raises what `checked` raises, and UsageError when they are too long."""
+    text = json.dumps(checked(fields, of_stack))
+    if len(text.encode()) > _MAXIMUM_BYTES:
+        raise UsageError(
+            f"the secret has {len(text.encode())} bytes and Secrets Manager takes {_MAXIMUM_BYTES}: give fewer"
+            " certificates, of RDS those of the database's region"
+        )
+    session.client("secretsmanager").put_secret_value(SecretId=secret_id, SecretString=text)
 
-    Raises UsageError naming a field that is missing, unknown or empty, or a port that is none.
+
+def checked(fields: Mapping[str, str], of_stack: Endpoint) -> dict[str, str]:
+    """The fields of a database secret, the certificates with nothing around them.
+
+    `of_stack` is what the stack adds to a secret of AWS's form. Raises UsageError when the job would refuse them, or
+    would not read one of them. The message holds no value.
     """
-    check_fields(fields)
-    client = session.client("secretsmanager")
-    client.put_secret_value(SecretId=secret_id, SecretString=json.dumps(dict(fields)))
+    known = (*REQUIRED, *OPTIONAL)
+    unknown = sorted(set(fields) - set(known))
+    if unknown and not of_aws(fields):
+        raise UsageError(f"unknown field {unknown[0]}: the secret has {', '.join(known)}")
+    try:
+        database = database_from_fields(fields, of_stack)
+    except InvalidInputError as wrong:
+        raise UsageError(str(wrong)) from None
+    return {**fields, **({"POSTGRES_SSLROOTCERT": database.sslrootcert} if database.sslrootcert else {})}
 
 
-def check_fields(fields: Mapping[str, str]) -> None:
-    """Raise UsageError when `fields` are not those of a database secret. The message holds no value."""
-    unknown = sorted(set(fields) - {*REQUIRED, *OPTIONAL})
-    if unknown:
-        raise UsageError(f"unknown field {unknown[0]}: the secret has {', '.join((*REQUIRED, *OPTIONAL))}")
-    missing = [name for name in REQUIRED if not fields.get(name)]
-    if missing:
-        raise UsageError(f"the secret needs {', '.join(missing)}")
-    if not is_port(fields["POSTGRES_PORT"]):
-        raise UsageError("POSTGRES_PORT must be a number from 1 to 65535")
+def endpoint(parameters: Mapping[str, str]) -> Endpoint:
+    """What the stack's parameters say of the database."""
+    return Endpoint(*(parameters.get(f"Database{name}", "") for name in ("Host", "Port", "Name")))
 
 
-def check(session: Session, stack: str, given_arn: str, *, known: bool) -> Iterator[Finding]:
+def check(session: Session, stack: str, parameters: Mapping[str, str], *, known: bool) -> Iterator[Finding]:
     """What is wrong with the database secret, never its values: the one given, or the one that the stack makes.
 
-    `known` says that the stack has its secret or takes it over; else one of that name is in the way.
+    `parameters` are the stack's. `known` says that it has its secret or takes it over; else one of that name is in the
+    way.
     """
     client = session.client("secretsmanager")
+    given_arn = parameters.get("DatabaseSecretArn", "")
     secret_id = given_arn or f"POSTGRESQL{name_suffix(stack)}"
     try:
         answer = client.describe_secret(SecretId=secret_id)
@@ -85,13 +108,12 @@ def check(session: Session, stack: str, given_arn: str, *, known: bool) -> Itera
         else:
             yield warning("secret", f"{_FILL} after the deployment: the secret {secret_id} is not there yet")
         return
-    yield from _state(client, stack, secret_id, answer, known=known or bool(given_arn))
+    in_the_way = list(_in_the_way(stack, secret_id, answer, known=known or bool(given_arn)))
+    yield from in_the_way or _value(client, secret_id, parameters)
 
 
-def _state(
-    client: SecretsManagerClient, stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, *, known: bool
-) -> Iterator[Finding]:
-    """What is wrong with a secret that is there."""
+def _in_the_way(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, *, known: bool) -> Iterator[Finding]:
+    """Why a secret that is there cannot be the stack's."""
     if "DeletedDate" in about:
         yield error(
             "secret",
@@ -104,9 +126,23 @@ def _state(
             f"the secret {secret_id} exists and is not marked as this stack's: use it with --parameter"
             f" DatabaseSecretArn={about['ARN']}, or give it the tags {kept.marks(stack)} for deploy to take it over",
         )
-    elif not _filled(client, secret_id):
-        yield warning(
-            "secret", f"the secret {secret_id} does not have all its fields, and jobs fail until it has: {_FILL}"
+
+
+def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
+    """Why jobs would fail with the secret's value."""
+    try:
+        database = read_database(client, secret_id, endpoint(parameters))
+    except InvalidInputError as wrong:
+        if isinstance(wrong.__cause__, ClientError):  # whoever deploys need not be allowed to read it
+            raise wrong.__cause__ from None
+        yield warning("secret", f"{wrong}. Jobs fail until that is mended")
+        return
+    port = parameters.get("DatabasePort", "")
+    if parameters.get("VpcId") and not parameters.get("SecurityGroupIds") and port not in ("", str(database.port)):
+        yield error(
+            "secret",
+            f"the secret {secret_id} says port {database.port} and the job's security group opens {port}: deploy with"
+            f" --parameter DatabasePort={database.port}",
         )
 
 
@@ -123,7 +159,7 @@ def kept_value(session: Session, secret_id: str, report: Callable[[str], None]) 
         yield
     finally:
         after = _current_version(client, secret_id)
-        if before is not None and after is not None and after != before and not _filled(client, secret_id):
+        if before is not None and after is not None and after != before and _is_placeholder(client, secret_id):
             client.update_secret_version_stage(
                 SecretId=secret_id, VersionStage="AWSCURRENT", RemoveFromVersionId=after, MoveToVersionId=before
             )
@@ -138,31 +174,45 @@ def _current_version(client: SecretsManagerClient, secret_id: str) -> str | None
     return next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None)
 
 
-def _filled(client: SecretsManagerClient, secret_id: str) -> bool:
-    """Whether the secret has the fields of a database, none of them empty."""
+def _is_placeholder(client: SecretsManagerClient, secret_id: str) -> bool:
+    """Whether the secret has the value that the template gives it: fields without values."""
     try:
-        check_fields(_from_json(client.get_secret_value(SecretId=secret_id)["SecretString"]))
-    except (UsageError, KeyError, AttributeError):  # other fields, a binary secret, JSON that is no object
+        fields = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
+    except (KeyError, ValueError):  # a binary secret, another text
         return False
-    return True
+    return isinstance(fields, dict) and not any(fields.values())
 
 
 def parse_fields(text: str) -> dict[str, str]:
     """The fields in `text`: a JSON object, or KEY=VALUE lines, `#` beginning a comment line.
 
-    A value may stand in single or double quotes. Raises UsageError naming the line, never its text.
+    A value may stand in single or double quotes, and then on several lines. Raises UsageError naming the line, never
+    its text.
     """
     if text.lstrip().startswith("{"):
         return _from_json(text)
     fields: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = enumerate(text.splitlines(), start=1)
+    for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.fullmatch(line)
         if match is None:
             raise UsageError(f"line {number} of the input is not of the form KEY=VALUE")
-        fields[match[1]] = _unquoted(match[2].strip())
+        fields[match[1]] = _unquoted(_whole_value(match[2].strip(), lines, number))
     return fields
+
+
+def _whole_value(value: str, lines: Iterator[tuple[int, str]], number: int) -> str:
+    """The value that begins on line `number`, with the lines that follow until its quote is closed."""
+    if not value.startswith(_QUOTES) or (len(value) > 1 and value.endswith(value[0])):
+        return value
+    whole = [value]
+    for _, line in lines:
+        whole.append(line.rstrip())
+        if whole[-1].endswith(value[0]):
+            return "\n".join(whole)
+    raise UsageError(f"line {number} of the input opens a quote that is not closed")
 
 
 def _from_json(text: str) -> dict[str, str]:
@@ -177,6 +227,6 @@ def _from_json(text: str) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in _QUOTES:
         return value[1:-1]
     return value

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from spark_scripts.database import Endpoint
 from spark_scripts.errors import InvalidInputError
 
 
@@ -14,7 +15,8 @@ class JobArguments:
     """What the job is told: the execution's input and name, the bucket, and where the secrets are.
 
     `aws_keys_secret` is empty unless S3 is to be reached with stored keys instead of the job's role, `glue_database`
-    unless the Glue catalog is to be kept.
+    unless the Glue catalog is to be kept. `database_host`, `database_port` and `database_name` are the stack's
+    parameters of these names, for a secret that does not hold them.
     """
 
     input: Any
@@ -23,6 +25,14 @@ class JobArguments:
     database_secret: str
     aws_keys_secret: str = ""
     glue_database: str = ""
+    database_host: str = ""
+    database_port: str = ""
+    database_name: str = ""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the stack says of the database."""
+        return Endpoint(self.database_host, self.database_port, self.database_name)
 
     @classmethod
     def parse(cls, arguments: list[str]) -> JobArguments:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from spark_scripts import tls
+
 
 class _Hint(NamedTuple):
     """`states` are SQLSTATEs (PostgreSQL documentation, appendix A); `words` match the English message."""
@@ -15,7 +17,6 @@ class _Hint(NamedTuple):
 
 
 _HINTS = (
-    _Hint((), "server does not support SSL", "turn TLS on at the server, or set POSTGRES_SSLMODE to disable"),
     _Hint(
         ("40001",),
         "conflict with recovery",
@@ -60,6 +61,8 @@ _HINTS = (
 
 def hint(state: str, message: str) -> str:
     """What to do about an error with this SQLSTATE (empty where it is not known) and message; empty when unknown."""
+    if of_tls := tls.hint(message):
+        return of_tls
     for one in _HINTS:
         if one.words and re.search(one.words, message):
             return one.text

@@ -7,15 +7,16 @@ import sys
 import traceback
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 import boto3
 from pyspark.sql import SparkSession
 
-from spark_scripts import files, layout
+from spark_scripts import files, layout, tls
 from spark_scripts.arguments import JobArguments
 from spark_scripts.catalog import Catalog
-from spark_scripts.database import Database, database_from_secret, read_secret
+from spark_scripts.database import read_database, read_secret
 from spark_scripts.errors import IngestionError, InvalidInputError
 from spark_scripts.ingest import ingest
 from spark_scripts.lake import Lake, read_text
@@ -59,16 +60,14 @@ def run(arguments: JobArguments) -> None:
     catalog = Catalog(session, glue_database, arguments.bucket) if glue_database else None
     tables = tables_from_json(read_text(s3, arguments.bucket, layout.TABLES_KEY))
     requests = resolve(arguments.input, tables, datetime.now(timezone.utc))
-
-    def read_database() -> Database:
-        return database_from_secret(arguments.database_secret, read_secret(secrets, arguments.database_secret))
-
-    database = read_database()
+    read_again = partial(read_database, secrets, arguments.database_secret, arguments.endpoint)
+    database = read_again()
     lock_keys = [lock_key(arguments.bucket, request.table.name) for request in requests]
     with (
         spark_session(arguments.execution, keys) as spark,
+        tls.shared(spark, database.sslrootcert),
         Locks.taken(spark, database, arguments.execution, lock_keys) as locks,
-        Source.connect(spark, database, arguments.execution, read_database) as source,  # after the locks: see locks.py
+        Source.connect(spark, database, arguments.execution, read_again) as source,  # after the locks: see locks.py
     ):
         ingest(spark, source, locks, Lake(spark, s3, arguments.bucket), requests, catalog)
 

@@ -108,7 +108,9 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url}
             stack.enter_context(environment.applied({**own, **endpoints}))
             database_secret = self._step(self._deploy, driver_jar.result())
-            secret.put_database_secret(boto3.session.Session(), database_secret, source.result().fields)
+            secret.put_database_secret(
+                boto3.session.Session(), database_secret, source.result().fields, secret.endpoint(self._parameters)
+            )
         self.source_dsn = source.result().dsn
         self.environment = {**own, **endpoints, **self._project_variables()}
         stack.enter_context(environment.applied(self.environment))
@@ -140,6 +142,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             "POSTGRES_USER": READER,
             "POSTGRES_PASSWORD": postgres.password(READER),
             "POSTGRES_DB": DATABASE,
+            "POSTGRES_SSLMODE": "disable",  # the server is on the loopback address and has no certificate
         }
         what = "with new sample tables" if fresh else f"over {self._home.postgres}"
         source = Source(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")

@@ -1,21 +1,63 @@
-"""The user's own database as the source of the local account (`--source-dsn`)."""
+"""The user's own database as the source of the local account (`--source-dsn`).
+
+What a DSN asks for reaches the job by the fields of the secret, or is refused by name. It may also come from libpq's
+environment variables and service files, so the parameters of the connection that was made count, not the text alone.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aws_setup.local.errors import SourceError
+from spark_scripts import tls
+from spark_scripts.errors import InvalidInputError
 
 _CONNECT_SECONDS = 10
 _FORM = (
     "the source DSN is not of the form postgresql://user:password@host:5432/database or host=… user=… dbname=…"
     " (in a URL write @ / % within a password as %40 %2F %25)"
 )
+
+_CARRIED = {
+    *("host", "hostaddr", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "options"),
+    *("passfile", "service", "servicefile"),  # libpq reads them here, and they give the others
+}
+_HARMLESS = {
+    *("application_name", "fallback_application_name"),  # the job gives its execution's name, by which locks are known
+    *("connect_timeout", "tcp_user_timeout"),  # the job has time limits of its own
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),  # it keeps its connections alive
+    "client_encoding",  # pgjdbc always asks for UTF-8
+    "sslcompression",  # Java compresses nothing, nor does OpenSSL
+    *("krbsrvname", "gsslib", "gssdelegation"),  # the job has a password, and no ticket
+}
+"""Parameters that do not change what the job reads or whom it trusts."""
+
+_HARMLESS_VALUES = {
+    "channel_binding": ("disable", "prefer"),
+    "gssencmode": ("disable", "prefer"),
+    "load_balance_hosts": ("disable",),
+    "replication": ("0", "false", "off", "no"),
+    "ssl_min_protocol_version": ("TLSv1", "TLSv1.1", "TLSv1.2"),  # Java takes nothing older
+    "sslcertmode": ("disable", "allow"),
+    "sslnegotiation": ("postgres",),
+    "sslsni": ("1",),
+    "target_session_attrs": ("any",),
+}
+"""Values that ask for what pgjdbc does anyway."""
+
+_ADVICE = {
+    "channel_binding": "leave it out; sslmode=verify-full proves the server's identity",
+    "target_session_attrs": "name the one server that is meant",
+    "load_balance_hosts": "name the one server that is meant",
+    "sslcert": "give a user with a password, since client certificates are not supported",
+    "sslkey": "give a user with a password, since client certificates are not supported",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +75,7 @@ def open_source(dsn: str) -> Source:
     What `dsn` leaves out comes from libpq's own sources (PGPASSWORD, ~/.pgpass, a service file). Raises SourceError,
     which never shows the password, nor a piece of one that stands in the wrong place.
     """
-    _check_form(dsn)
+    _check_parameters(_parsed(dsn))
     try:
         with psycopg.connect(make_conninfo(dsn, connect_timeout=_CONNECT_SECONDS)) as connection:
             return _described(dsn, connection.info)
@@ -43,30 +85,77 @@ def open_source(dsn: str) -> Source:
 
 
 def _described(dsn: str, info: psycopg.ConnectionInfo) -> Source:
+    parameters = info.get_parameters()
+    _check_parameters(parameters)
     if info.host.startswith("/"):
         raise SourceError(f"the source DSN leads to the Unix socket in {info.host}: Spark needs a host and port")
+    if not info.password:
+        raise SourceError("the source DSN has no password, and the job needs one: give a user that has a password")
     fields = {
         "POSTGRES_HOST": info.host,
         "POSTGRES_PORT": str(info.port),
         "POSTGRES_USER": info.user,
         "POSTGRES_PASSWORD": info.password,
         "POSTGRES_DB": info.dbname,
+        **_tls_fields(parameters),
+        **({"POSTGRES_OPTIONS": info.options} if info.options else {}),
     }
-    sslmode = info.get_parameters().get("sslmode")
-    if sslmode:
-        fields["POSTGRES_SSLMODE"] = sslmode
-    resolved = make_conninfo(dsn, password=info.password) if info.password else dsn
+    resolved = make_conninfo(dsn, password=info.password)
     version = info.server_version // 10000
     return Source(resolved, fields, f"PostgreSQL {version}, {info.dbname} on {info.host}:{info.port}")
 
 
-def _check_form(dsn: str) -> None:
+def _tls_fields(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The fields of the secret that ask for what libpq did: its default is `prefer`, the secret's `require`."""
+    mode, file = parameters.get("sslmode", "prefer"), parameters.get("sslrootcert", "")
+    if file == tls.SYSTEM:
+        return {"POSTGRES_SSLMODE": mode, "POSTGRES_SSLROOTCERT": file}
+    default = Path.home() / ".postgresql" / "root.crt"
+    if not file and mode in ("require", "verify-ca", "verify-full") and default.exists():
+        file = str(default)
+    try:
+        certificates = tls.certificates(Path(file).read_text(encoding="ascii", errors="replace")) if file else ""
+        mode, certificates = tls.checked(mode, certificates)
+    except (OSError, InvalidInputError) as error:
+        shown = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"the source DSN's sslmode={mode} with sslrootcert={file}: {shown}") from error
+    return {"POSTGRES_SSLMODE": mode, **({"POSTGRES_SSLROOTCERT": certificates} if certificates else {})}
+
+
+def _check_parameters(parameters: Mapping[str, str]) -> None:
+    for name, value in parameters.items():
+        if name not in _CARRIED | _HARMLESS and value not in _HARMLESS_VALUES.get(name, ()):
+            advice = _ADVICE.get(name, "leave it out (it may also come from libpq's environment or a service file)")
+            raise SourceError(f"the parameter {name} of the source DSN cannot be passed on to the job: {advice}")
+    hosts = [parameters[name] for name in ("host", "hostaddr") if parameters.get(name)]
+    if any("," in host for host in hosts):
+        raise SourceError(
+            "the source DSN names several hosts: name one, since all connections of a job must reach the server that"
+            " has its snapshot"
+        )
+    if len(hosts) > 1:
+        raise SourceError("the source DSN has host and hostaddr: give one of them, since pgjdbc knows host alone")
+
+
+def _parsed(dsn: str) -> dict[str, str]:
+    """The parameters in `dsn`. Raises SourceError, naming a parameter that libpq does not know."""
     try:
         given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        raise SourceError(_FORM) from None
+    except psycopg.ProgrammingError as error:
+        raise SourceError(_unknown_parameter(dsn, str(error)) or _FORM) from None
     # An unescaped character in a URL's password shifts its pieces into other fields, which error messages show.
     shown = [str(given.get(name, "")) for name in ("host", "port", "user", "dbname")]
     port = str(given.get("port", ""))
     if not re.fullmatch(r"\d*(,\d*)*", port) or any("@" in value for value in shown[:1] + shown[3:]):
         raise SourceError(_FORM)
+    return {name: str(value) for name, value in given.items()}
+
+
+def _unknown_parameter(dsn: str, reason: str) -> str | None:
+    """The error that names a parameter, unless the name may be a piece of a password."""
+    match = re.search(r'invalid (?:URI query parameter|connection option): "(\w+)"|option "(\w+)"', reason)
+    name = (match[1] or match[2]) if match else ""
+    after_password = rf"password\s*=\s*[^'\s]\S*\s+{name}\s*="
+    if not name or "@" in dsn.partition("?")[2] or re.search(after_password, dsn):
+        return None
+    return f"the source DSN has the unknown parameter {name}: leave it out"

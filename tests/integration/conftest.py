@@ -128,6 +128,7 @@ def database(account: Account) -> Database:
         name=str(fields["dbname"]),
         user=str(fields["user"]),
         password=str(fields["password"]),
+        sslmode="disable",
     )
 
 

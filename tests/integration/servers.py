@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -66,6 +67,7 @@ def database_of(dsn: str, **changes: Any) -> Database:
         name=str(given["dbname"]),
         user=str(given["user"]),
         password=str(given["password"]),
+        sslmode="disable",
     )
 
 
@@ -83,16 +85,27 @@ def embedded_programs(folder: str = "pginstall18") -> Path:
 
 
 @contextmanager
-def new_server(programs: Path, **settings: str) -> Iterator[Server]:
-    """A new server on a free loopback port."""
+def new_server(
+    programs: Path, files: Mapping[str, str] = MappingProxyType({}), **settings: str
+) -> Iterator[Server]:
+    """A new server on a free loopback port, with these `files` in its data folder."""
     password = secrets.token_urlsafe(16)
     with _folder() as folder:
         (folder / "password").write_text(password)
         data, pwfile = folder / "data", f"--pwfile={folder / 'password'}"
         options = ("--no-sync", "--encoding=UTF8", "--locale=C", "--username=owner", "--auth=scram-sha-256")
         run_program([programs / "initdb", "-D", data, pwfile, *options], folder / "log")
+        for name, text in files.items():
+            _write(data / name, text)
         with running(programs, data, password, settings) as server:
             yield server
+
+
+def _write(file: Path, text: str) -> None:
+    file.touch(mode=0o600)  # PostgreSQL refuses a key that others may read
+    file.write_text(text)
+    if user := _unprivileged_user():
+        os.chown(file, *user)
 
 
 @contextmanager

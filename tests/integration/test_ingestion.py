@@ -414,7 +414,7 @@ def test_rows_that_change_while_the_job_reads_are_seen_as_of_its_start(
 
 
 def test_a_wrong_password_is_told_without_the_password(spark: SparkSession, database: Database) -> None:
-    wrong = Database(database.host, database.port, database.name, database.user, "open sesame")
+    wrong = replace(database, password="open sesame")
     with (
         pytest.raises(SourceError, match=r"password authentication failed.*aws_setup secret") as raised,
         Source.connect(spark, wrong, "locked-out"),
@@ -424,7 +424,7 @@ def test_a_wrong_password_is_told_without_the_password(spark: SparkSession, data
 
 
 def test_a_database_that_is_down_is_named(spark: SparkSession, database: Database, free_port: int) -> None:
-    down = Database(database.host, free_port, database.name, database.user, database.password)
+    down = replace(database, port=free_port)
     with (
         pytest.raises(SourceError, match=rf"cannot connect to .*:{free_port}/.*is PostgreSQL running"),
         Source.connect(spark, down, "nobody-home"),

@@ -249,6 +249,7 @@ def test_another_database_may_be_the_source_and_its_password_come_by_standard_in
         "POSTGRES_USER": READER,
         "POSTGRES_PASSWORD": database.password(READER),
         "POSTGRES_DB": "source",
+        "POSTGRES_SSLMODE": "prefer",  # libpq's default, which the DSN leaves as it is
     }
     assert f"source: PostgreSQL 16, source on 127.0.0.1:{database.port}" in err
     assert database.password(READER) not in err

@@ -96,6 +96,9 @@ def test_an_input_of_the_three_forms_reaches_the_job_as_it_is(
         "database_secret": machine.outputs.database_secret_arn,
         "aws_keys_secret": "",
         "glue_database": "",
+        "database_host": "",
+        "database_port": "5432",
+        "database_name": "",
     }
 
 

@@ -16,6 +16,7 @@ from aws_setup.deploy import deploy, dry_run
 from aws_setup.destroy import destroy
 from aws_setup.errors import DeployError
 from aws_setup.secret import put_database_secret
+from spark_scripts.database import Endpoint
 from tests.integration.local_aws.conftest import REGION, Aws
 
 STACK = "data-lake-ingestion"
@@ -75,7 +76,7 @@ def commands(aws: Aws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Com
 
 def test_bucket_and_secret_of_a_destroyed_stack_come_back_with_what_they_hold(commands: Commands) -> None:
     commands.deploy(BucketName=BUCKET)
-    put_database_secret(commands.session, "POSTGRESQL", FIELDS)
+    put_database_secret(commands.session, "POSTGRESQL", FIELDS, Endpoint())
     s3 = commands.session.client("s3")
     s3.put_object(Bucket=BUCKET, Key="raw-layer/x.csv", Body=b"1")
     assert f"kept the bucket {BUCKET}" in commands.destroy()[-1]

@@ -128,8 +128,39 @@ def test_a_secret_that_lacks_a_field_is_a_warning_without_its_values(
 ) -> None:
     secret(session, {**FIELDS, **change})
     found = only(session, "secret", replace(target, existing=STACK))
-    assert text(found).startswith("warning: the secret POSTGRESQL does not have all its fields")
+    assert re.match(
+        "warning: secret POSTGRESQL: .*POSTGRES_PAS.*|warning: secret POSTGRESQL: the port must", text(found)
+    )
+    assert text(found).endswith("Jobs fail until that is mended")
     assert "hunter2" not in found.to_json()
+
+
+def test_a_secret_of_rds_needs_the_parameters_that_say_where_the_database_is(
+    session: FakeSession, target: Target
+) -> None:
+    given = {**target.parameters, "DatabaseSecretArn": SECRET.replace("POSTGRESQL", "rds!db-1")}
+    by_rds = {"username": "reader", "password": "hunter2"}
+    secret(session, by_rds)
+    found = text(only(session, "secret", replace(target, parameters=given)))
+    assert found.startswith(f"warning: secret {given['DatabaseSecretArn']}: host, dbname missing: deploy with --param")
+    session.script("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/me"})
+    secret(session, by_rds)
+    given |= {"DatabaseHost": "db.example.com", "DatabaseName": "shop"}
+    assert only(session, "secret", replace(target, parameters=given)).findings == ()
+
+
+def test_a_port_that_the_security_group_keeps_closed_is_an_error(session: FakeSession, target: Target) -> None:
+    secret(session, {**FIELDS, "POSTGRES_PORT": "6432"})
+    found = only(session, "secret", replace(target, existing=STACK, parameters={**target.parameters, "VpcId": "vpc-1"}))
+    assert text(found).endswith("opens 5432: deploy with --parameter DatabasePort=6432")
+    assert found.failed
+
+
+def test_a_secret_that_the_caller_may_not_read_was_not_checked(session: FakeSession, target: Target) -> None:
+    secret(session)
+    session.script("secretsmanager").add_client_error("get_secret_value", "AccessDeniedException")
+    found = only(session, "secret", replace(target, existing=STACK))
+    assert text(found) == "warning: the secret was not checked: GetSecretValue is not allowed to you"
 
 
 def test_before_the_first_deployment_the_secret_is_to_be_filled_after_it(session: FakeSession, target: Target) -> None:
