@@ -6,6 +6,7 @@ environment variables and service files, so the parameters of the connection tha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,7 +76,12 @@ def open_source(dsn: str) -> Source:
     What `dsn` leaves out comes from libpq's own sources (PGPASSWORD, ~/.pgpass, a service file). Raises SourceError,
     which never shows the password, nor a piece of one that stands in the wrong place.
     """
-    _check_parameters(_parsed(dsn))
+    given = _parsed(dsn)
+    _check_parameters(given)
+    hosts = {name: given.get(name) or os.environ.get(f"PG{name.upper()}", "") for name in ("host", "hostaddr")}
+    _check_parameters(hosts)  # psycopg puts the one that answered in their place
+    if all(hosts.values()):
+        raise SourceError("the source DSN has host and hostaddr: give one of them, since pgjdbc knows host alone")
     try:
         with psycopg.connect(make_conninfo(dsn, connect_timeout=_CONNECT_SECONDS)) as connection:
             return _described(dsn, connection.info)
@@ -127,14 +133,11 @@ def _check_parameters(parameters: Mapping[str, str]) -> None:
         if name not in _CARRIED | _HARMLESS and value not in _HARMLESS_VALUES.get(name, ()):
             advice = _ADVICE.get(name, "leave it out (it may also come from libpq's environment or a service file)")
             raise SourceError(f"the parameter {name} of the source DSN cannot be passed on to the job: {advice}")
-    hosts = [parameters[name] for name in ("host", "hostaddr") if parameters.get(name)]
-    if any("," in host for host in hosts):
+    if any("," in parameters.get(name, "") for name in ("host", "hostaddr")):
         raise SourceError(
             "the source DSN names several hosts: name one, since all connections of a job must reach the server that"
             " has its snapshot"
         )
-    if len(hosts) > 1:
-        raise SourceError("the source DSN has host and hostaddr: give one of them, since pgjdbc knows host alone")
 
 
 def _parsed(dsn: str) -> dict[str, str]:
