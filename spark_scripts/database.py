@@ -68,7 +68,8 @@ class Database:
     def properties(self, application_name: str, startup: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
         """The connection properties of pgjdbc; PostgreSQL shows `application_name` in pg_stat_activity.
 
-        `startup` are settings for the session to begin with, before which those of `options` stand back. The certificates must have been `tls.shared` before a connection is made.
+        `startup` are settings for the session to begin with; they win over those in `options`. The certificates must
+        have been `tls.shared` before a connection is made.
         """
         properties = {
             "user": self.user,

@@ -54,7 +54,7 @@ _HINTS = (
         "the server's pg_hba.conf refuses this user in clear text: set POSTGRES_SSLMODE=require or verify-full",
     ),
     (
-        ("SSL error:", "SSLHandshakeException"),
+        ("Received fatal alert", "No appropriate protocol"),
         "the TLS handshake failed: compare the server's ssl_min_protocol_version and ssl_ciphers with Java's",
     ),
 )

@@ -85,9 +85,7 @@ def embedded_programs(folder: str = "pginstall18") -> Path:
 
 
 @contextmanager
-def new_server(
-    programs: Path, files: Mapping[str, str] = MappingProxyType({}), **settings: str
-) -> Iterator[Server]:
+def new_server(programs: Path, files: Mapping[str, str] = MappingProxyType({}), **settings: str) -> Iterator[Server]:
     """A new server on a free loopback port, with these `files` in its data folder."""
     password = secrets.token_urlsafe(16)
     with _folder() as folder:

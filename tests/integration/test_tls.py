@@ -24,8 +24,8 @@ from spark_scripts.errors import IngestionError
 from spark_scripts.tables import Table, tables_to_json
 from tests.certificates import Authority, Signed
 from tests.integration.conftest import Account
-from tests.integration.debian_postgres import INSTALLED, MISSING, debian_postgres
 from tests.integration.drivers import Launcher
+from tests.integration.servers import INSTALLED, MISSING, debian_programs, new_server
 from tests.integration.whole import manifests
 
 pytestmark = pytest.mark.skipif(not INSTALLED, reason=MISSING)
@@ -52,6 +52,7 @@ class Server:
     dsn: str
     port: str
     password: str
+    data: Path
 
     def fields(self, user: str, **change: str) -> dict[str, str]:
         """The fields of a secret that leads here as `user`."""
@@ -72,23 +73,22 @@ class Server:
             self._show(GOOD)
 
     def _show(self, signed: Signed) -> None:
+        (self.data / "server.crt").write_text(signed.certificate)
+        (self.data / "server.key").write_text(signed.key)
         with psycopg.connect(self.dsn, autocommit=True) as owner:
-            [(folder,)] = owner.execute("SHOW data_directory").fetchall()
-            Path(folder, "server.crt").write_text(signed.certificate)
-            Path(folder, "server.key").write_text(signed.key)
             owner.execute("SELECT pg_reload_conf(), pg_sleep(0.3)")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     files = {"server.crt": GOOD.certificate, "server.key": GOOD.key, "pg_hba.conf": HBA}
-    with debian_postgres(files, ssl="on") as dsn, psycopg.connect(dsn, autocommit=True) as owner:
-        fields = conninfo_to_dict(dsn)
+    with new_server(debian_programs(), files, ssl="on") as made, made.connect() as owner:
+        fields = conninfo_to_dict(made.dsn)
         password = str(fields["password"])
         owner.execute(f"CREATE ROLE encrypted LOGIN PASSWORD '{password}'".encode())
         owner.execute("CREATE TABLE secrets AS SELECT n, date '2024-01-31' AS day FROM generate_series(1, 1000) AS n")
         owner.execute("GRANT SELECT ON secrets TO encrypted")
-        yield Server(dsn, str(fields["port"]), password)
+        yield Server(made.dsn, str(fields["port"]), password, made.data)
 
 
 @pytest.fixture
