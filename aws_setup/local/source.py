@@ -155,10 +155,15 @@ def _parsed(dsn: str) -> dict[str, str]:
 
 
 def _unknown_parameter(dsn: str, reason: str) -> str | None:
-    """The error that names a parameter, unless the name may be a piece of a password."""
+    """The error that names a parameter, or its place where the name may be a piece of a password."""
     match = re.search(r'invalid (?:URI query parameter|connection option): "(\w+)"|option "(\w+)"', reason)
     name = (match[1] or match[2]) if match else ""
     after_password = rf"password\s*=\s*[^'\s]\S*\s+{name}\s*="
-    if not name or "@" in dsn.partition("?")[2] or re.search(after_password, dsn):
+    if not name or "@" in dsn.partition("?")[2]:
         return None
+    if re.search(after_password, dsn):
+        return (
+            "the source DSN has an unknown parameter right after the password: leave it out, or put the password in"
+            " single quotes if it has a blank"
+        )
     return f"the source DSN has the unknown parameter {name}: leave it out"

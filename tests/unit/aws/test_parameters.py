@@ -70,6 +70,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("DriverCores", "3", "1, 2, 4, 8, 16"),
         ("MaximumExecutors", "0", "1 to 100"),
         ("MaximumExecutors", "many", "1 to 100"),
+        ("DatabaseHost", "db.example/shop", r"\[A-Za-z0-9._:-\]\*"),
         ("DatabaseCidr", "0.0.0.0/0", "a range of IPv4 addresses that is not the whole world, or empty"),
     ],
 )
@@ -78,6 +79,11 @@ def test_a_value_that_cloudformation_would_refuse_is_refused_before_it_is_asked(
 ) -> None:
     with pytest.raises(UsageError, match=f"^{name} cannot be '{value}': it takes {constraint}$"):
         check({name: value})
+
+
+def test_a_secret_that_rds_manages_has_an_exclamation_mark_in_its_name() -> None:
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-0a1b2c3d-0123-4567-89ab-0a1b2c3d4e5f-AbCdEf"
+    check({"DatabaseSecretArn": secret, "DatabaseHost": "shop.abc.us-east-1.rds.amazonaws.com", "DatabaseName": "shop"})
 
 
 def test_every_constraint_of_the_template_lets_its_default_pass() -> None:

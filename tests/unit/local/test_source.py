@@ -1,6 +1,8 @@
 import psycopg
 import pytest
+from psycopg import pq
 
+from aws_setup.local import source
 from aws_setup.local.errors import SourceError
 from aws_setup.local.source import open_source
 
@@ -22,6 +24,50 @@ def test_a_dsn_of_another_form_is_refused_without_showing_it(dsn: str) -> None:
         open_source(dsn)
     assert "hu" not in str(error.value)
     assert error.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("dsn", "message"),
+    [
+        ("postgresql://ana:hush@db.example/shop?schema=public", "has the unknown parameter schema: leave it out"),
+        ("host=db.example password=hush user=ana pgbouncer=true", "has the unknown parameter pgbouncer: leave it out"),
+        (
+            "postgresql://ana:hush@db.example/shop?sslcert=/a",
+            "the parameter sslcert of the source DSN cannot be passed",
+        ),
+        (
+            "postgresql://ana:hush@db.example/shop?channel_binding=require",
+            "the parameter channel_binding of the source",
+        ),
+        ("postgresql://ana:hush@a.example,b.example/shop", "names several hosts: name one, since all connections of a"),
+        ("host=db.example hostaddr=192.0.2.1 password=hush", "has host and hostaddr: give one of them"),
+    ],
+)
+def test_a_parameter_that_cannot_reach_the_job_is_refused_by_name(dsn: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message) as error:
+        open_source(dsn)
+    assert "hush" not in str(error.value)
+
+
+def test_what_may_be_a_piece_of_a_password_is_not_named() -> None:
+    with pytest.raises(SourceError, match=r"an unknown parameter right after the password: leave it out") as error:
+        open_source("host=db.example password=hu sh=5 user=ana")
+    assert "sh=" not in str(error.value)
+    assert '"sh"' not in str(error.value)
+
+
+def test_every_parameter_of_libpq_is_carried_over_harmless_or_refused() -> None:
+    """Of what libpq says it knows: a parameter of a later release is refused until somebody has thought of it."""
+    known = {entry.keyword.decode() for entry in pq.Conninfo.get_defaults()}
+    refused = set()
+    for name in known - {"host", "port", "hostaddr"}:
+        try:
+            source._check_parameters({name: "surely-not-a-default"})
+        except SourceError as error:
+            assert name in str(error)
+            refused.add(name)
+    assert {"sslcert", "sslkey", "sslcrl", "require_auth", "replication", "scram_client_key"} <= refused
+    assert known - refused >= {"sslmode", "sslrootcert", "options", "application_name", "keepalives_idle"}
 
 
 def test_a_refused_connection_is_told_in_one_line_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from spark_scripts.arguments import JobArguments
 from spark_scripts.database import Database, Endpoint, database_from_secret, read_database, read_secret
 from spark_scripts.errors import InvalidInputError
 from tests.certificates import Authority
@@ -162,6 +163,18 @@ def test_what_a_secret_of_aws_lacks_comes_from_the_stack_or_is_named(
 def test_a_stack_that_names_another_database_than_the_secret_is_told() -> None:
     with pytest.raises(InvalidInputError, match="its host is another than the stack's parameter DatabaseHost"):
         described(endpoint=Endpoint("replica.example"))
+
+
+def test_what_the_stack_says_comes_with_the_argument_of_the_job() -> None:
+    argument = {"input": {}, "execution": "e", "bucket": "b", "database_secret": "s"}
+    place = {"database_host": "db.example", "database_port": "5432", "database_name": "shop & co"}
+    assert JobArguments.parse([json.dumps({**argument, **place})]).endpoint == STACK
+    assert JobArguments.parse([json.dumps(argument)]).endpoint == Endpoint()
+
+
+def test_settings_of_the_job_win_over_options_of_the_secret() -> None:
+    database = described({"POSTGRES_OPTIONS": "-c lock_timeout=0"})
+    assert database.properties("run-1", {"lock_timeout": "10s"})["options"] == "-c lock_timeout=0 -c lock_timeout=10s"
 
 
 def test_the_secret_is_read_anew_each_time(secrets: tuple[Any, Stubber]) -> None:
