@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts import sql
@@ -113,7 +113,10 @@ class Source:
 
     def read_secret_again(self) -> bool:
         """Let the next readers log in as the secret says now; whether it says something new."""
-        database = self._read_secret() if self._read_secret else self.database
+        if self._read_secret is None:
+            return False
+        secret = self._read_secret()
+        database = replace(self.database, user=secret.user, password=secret.password)
         changed, self.database = database != self.database, database
         return changed
 
