@@ -40,10 +40,6 @@ class LoopbackResource(CloudFormationModel):
         """Make the resource."""
         raise NotImplementedError
 
-    def change(self, properties: Properties, clients: Clients) -> None:  # noqa: ARG002
-        """Update the resource; most types are not emulated that far."""
-        raise ValidationError(message=f"Updating {self.type_name} is not emulated; delete the stack and create it anew")
-
     def remove(self, clients: Clients) -> None:
         """Delete the resource. A policy goes with what it stands on."""
 
@@ -87,19 +83,6 @@ class LoopbackResource(CloudFormationModel):
     ) -> Self:
         """Called by moto's engine."""
         return cls.create(resource_name, cloudformation_json.get("Properties", {}), clients(region_name))
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Self,
-        new_resource_name: str,  # noqa: ARG003
-        cloudformation_json: Any,
-        account_id: str,  # noqa: ARG003
-        region_name: str,
-    ) -> Self:
-        """Called by moto's engine."""
-        original_resource.change(cloudformation_json.get("Properties", {}), clients(region_name))
-        return original_resource
 
 
 def clients(region_name: str) -> Clients:
@@ -197,12 +180,6 @@ class Secret(LoopbackResource):
         arn = client.create_secret(Name=name, SecretString=value, **request)["ARN"]
         return cls(arn, Id=arn)
 
-    @classmethod
-    def existing(cls, properties: Properties, clients: Clients) -> Self:
-        """The secret of that name, as an import takes it."""
-        arn = clients("secretsmanager").describe_secret(SecretId=properties["Name"])["ARN"]
-        return cls(arn, Id=arn)
-
     def remove(self, clients: Clients) -> None:
         """Delete the secret for good."""
         clients("secretsmanager").delete_secret(SecretId=self.physical_resource_id, ForceDeleteWithoutRecovery=True)
@@ -232,10 +209,6 @@ class Schedule(LoopbackResource):
         arn = _send(clients("scheduler"), "CreateSchedule", {**properties, "Name": name})["ScheduleArn"]
         return cls(name, Arn=arn, group=properties.get("GroupName", "default"))
 
-    def change(self, properties: Properties, clients: Clients) -> None:
-        """Replace its settings."""
-        _send(clients("scheduler"), "UpdateSchedule", {**properties, "Name": self.physical_resource_id})
-
     def remove(self, clients: Clients) -> None:
         """Delete the schedule."""
         clients("scheduler").delete_schedule(Name=self.physical_resource_id, GroupName=self._attributes["group"])
@@ -254,10 +227,6 @@ class Alarm(LoopbackResource):
         client = clients("cloudwatch")
         _send(client, "PutMetricAlarm", {**properties, "AlarmName": name})
         return cls(name, Arn=client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"])
-
-    def change(self, properties: Properties, clients: Clients) -> None:
-        """Replace its settings."""
-        _send(clients("cloudwatch"), "PutMetricAlarm", {**properties, "AlarmName": self.physical_resource_id})
 
     def remove(self, clients: Clients) -> None:
         """Delete the alarm."""
@@ -304,12 +273,6 @@ class StateMachine(LoopbackResource):
         tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in properties.get("Tags", [])]
         arn = _send(client, "CreateStateMachine", {**request, "tags": tags})["stateMachineArn"]
         return cls(arn, Arn=arn, Name=name, StateMachineRevisionId="INITIAL")
-
-    def change(self, properties: Properties, clients: Clients) -> None:
-        """Replace definition and settings."""
-        client = clients("stepfunctions")
-        request = {**_state_machine(client, properties), "stateMachineArn": self.physical_resource_id}
-        _send(client, "UpdateStateMachine", request)
 
     def remove(self, clients: Clients) -> None:
         """Delete the state machine."""

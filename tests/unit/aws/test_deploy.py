@@ -389,6 +389,40 @@ def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Ru
     assert not any("deleted" in line for line in run(MaximumExecutors="5"))
 
 
+def updated(session: FakeSession, before: dict[str, str]) -> None:
+    """An update that succeeds."""
+    script(
+        session,
+        stack_is("UPDATE_COMPLETE", before),
+        MADE,
+        change_set("CREATE_COMPLETE"),
+        change_set("CREATE_COMPLETE"),
+        events(),
+        EXECUTED,
+        stack_is("UPDATE_COMPLETE"),
+        events(("UPDATE_COMPLETE", STACK, "")),
+        stack_is("UPDATE_COMPLETE", before),
+    )
+    uploads(session)
+    secret_stays(session)
+    idle(session)
+
+
+def test_who_is_to_get_mails_is_told_to_confirm(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+    """sns/latest/dg/SendMessageToHttp.confirm.html; the token is good for two days (botocore's model of Subscribe)."""
+    updated(session, parameters)
+    assert run(FailureEmail="team@example.com")[-1] == (
+        "AWS sends two mails (failures and alarms) to team@example.com to confirm the subscription: nothing arrives "
+        "before its link was opened. It is good for 2 days; after that deploy with FailureEmail empty, and then with "
+        "team@example.com again"
+    )
+
+
+def test_who_gets_mails_already_is_told_nothing(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+    updated(session, parameters | {"FailureEmail": "team@example.com"})
+    assert not any("to confirm" in line for line in run(MaximumExecutors="5"))
+
+
 def test_a_failed_update_without_a_failed_resource_tells_the_reason_of_the_stack(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
