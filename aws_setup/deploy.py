@@ -212,8 +212,7 @@ def _current(client: CloudFormationClient, stack: stacks.Stack, complete: list[P
     values = {one["ParameterKey"]: one["ParameterValue"] for one in complete if "ParameterValue" in one}
     if values.items() - stack.parameters.items():
         return False
-    # botocore reads a JSON body into a mapping, whatever the stubs say
-    return bool(client.get_template(StackName=stack.name)["TemplateBody"] == template.template())
+    return template.is_current(client.get_template(StackName=stack.name)["TemplateBody"])
 
 
 def _secret_kept(session: Session, plan: _Plan, report: Report) -> AbstractContextManager[None]:

@@ -19,6 +19,7 @@ from moto.settings import moto_server_port
 
 from aws_setup.local.moto.casing import request_from_parameters
 from aws_setup.local.moto.coercion import coerced
+from aws_setup.local.moto.constraints import validation_message, violations
 
 Properties = Mapping[str, Any]
 Clients = Callable[[str], Any]  # boto3 clients by service; which one is not known to a type checker
@@ -95,10 +96,17 @@ def clients(region_name: str) -> Clients:
 
 
 def _send(client: Any, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Call an operation; numbers and booleans that the template holds as text become what the API takes."""
+    """Call an operation; numbers and booleans that the template holds as text become what the API takes.
+
+    Raises ValidationError for what the service's model does not allow, since moto takes it.
+    """
     model = client.meta.service_model.operation_model(operation)
     methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
-    response: dict[str, Any] = getattr(client, methods[operation])(**coerced(request, model.input_shape))
+    parameters = coerced(request, model.input_shape)
+    found = list(violations(parameters, model.input_shape))
+    if found:
+        raise ValidationError(message=validation_message(found))
+    response: dict[str, Any] = getattr(client, methods[operation])(**parameters)
     return response
 
 
@@ -114,7 +122,8 @@ class Subscription(LoopbackResource):
         known = ("RawMessageDelivery", "FilterPolicy", "FilterPolicyScope", "RedrivePolicy")
         attributes = {key: _text(properties[key]) for key in known if key in properties}
         request = {key: properties[key] for key in ("TopicArn", "Protocol", "Endpoint")}
-        arn = clients("sns").subscribe(**request, Attributes=attributes, ReturnSubscriptionArn=True)["SubscriptionArn"]
+        subscription = {**request, "Attributes": attributes, "ReturnSubscriptionArn": True}
+        arn = _send(clients("sns"), "Subscribe", subscription)["SubscriptionArn"]
         return cls(arn, Arn=arn)
 
     def remove(self, clients: Clients) -> None:
@@ -177,7 +186,7 @@ class Secret(LoopbackResource):
         value = properties.get("SecretString")
         if value is None:
             value = _generated(client, properties.get("GenerateSecretString", {}))
-        arn = client.create_secret(Name=name, SecretString=value, **request)["ARN"]
+        arn = _send(client, "CreateSecret", {"Name": name, "SecretString": value, **request})["ARN"]
         return cls(arn, Id=arn)
 
     def remove(self, clients: Clients) -> None:

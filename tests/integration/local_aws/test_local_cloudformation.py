@@ -129,6 +129,30 @@ def test_a_schedule_and_an_alarm_are_stored(aws: Aws, stack: Stack) -> None:
     assert aws.client("cloudwatch").describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"][0]["Threshold"] == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Name": "n" * 65}, "'name' failed to satisfy constraint: Member must have length less than or equal to 64"),
+        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": "1441"}}, "less than or equal to 1440"),
+        ({"State": "ON"}, "must satisfy enum value set"),
+    ],
+)
+def test_what_the_model_of_a_service_does_not_allow_is_refused(
+    stack: Stack, change: dict[str, Any], message: str
+) -> None:
+    """botocore's model of scheduler.CreateSchedule; moto takes all of these."""
+    schedule = {
+        "ScheduleExpression": "cron(0 2 1 * ? *)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": "arn:aws:states:us-east-1:123456789012:stateMachine:m", "RoleArn": ROLE},
+        **change,
+    }
+
+    stack.apply("CREATE", {"Resources": {"S": {"Type": "AWS::Scheduler::Schedule", "Properties": schedule}}})
+
+    assert message.lower() in stack.failures()["S"].lower()
+
+
 def test_an_application_is_one_of_emr_serverless(aws: Aws, stack: Stack) -> None:
     worker = {"WorkerCount": "1", "WorkerConfiguration": {"Cpu": "2 vCPU", "Memory": "8 GB"}}
     properties = {
