@@ -133,6 +133,13 @@ class Watch:
             self._failures.append(f"{resource}: {reason}")
 
 
+def has_resource(client: CloudFormationClient, stack: Stack, logical_id: str) -> bool:
+    """Whether the stack has this resource of the template, or had it when its deletion failed."""
+    listed = client.describe_stack_resources(StackName=stack.id)["StackResources"]
+    # moto lists one without names for a resource whose condition does not hold
+    return any(one.get("LogicalResourceId") == logical_id for one in listed)
+
+
 def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
     """Delete the stack. Raises DeployError with the reasons when something of it could not be deleted."""
     watch = Watch(client, stack.id, report)

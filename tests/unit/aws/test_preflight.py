@@ -82,6 +82,12 @@ def test_a_release_that_emr_does_not_list_is_a_warning(session: FakeSession, tar
     assert text(only(session, "release", target)).startswith("warning: EMR does not list the release emr-7.14.0")
 
 
+def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSession, target: Target) -> None:
+    older = replace(target, parameters={**target.parameters, "ReleaseLabel": "emr-7.9.0"})
+    found = text(only(session, "release", older))
+    assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it takes emr-7.10.0 or a later release")
+
+
 def test_what_the_caller_may_not_ask_is_a_warning(session: FakeSession, target: Target) -> None:
     session.script("emr").add_client_error("list_release_labels", "AccessDeniedException")
     found = only(session, "release", target)
