@@ -174,6 +174,7 @@ def _clear(client: CloudFormationClient, plan: _Plan, report: Report) -> None:
     if plan.existing is None and plan.found is not None and plan.found.status != "REVIEW_IN_PROGRESS":
         report(f"stack {plan.found.name} is {plan.found.status}: deleting what its failed creation left")
         stacks.remove(client, plan.found, report)
+        stacks.wait_for_names(report)
 
 
 def _import_set(client: CloudFormationClient, stack: str, plan: _Plan) -> changeset.ChangeSet | None:

@@ -43,7 +43,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     if delete_data:
         _delete_data(session, found, report)
     else:
-        report(f"kept {', '.join(data)}; the next deploy of {stack} takes them over again")
+        report(f"kept {', '.join(data)}; the next deploy of {stack}, after a minute, takes them over again")
     return True
 
 

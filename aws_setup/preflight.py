@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup import jdbc, kept, network, parameters, runtime, secret, stacks
+from aws_setup import jdbc, kept, network, parameters, runtime, secret, sizes, stacks
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.findings import Finding, error, warning
 from aws_setup.unreachable import DENIED
@@ -21,7 +21,7 @@ from spark_scripts.errors import IngestionError
 if TYPE_CHECKING:
     from boto3.session import Session
 
-CHECKS = ("release", "network", "bucket", "secret", "driver", "tables")
+CHECKS = ("release", "size", "network", "bucket", "secret", "driver", "tables")
 """What can be left out. Who the caller is is always asked."""
 
 
@@ -149,6 +149,10 @@ def _release_labels(session: Session, prefix: str) -> list[str]:
     return labels
 
 
+def _size(_: Session, target: Target) -> Iterator[Finding]:
+    return sizes.check(target.parameters)
+
+
 def _network(session: Session, target: Target) -> Iterator[Finding]:
     return network.check(session, target.parameters)
 
@@ -213,6 +217,7 @@ def _tables(_: Session, target: Target) -> Iterator[Finding]:
 
 _CHECKS: Mapping[str, Callable[[Session, Target], Iterator[Finding]]] = {
     "release": _release,
+    "size": _size,
     "network": _network,
     "bucket": _bucket,
     "secret": _secret,

@@ -146,7 +146,9 @@ def with_names(node: Any, document: Mapping[str, Any], values: Mapping[str, str]
     if not isinstance(node, dict):
         return node
     if "Ref" in node:
-        return _name(node["Ref"], document, values)
+        name = _name(node["Ref"], document, values)
+        is_list = document["Parameters"].get(node["Ref"], {}).get("Type") == "CommaDelimitedList"
+        return name.split(",") if is_list else name
     if "Fn::GetAtt" in node:
         return _name(".".join(node["Fn::GetAtt"]), document, values)
     if "Fn::Sub" in node:

@@ -229,7 +229,9 @@ def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
         run(MaximumExecutors="5")
 
 
-def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(session: FakeSession, run: Run) -> None:
+def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(
+    session: FakeSession, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nothing_kept(session)
     script(
         session,
@@ -248,7 +250,13 @@ def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(session: FakeSes
         stack_is("CREATE_COMPLETE"),
     )
     uploads(session)
-    assert run(BucketName="lake")[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what its failed creation left"
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    lines = run(BucketName="lake")
+    assert lines[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what its failed creation left"
+    # QueueDeletedRecently in botocore's model of SQS.
+    assert "waiting 60 s: SQS keeps the names of deleted queues for that long" in lines
+    assert 60.0 in pauses
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from aws_setup import template
 from aws_setup.errors import UsageError
-from aws_setup.parameters import check
+from aws_setup.parameters import check, complete
 from tests.access.policies import Policies, Request, Statement
 from tests.validators import variants
 from tests.validators.variants import ACCOUNT, REGION
@@ -169,6 +169,38 @@ def test_a_release_without_s3a_is_refused_and_one_to_take_is_named(label: str, *
         UsageError, match=r"cannot be '.*': it takes emr-7\.10\.0 or a later release, such as emr-7\.14"
     ):
         check({"ReleaseLabel": label})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["xn--lake", "sthree-lake", "amzn-s3-demo-lake", "lake-s3alias", "lake--ol-s3", "lake--x-s3", "lake--table-s3"],
+)
+def test_a_name_that_s3_keeps_to_itself_is_refused(name: str) -> None:
+    """AmazonS3/latest/userguide/bucketnamingrules.html."""
+    with pytest.raises(UsageError, match="BucketName cannot be"):
+        check({"BucketName": name})
+    check({"BucketName": name.replace("--", "-").replace("sthree", "three").replace("demo", "").replace("alias", "")})
+
+
+def test_a_secret_is_given_by_its_whole_arn() -> None:
+    """A policy with a partial ARN matches no secret: secretsmanager/latest/userguide/troubleshoot.html."""
+    arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop"
+    check({"DatabaseSecretArn": f"{arn}-a1B2c3"})
+    with pytest.raises(UsageError, match="it takes the whole ARN of a secret, with the hyphen and six characters"):
+        check({"DatabaseSecretArn": arn})
+
+
+def test_a_time_zone_is_no_longer_than_the_scheduler_takes() -> None:
+    """scheduler/latest/APIReference/API_CreateSchedule.html."""
+    with pytest.raises(UsageError, match=r"ScheduleTimezone cannot be .* 1 to 50 characters"):
+        check({"ScheduleTimezone": "Europe/" + "x" * 50})
+
+
+@pytest.mark.parametrize("stack", ["s" * 38, "data_lake"])
+def test_a_stack_whose_name_does_not_fit_the_names_of_its_resources_is_refused(stack: str) -> None:
+    """scheduler/latest/APIReference/API_CreateSchedule.html: Name has 64 characters at most."""
+    with pytest.raises(UsageError, match=f"INGEST_STACK cannot be '{stack}'"):
+        complete({"BucketName": "lake"}, None, stack=stack, script_prefix="script/0", driver_key="jar/0/x.jar")
 
 
 def test_the_job_may_read_a_secret_under_a_key_of_its_own_and_use_the_key_for_nothing_else() -> None:
