@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
+from uuid import uuid4
 
 import boto3
 from botocore.config import Config
@@ -98,12 +99,15 @@ def clients(region_name: str) -> Clients:
 def _send(client: Any, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Call an operation; numbers and booleans that the template holds as text become what the API takes.
 
-    Raises ValidationError for what the service's model does not allow, since moto takes it.
+    Raises ValidationError for what the service's model does not allow, since moto takes it. Idempotency tokens are
+    boto3's to fill in.
     """
     model = client.meta.service_model.operation_model(operation)
     methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
     parameters = coerced(request, model.input_shape)
-    found = list(violations(parameters, model.input_shape))
+    members = model.input_shape.members
+    filled_in = {name: str(uuid4()) for name, member in members.items() if member.metadata.get("idempotencyToken")}
+    found = list(violations({**filled_in, **parameters}, model.input_shape))
     if found:
         raise ValidationError(message=validation_message(found))
     response: dict[str, Any] = getattr(client, methods[operation])(**parameters)
