@@ -33,7 +33,10 @@ def test_a_good_request_has_none() -> None:
             {"networkConfiguration": {"subnetIds": ["subnet-1", " "]}},
             "at 'networkConfiguration.subnetIds.2.member' failed",
         ),
-        ({"schedulerConfiguration": {"maxConcurrentRuns": 1001}}, "Member must have value less than or equal to 1000"),
+        (
+            {"autoStopConfiguration": {"idleTimeoutMinutes": 10081}},
+            "Member must have value less than or equal to 10080",
+        ),
         ({"autoStopConfiguration": {"idleTimeoutMinutes": 0}}, "Member must have value greater than or equal to 1"),
         ({"maximumCapacity": {"cpu": "8 vCPU"}}, "Value null at 'maximumCapacity.memory'"),
     ],
