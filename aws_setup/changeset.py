@@ -47,7 +47,9 @@ def create(
 ) -> ChangeSet | None:
     """Make a change set and wait until CloudFormation has worked it out; None when nothing would change.
 
-    Raises DeployError with CloudFormation's reason when it refuses.
+    One with `imports` gives the stack no tags, which CloudFormation refuses ("As part of the import operation, you
+    cannot modify or add [RoleArn, Tags]"); the update that follows does. Raises DeployError with CloudFormation's
+    reason when it refuses.
     """
     request: CreateChangeSetInputTypeDef = {
         "StackName": stack,
@@ -55,11 +57,12 @@ def create(
         "ChangeSetType": kind,
         "TemplateBody": template,
         "Parameters": parameters,
-        "Tags": _tags(stack),
         "Capabilities": ["CAPABILITY_IAM"],
     }
     if imports:
         request["ResourcesToImport"] = imports
+    else:
+        request["Tags"] = _tags(stack)
     made = client.create_change_set(**request)
     status, reason = _wait(client, stack, made["Id"])
     if status == "CREATE_COMPLETE":

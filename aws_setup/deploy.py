@@ -174,6 +174,7 @@ def _clear(client: CloudFormationClient, plan: _Plan, report: Report) -> None:
     if plan.existing is None and plan.found is not None and plan.found.status != "REVIEW_IN_PROGRESS":
         report(f"stack {plan.found.name} is {plan.found.status}: deleting what its failed creation left")
         stacks.remove(client, plan.found, report)
+        stacks.wait_for_names(report)
 
 
 def _import_set(client: CloudFormationClient, stack: str, plan: _Plan) -> changeset.ChangeSet | None:
@@ -212,8 +213,7 @@ def _current(client: CloudFormationClient, stack: stacks.Stack, complete: list[P
     values = {one["ParameterKey"]: one["ParameterValue"] for one in complete if "ParameterValue" in one}
     if values.items() - stack.parameters.items():
         return False
-    # botocore reads a JSON body into a mapping, whatever the stubs say
-    return bool(client.get_template(StackName=stack.name)["TemplateBody"] == template.template())
+    return template.is_current(client.get_template(StackName=stack.name)["TemplateBody"])
 
 
 def _secret_kept(session: Session, plan: _Plan, report: Report) -> AbstractContextManager[None]:

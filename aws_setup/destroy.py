@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from aws_setup import stacks
+from aws_setup import network, stacks
 from aws_setup.errors import DeployError, UsageError
+from aws_setup.unreachable import DENIED
+from ingest_assets.aws import error_code
 from ingest_assets.stack import StackError
 
 if TYPE_CHECKING:
     from boto3.session import Session
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 Report = Callable[[str], None]
@@ -21,14 +24,16 @@ Report = Callable[[str], None]
 def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callable[[str], bool], report: Report) -> bool:
     """Delete the stack when `confirm` says yes to the question; whether it was deleted.
 
-    Raises StackError when there is none, UsageError while an execution runs (its job would be left to itself),
-    DeployError when a resource or an object could not be deleted.
+    Raises StackError when there is none, UsageError while an execution runs (its job would be left to itself) and while
+    a rule of another security group refers to the job's (EC2 would not delete it), DeployError when a resource or an
+    object could not be deleted.
     """
     client = session.client("cloudformation")
     found = stacks.describe(client, stack)
     if found is None:
         raise StackError(f"no stack named {stack}: check INGEST_STACK and the region")
     _check_idle(session, found)
+    _check_security_group(session, client, found, report)
     data = _data(found)
     fate = "and delete" if delete_data else "and keep"
     if not confirm(f"Delete the stack {stack} {fate} {', '.join(data)}?"):
@@ -38,7 +43,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     if delete_data:
         _delete_data(session, found, report)
     else:
-        report(f"kept {', '.join(data)}; the next deploy of {stack} takes them over again")
+        report(f"kept {', '.join(data)}; the next deploy of {stack}, after a minute, takes them over again")
     return True
 
 
@@ -49,6 +54,33 @@ def _check_idle(session: Session, stack: stacks.Stack) -> None:
     running = stacks.running_executions(session, arn)
     if running:
         raise UsageError(f"execution {running[0]} is running: wait for its end, or stop it, and try again")
+
+
+def _check_security_group(session: Session, client: CloudFormationClient, stack: stacks.Stack, report: Report) -> None:
+    group = stack.outputs.get("JobSecurityGroupId")
+    if group is None:
+        return
+    try:
+        referring = network.rules_referring_to(session, group)
+    except ClientError as refused:
+        if error_code(refused) not in DENIED:
+            raise
+        report(f"warning: not checked whether other security groups refer to {group}: {refused.operation_name} denied")
+        return
+    owns = bool(referring) and stacks.has_resource(client, stack, "DatabaseAdmitsJob")
+    foreign = [rule.to_text() for rule in referring if not (owns and _admits_job(rule, stack))]
+    if foreign:
+        raise UsageError(
+            f"the job's security group {group} cannot be deleted while other groups refer to it: take away"
+            f" {', '.join(foreign)}, then destroy again"
+        )
+
+
+def _admits_job(rule: network.Rule, stack: stacks.Stack) -> bool:
+    """Whether it is the rule that the template makes; EC2 holds no two rules that are the same."""
+    port = int(stack.parameters["DatabasePort"])
+    made = (stack.parameters["DatabaseSecurityGroupId"], "inbound", (port, port))
+    return (rule.group_id, rule.way, rule.ports) == made
 
 
 def _data(stack: stacks.Stack) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a check found: an error stops a deployment, a warning does not."""
+"""What a check found: an error stops a deployment, a warning does not, and a note is for information."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Finding:
     """`text` says what is wrong and what to do. It never holds a secret value."""
 
     check: str
-    level: Literal["error", "warning"]
+    level: Literal["error", "warning", "note"]
     text: str
 
 
@@ -23,3 +23,8 @@ def error(check: str, text: str) -> Finding:
 def warning(check: str, text: str) -> Finding:
     """A finding that does not."""
     return Finding(check, "warning", text)
+
+
+def note(check: str, text: str) -> Finding:
+    """What was found, with nothing wrong in it."""
+    return Finding(check, "note", text)

@@ -8,8 +8,10 @@ update to the whole template. `ImportExistingResources` would need one change se
   (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html);
 - import and creation would be one operation, whose failure rolls both back.
 
-An import may touch no outputs and needs a deletion policy on each resource. It changes nothing of them, and the
-update neither, since their definitions are the same in both templates: so a secret's value stays.
+An import may touch neither outputs nor the stack's tags and role: AWS answers "As part of the import operation, you
+cannot modify or add [RoleArn, Tags]", and documents it for outputs only. It needs a deletion policy on each resource.
+It changes nothing of them, and the update that follows changes their tags only, since their definitions are the same
+in both templates: so a secret's value stays.
 
 A resource is taken over when it has the stack's own tags; to take over another one, give it these.
 """

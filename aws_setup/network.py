@@ -1,9 +1,10 @@
-"""Whether the job's subnets and security groups let it run, reach the database, and reach AWS."""
+"""Whether the job's subnets and security groups let it run, reach the database, and reach AWS, and can go again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 _CHECK = "network"
 _WORLD = {"0.0.0.0/0", "::/0"}
 _MISSING = ("InvalidSubnetID", "InvalidGroup", "InvalidGroupId", "InvalidSecurityGroupID")
+_WAYS: tuple[tuple[Literal["inbound", "outbound"], str, str], ...] = (
+    ("inbound", "", "IpPermissions"),
+    ("outbound", "egress.", "IpPermissionsEgress"),
+)
+# botocore's model of EMR Serverless, NetworkConfiguration.
+_MOST = {"SubnetIds": 16, "SecurityGroupIds": 5}
 # What the job calls beside S3; the catalog's comes with the parameter GlueDatabase.
 _SERVICE = "secretsmanager"
 
@@ -23,6 +30,10 @@ _SERVICE = "secretsmanager"
 def check(session: Session, parameters: Mapping[str, str]) -> Iterator[Finding]:
     """What is wrong with the network that the parameters name; without subnets EMR Serverless has its own."""
     subnet_ids, group_ids = _listed(parameters, "SubnetIds"), _listed(parameters, "SecurityGroupIds")
+    for name, most in _MOST.items():
+        if len(_listed(parameters, name)) > most:
+            yield error(_CHECK, f"EMR Serverless takes {most} {name} at most: give fewer")
+            return
     if not subnet_ids:
         yield from _without_subnets(parameters, group_ids)
         return
@@ -43,6 +54,43 @@ def check(session: Session, parameters: Mapping[str, str]) -> Iterator[Finding]:
     yield from _places(subnets, groups, parameters.get("VpcId", ""))
     yield from _open_groups(groups)
     yield from _ways_out(client, subnets, bool(parameters.get("GlueDatabase")))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a security group that refers to another group. `ports` is empty for all traffic."""
+
+    group_id: str
+    group_name: str
+    way: Literal["inbound", "outbound"]
+    ports: tuple[int, ...]
+
+    def to_text(self) -> str:
+        """For people."""
+        ports = "-".join(str(port) for port in dict.fromkeys(self.ports))
+        what = f"for port {ports}" if ports else "for all traffic"
+        return f"the {self.way} rule {what} of {self.group_id} ({self.group_name})"
+
+
+def rules_referring_to(session: Session, group_id: str) -> list[Rule]:
+    """The rules of other security groups that name this one, which EC2 does not delete while there is any."""
+    client: Any = session.client("ec2")  # no stubs are installed for EC2
+    found: list[Rule] = []
+    for way, prefix, key in _WAYS:
+        filters = [{"Name": f"{prefix}ip-permission.group-id", "Values": [group_id]}]
+        for page in client.get_paginator("describe_security_groups").paginate(Filters=filters):
+            found += [
+                Rule(group["GroupId"], group["GroupName"], way, _ports(rule))
+                for group in page["SecurityGroups"]
+                if group["GroupId"] != group_id
+                for rule in group[key]
+                if any(pair.get("GroupId") == group_id for pair in rule.get("UserIdGroupPairs", []))
+            ]
+    return found
+
+
+def _ports(rule: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(rule[name] for name in ("FromPort", "ToPort") if name in rule)
 
 
 def _without_subnets(parameters: Mapping[str, str], group_ids: list[str]) -> Iterator[Finding]:

@@ -99,7 +99,8 @@ def _allowed(about: Mapping[str, Any], value: str) -> bool:
             and value.isdigit()
             and about.get("MinValue", 0) <= int(value) <= about.get("MaxValue", math.inf)
         )
-    return re.fullmatch(about.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
+    fits = about.get("MinLength", 0) <= len(value) <= about.get("MaxLength", math.inf)
+    return fits and re.fullmatch(about.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
 
 
 def _constraint(about: Mapping[str, Any]) -> str:
@@ -107,7 +108,8 @@ def _constraint(about: Mapping[str, Any]) -> str:
         return ", ".join(map(str, about["AllowedValues"]))
     if about["Type"] == "Number":
         return f"{about.get('MinValue', 0)} to {about.get('MaxValue', 'any number')}"
-    return str(about.get("ConstraintDescription") or about["AllowedPattern"])
+    lengths = f"{about.get('MinLength', 0)} to {about.get('MaxLength', 'any number of')} characters"
+    return str(about.get("ConstraintDescription") or about.get("AllowedPattern") or lengths)
 
 
 def complete(
@@ -115,9 +117,14 @@ def complete(
 ) -> list[ParameterTypeDef]:
     """The parameters of a change set. `previous` are those of the stack, None before its first deployment.
 
-    Raises UsageError when one is missing, CronError when the schedule's expression is wrong.
+    Raises UsageError when one is missing or the stack's name is none for its resources, CronError when the schedule's
+    expression is wrong.
     """
     declared = template.parameters()
+    if not _allowed(declared["NameSuffix"], name_suffix(stack)):
+        raise UsageError(
+            f"INGEST_STACK cannot be {stack!r}: it follows names of AWS, so 37 letters, digits and hyphens"
+        )
     values = {
         "TrailingMonths": str(trailing_months(effective(given, previous)["ScheduleExpression"])),
         **given,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup import jdbc, kept, network, parameters, secret, stacks
-from aws_setup.errors import DeployError
+from aws_setup import jdbc, kept, network, parameters, runtime, secret, sizes, stacks
+from aws_setup.errors import DeployError, UsageError
 from aws_setup.findings import Finding, error, warning
 from aws_setup.unreachable import DENIED
 from ingest_assets.aws import error_code
@@ -21,7 +21,7 @@ from spark_scripts.errors import IngestionError
 if TYPE_CHECKING:
     from boto3.session import Session
 
-CHECKS = ("release", "network", "bucket", "secret", "driver", "tables")
+CHECKS = ("release", "size", "network", "bucket", "secret", "driver", "tables")
 """What can be left out. Who the caller is is always asked."""
 
 
@@ -77,10 +77,12 @@ class Preflight:
         return "\n".join(lines)
 
 
-def check(session: Session, target: Target, ignore: Collection[str] = ()) -> Preflight:
-    """Make every check but those to `ignore`. Raises botocore's errors when AWS does not know the caller."""
+def check(
+    session: Session, target: Target, ignore: Collection[str] = (), checks: Collection[str] = CHECKS
+) -> Preflight:
+    """Make these checks but those to `ignore`. Raises botocore's errors when AWS does not know the caller."""
     caller = session.client("sts").get_caller_identity()
-    made = tuple(name for name in CHECKS if name not in ignore)
+    made = tuple(name for name in checks if name not in ignore)
     findings = [finding for name in made for finding in _made(name, session, target)]
     return Preflight(target.stack, caller["Arn"], made, tuple(findings))
 
@@ -100,14 +102,18 @@ def enforce(found: Preflight, report: Callable[[str], None]) -> None:
 def read(
     session: Session, stack: str, given: Mapping[str, str], driver_jar: Callable[[], Path], ignore: Collection[str]
 ) -> Preflight:
-    """The checks of a deployment with the parameters `given`, which is not made. Raises UsageError for wrong ones."""
+    """The checks of a deployment with the parameters `given`, which is not made, and what the last job ran on.
+
+    Raises UsageError for wrong parameters.
+    """
     parameters.check(given)
     existing = stacks.describe(session.client("cloudformation"), stack)
     if existing is not None and not existing.made:
         existing = None
     taken_over = kept.find(session, stack, given) if existing is None else {}
     values = parameters.effective({**kept.names(taken_over), **given}, existing.parameters if existing else None)
-    return check(session, Target(stack, values, existing, taken_over, None, driver_jar), ignore)
+    target = Target(stack, values, existing, taken_over, None, driver_jar)
+    return check(session, target, ignore, (*CHECKS, runtime.CHECK))
 
 
 def _made(name: str, session: Session, target: Target) -> list[Finding]:
@@ -126,6 +132,11 @@ def _made(name: str, session: Session, target: Target) -> list[Finding]:
 def _release(session: Session, target: Target) -> Iterator[Finding]:
     """ListReleaseLabels is EMR's on EC2, and need not know every label of EMR Serverless: hence no error."""
     label = target.parameters["ReleaseLabel"]
+    try:
+        parameters.check({"ReleaseLabel": label})
+    except UsageError as refused:  # a stack of an older template has it
+        yield error("release", f"{refused}: give --parameter ReleaseLabel=…")
+        return
     if label not in _release_labels(session, label):
         yield warning(
             "release", f"EMR does not list the release {label} in this region: check the parameter ReleaseLabel"
@@ -136,6 +147,10 @@ def _release_labels(session: Session, prefix: str) -> list[str]:
     client: Any = session.client("emr")  # no stubs are installed for EMR
     labels: list[str] = client.list_release_labels(Filters={"Prefix": prefix}).get("ReleaseLabels", [])
     return labels
+
+
+def _size(_: Session, target: Target) -> Iterator[Finding]:
+    return sizes.check(target.parameters)
 
 
 def _network(session: Session, target: Target) -> Iterator[Finding]:
@@ -173,6 +188,10 @@ def _secret(session: Session, target: Target) -> Iterator[Finding]:
     return secret.check(session, target.stack, target.parameters, known=target.has_secret)
 
 
+def _runtime(session: Session, target: Target) -> Iterator[Finding]:
+    return runtime.check(session, target.existing)
+
+
 def _driver(_: Session, target: Target) -> Iterator[Finding]:
     try:
         jar = target.driver_jar()
@@ -198,9 +217,11 @@ def _tables(_: Session, target: Target) -> Iterator[Finding]:
 
 _CHECKS: Mapping[str, Callable[[Session, Target], Iterator[Finding]]] = {
     "release": _release,
+    "size": _size,
     "network": _network,
     "bucket": _bucket,
     "secret": _secret,
     "driver": _driver,
     "tables": _tables,
+    runtime.CHECK: _runtime,
 }

@@ -25,6 +25,10 @@ _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Re
 # REVIEW_IN_PROGRESS has change sets and nothing else. What a failed creation made goes with it (RetainExceptOnCreate).
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
+# "You must wait 60 seconds after deleting a queue before you can create another queue with the same name":
+# QueueDeletedRecently in botocore's model of SQS.
+_QUEUE_NAME_SECONDS = 60.0
+
 _LONGEST_WAIT_SECONDS = 3600.0
 _LONGEST_POLL_SECONDS = 5.0
 
@@ -133,6 +137,13 @@ class Watch:
             self._failures.append(f"{resource}: {reason}")
 
 
+def has_resource(client: CloudFormationClient, stack: Stack, logical_id: str) -> bool:
+    """Whether the stack has this resource of the template, or had it when its deletion failed."""
+    listed = client.describe_stack_resources(StackName=stack.id)["StackResources"]
+    # moto lists one without names for a resource whose condition does not hold
+    return any(one.get("LogicalResourceId") == logical_id for one in listed)
+
+
 def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
     """Delete the stack. Raises DeployError with the reasons when something of it could not be deleted."""
     watch = Watch(client, stack.id, report)
@@ -140,6 +151,12 @@ def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
     last = watch.wait()
     if last.status != "DELETE_COMPLETE":
         raise failed(last, watch)
+
+
+def wait_for_names(report: Report) -> None:
+    """Wait until the names of a deleted stack's queues can be used again, which SQS refuses for a minute."""
+    report(f"waiting {_QUEUE_NAME_SECONDS:.0f} s: SQS keeps the names of deleted queues for that long")
+    time.sleep(_QUEUE_NAME_SECONDS)
 
 
 def failed(stack: Stack, watch: Watch) -> DeployError:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from aws_setup import short_forms
 from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, trailing_months
 from spark_scripts.errors import IngestionError
 
@@ -21,37 +21,24 @@ TEMPLATE = _HERE / "template.yaml"
 STATE_MACHINE = _HERE / "state_machine.asl.json"
 
 # CreateChangeSet's limit for TemplateBody: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
-_MAXIMUM_BYTES = 51_200
+MAXIMUM_BYTES = 51_200
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, `!Ref` and the like, read as the long ones."""
-
-
-def _long_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        raise yaml.constructor.ConstructorError(None, None, f"!{tag} takes no mapping", node.start_mark)
-    if tag == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
+# What people read in template.yaml and in messages of `deploy`, and what linters are told.
+_FOR_PEOPLE = {
+    "Parameters": ("Description", "ConstraintDescription"),
+    "Outputs": ("Description",),
+    "Resources": ("Metadata",),
+}
 
 
 def template() -> dict[str, Any]:
     """The template as CloudFormation gets it."""
-    document: dict[str, Any] = json.loads(rendered())
-    return document
+    return short_forms.read(rendered())
 
 
 def parameters() -> dict[str, dict[str, Any]]:
-    """The declared parameters by name, with what the template says of each."""
-    declared: dict[str, dict[str, Any]] = template()["Parameters"]
+    """The declared parameters by name, with what the template's file says of each."""
+    declared: dict[str, dict[str, Any]] = annotated()["Parameters"]
     return declared
 
 
@@ -62,34 +49,51 @@ def state_machine() -> dict[str, Any]:
 
 
 def annotated() -> dict[str, Any]:
-    """The template with all that its files hold: also the state machine's comments and what linters are told."""
-    loader = _Loader(TEMPLATE.read_text(encoding="utf-8"))
-    try:
-        document: dict[str, Any] = loader.get_single_data()
-    finally:
-        loader.dispose()
+    """The template with all that its files hold: also descriptions, comments and what linters are told."""
+    return copy.deepcopy(_read())
+
+
+@cache
+def _read() -> dict[str, Any]:
+    document = short_forms.read(TEMPLATE.read_text(encoding="utf-8"))
     document["Resources"]["StateMachine"]["Properties"]["Definition"] = state_machine()
     for name, default in _schedule_defaults().items():
         document["Parameters"][name]["Default"] = default
     return document
 
 
+def is_current(body: object) -> bool:
+    """Whether `body`, as GetTemplate gives it (botocore reads JSON into a mapping), is this template."""
+    return (short_forms.read(body) if isinstance(body, str) else body) == template()
+
+
 @cache
 def rendered() -> str:
-    """The template as one line of JSON, without comments: a change set takes no more than 51,200 bytes.
+    """The template as a change set takes it, 51,200 bytes at most, without what only people read.
 
     Raises IngestionError when it is larger.
     """
     document = annotated()
+    for section, keys in _FOR_PEOPLE.items():
+        for about in document[section].values():
+            for key in keys:
+                about.pop(key, None)
     for resource in document["Resources"].values():
-        resource.pop("Metadata", None)
+        _leave_out_defaults(resource)
     properties = document["Resources"]["StateMachine"]["Properties"]
     properties["Definition"] = _without_comments(properties["Definition"])
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    text = short_forms.write(document)
     size = len(text.encode())
-    if size > _MAXIMUM_BYTES:
-        raise IngestionError(f"the rendered template has {size} bytes, a change set takes {_MAXIMUM_BYTES}")
+    if size > MAXIMUM_BYTES:
+        raise IngestionError(f"the rendered template has {size} bytes, a change set takes {MAXIMUM_BYTES}")
     return text
+
+
+def _leave_out_defaults(resource: dict[str, Any]) -> None:
+    """Delete is what CloudFormation does without a policy; linters want it written out."""
+    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+        if resource.get(policy) == "Delete":
+            del resource[policy]
 
 
 def _without_comments(node: Any) -> Any:

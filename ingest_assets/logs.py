@@ -16,6 +16,16 @@ def last_lines(gzipped: Iterable[bytes], count: int = 1000) -> list[str]:
     return tail.decode(errors="replace").splitlines()[-count:]
 
 
+def first_lines(gzipped: Iterable[bytes]) -> list[str]:
+    """The lines with which a gzip file begins, about 64 KiB of them."""
+    head = b""
+    for piece in _unzipped(gzipped):
+        head += piece
+        if len(head) > _TAIL_BYTES:
+            break
+    return head.decode(errors="replace").splitlines()
+
+
 def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     reader = zlib.decompressobj(wbits=31)
     for chunk in chunks:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import boto3
 from pyspark.sql import SparkSession
 
-from spark_scripts import files, layout, tls
+from spark_scripts import files, layout, runtime, tls
 from spark_scripts.arguments import JobArguments
 from spark_scripts.catalog import Catalog
 from spark_scripts.database import read_database, read_secret
@@ -91,6 +91,7 @@ def spark_session(execution: str, aws_keys: Mapping[str, str]) -> Iterator[Spark
     builder: Any = SparkSession.builder
     spark: SparkSession = builder.appName(f"ingest {execution}").config(map=files.SESSION).getOrCreate()
     try:
+        print(runtime.describe(spark), flush=True)
         hadoop = spark._jsc.hadoopConfiguration()
         for name in _AWS_KEYS.keys() & aws_keys.keys():
             hadoop.set(_AWS_KEYS[name], aws_keys[name])

@@ -6,7 +6,8 @@ try:
     from spark_scripts.job import main
 except ModuleNotFoundError as error:
     sys.exit(
-        f"ModuleNotFoundError: {error}: give the job an interpreter that has it, by --archives in SparkSubmitParameters"
+        f"ModuleNotFoundError: {error}, in Python {sys.version.split()[0]} at {sys.executable}: give the job an"
+        " interpreter that has it, by --archives in SparkSubmitParameters"
     )
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,16 @@ from aws_setup.local.environment import REGION
 from tests.access.policies import Request
 
 ACCOUNT = "123456789012"
-_PREFIXES = {"stepfunctions": "states"}
+_PREFIXES = {"stepfunctions": "states", "emr": "elasticmapreduce", "resourcegroupstaggingapi": "tag"}
 _ACTIONS = {
     ("s3", "ListObjectsV2"): "s3:ListBucket",
+    ("s3", "ListObjectVersions"): "s3:ListBucketVersions",
+    ("s3", "HeadBucket"): "s3:ListBucket",
     ("s3", "HeadObject"): "s3:GetObject",
     ("s3", "DeleteObjects"): "s3:DeleteObject",
     ("sqs", "DeleteMessageBatch"): "sqs:DeleteMessage",
 }
+_TAGGING = ("CreateApplication", "StartJobRun")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,11 @@ class Call:
     service: str
     operation: str
     parameters: Mapping[str, Any]
+    context: Mapping[str, str] = field(default_factory=dict)
 
     def request(self, stack_id: str) -> Request:
         """The request to IAM that it is."""
-        prefix = _PREFIXES.get(self.service, self.service)
-        action = _ACTIONS.get((self.service, self.operation), f"{prefix}:{self.operation}")
-        return Request(self.principal, action, self._resource(stack_id))
+        return Request(self.principal, action_of(self.service, self.operation), self._resource(stack_id), self.context)
 
     def _resource(self, stack_id: str) -> str:
         parameters = self.parameters
@@ -57,6 +59,11 @@ class Call:
             return _arn("glue", _glue(parameters))
         named = ("TopicArn", "SecretId", "executionArn", "stateMachineArn")
         return next(str(parameters[name]) for name in named if name in parameters)
+
+
+def action_of(service: str, operation: str) -> str:
+    """The action of IAM that an operation needs."""
+    return _ACTIONS.get((service, operation), f"{_PREFIXES.get(service, service)}:{operation}")
 
 
 def _arn(service: str, resource: str) -> str:
@@ -86,13 +93,23 @@ def read(file: Path) -> Iterator[Call]:
     """
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     roles = {line["access_key"]: line["role"] for line in lines if "role" in line}
+    tags = _tags(lines)
     seen: set[str] = set()
     for line in lines:
         principal = _principal(line, roles)
         key = json.dumps([principal, line], sort_keys=True)
         if principal is not None and key not in seen:
             seen.add(key)
-            yield Call(principal, line["service"], line["operation"], line["parameters"])
+            context = tags if line["service"] == "emr-serverless" else {}
+            yield Call(principal, line["service"], line["operation"], line["parameters"], context)
+
+
+def _tags(lines: list[Any]) -> dict[str, str]:
+    """The tags of every application and job run: here they are all the state machine's, and have the same."""
+    given = [line["parameters"].get("tags") for line in lines if line.get("operation") in _TAGGING]
+    assert given
+    assert all(tags == given[0] for tags in given)
+    return {f"aws:ResourceTag/{key}": value for key, value in given[0].items()}
 
 
 def _principal(line: Mapping[str, Any], roles: Mapping[str, str]) -> str | None:

@@ -25,6 +25,7 @@ from ingest_assets.cron import SCHEDULE_TIMEZONE
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.alerts import Alerts
+from ingest_assets.resources.notifications import Notifications
 from ingest_assets.schedules import NAME as SCHEDULE
 from ingest_assets.sensors import QUEUE
 from tests.access import recorder
@@ -44,6 +45,7 @@ def main() -> None:
         with _interrupt_when_the_job_runs():
             assert not _materialize(instance, "2023-01", "2024-12").success
         _tick_schedule(definitions, instance)
+        _postpone_a_message()
         _tick_queue(definitions, instance)
     # The sensor publishes by this one call; what it publishes is a matter of tests/unit/dagster/test_alerts.py.
     Alerts(account=AwsAccount()).publish(subject=ALERTS, sentence="A run failed.", document={})
@@ -90,6 +92,14 @@ def _tick_schedule(definitions: dg.Definitions, instance: dg.DagsterInstance) ->
         instance=instance, scheduled_execution_time=_TICK, resources={"account": AwsAccount()}
     ) as context:
         schedule.evaluate_tick(context)
+
+
+def _postpone_a_message() -> None:
+    """As the sensor does with one whose execution still runs. The others stay for its tick."""
+    notifications = Notifications(account=AwsAccount(), visibility_seconds=0)
+    received = list(notifications.receive(seconds=10, limit=1))
+    assert received
+    notifications.postpone(received[:1])
 
 
 def _tick_queue(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:

@@ -15,7 +15,9 @@ S3A = "https://hadoop.apache.org/docs/stable/hadoop-aws/tools/hadoop-aws/assumed
 EMR = "https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/"
 GLUE = "https://docs.aws.amazon.com/glue/latest/dg/glue-specifying-resource-arns.html"
 SNS_TO_SQS = "https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html"
-RULE_TARGETS = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
+RULE_TARGETS = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions"
+RULE_TOPICS = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sns-permissions"
+DEAD_LETTERS = "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html#eb-dlq-perms"
 SNS_KEYS = "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"
 
 
@@ -127,13 +129,14 @@ def _of_services(names: Names) -> Iterator[Unseen]:
         source = {"aws:SourceArn": topic}
         for queue in (names.queue, names.dead_letters):
             yield Unseen(Request("sns.amazonaws.com", "sqs:SendMessage", queue, source), SNS_TO_SQS)
-    for rule, action, target in (
-        (names.failed_rule, "sqs:SendMessage", names.queue),
-        (names.lost_rule, "sns:Publish", names.failure_topic),
-        (names.failed_rule, "sqs:SendMessage", names.dead_letters),
-        (names.lost_rule, "sqs:SendMessage", names.dead_letters),
+    for rule, queue, page in (
+        (names.failed_rule, names.queue, RULE_TARGETS),
+        (names.failed_rule, names.dead_letters, DEAD_LETTERS),
+        (names.lost_rule, names.dead_letters, DEAD_LETTERS),
     ):
-        yield Unseen(Request("events.amazonaws.com", action, target, {"aws:SourceArn": rule}), RULE_TARGETS)
+        yield Unseen(Request("events.amazonaws.com", "sqs:SendMessage", queue, {"aws:SourceArn": rule}), page)
+    # To a topic EventBridge says nothing of the rule: "You can't use Condition blocks in Amazon SNS topic policies".
+    yield Unseen(Request("events.amazonaws.com", "sns:Publish", names.failure_topic), RULE_TOPICS)
     for alarm in (names.alarm, names.schedule_alarm):
         request = Request("cloudwatch.amazonaws.com", "sns:Publish", names.alarm_topic, {"aws:SourceArn": alarm})
         yield Unseen(request, SNS_KEYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Iterator
 from io import StringIO
@@ -140,12 +141,21 @@ def test_status_tells_an_application_that_was_left_over(
     assert line.endswith("idle, which costs nothing  left over: no execution is running, so stop and delete it")
 
 
-def test_preflight_finds_nothing_to_do_in_a_working_account(outputs: StackOutputs, capsys: Capture) -> None:
+def test_preflight_finds_nothing_to_do_in_a_working_account_and_says_what_the_last_job_ran_on(
+    outputs: StackOutputs, capsys: Capture
+) -> None:
+    assert main(["trigger", "--wait", "--input", FEBRUARY]) == 0
+    capsys.readouterr()
     assert main(["preflight"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert {line.split()[1] for line in lines} == {"ok"}
+    *others, last = capsys.readouterr().out.splitlines()
+    assert {line.split()[1] for line in others} == {"ok"}
+    assert re.fullmatch(
+        rf"runtime   note     Python {platform.python_version()}, boto3 {boto3.__version__}, Spark 3\.5\.\d+, "
+        r"Hadoop 3\.\d+\.\d+, s3:// by org\.apache\.hadoop\.fs\.viewfs\.ViewFileSystemOverloadScheme",
+        last,
+    )
     assert main(["preflight", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["findings"] == []
+    assert [one["check"] for one in json.loads(capsys.readouterr().out)["findings"]] == ["runtime"]
 
 
 def test_deploying_again_changes_nothing_but_the_uploads(outputs: StackOutputs, capsys: Capture) -> None:

@@ -16,6 +16,7 @@ PSEUDO = {
     "AWS::Partition": PARTITION,
     "AWS::StackName": "example",
     "AWS::StackId": STACK,
+    "AWS::URLSuffix": "amazonaws.com",
 }
 
 _SET_BY_DEPLOY = {"ScriptPrefix": "script/0a1b", "DriverKey": "jar/0a1b/postgresql.jar"}
@@ -29,6 +30,7 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
         "SuccessEmail": "success@example.com",
         "FailureEmail": "failure@example.com",
         "DatabaseSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:example-a1b2c3",
+        "DatabaseSecretKmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-1111-1111-1111-111111111111",
         "CreateAwsKeysSecret": "true",
         "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-0000-0000-000000000000",
         "RawDataRetentionDays": "365",
@@ -123,7 +125,7 @@ def policies(document: Mapping[str, Any], given: Mapping[str, str]) -> dict[str,
     """
     values = parameters(document, given)
     return {
-        f"{name}.{number}": _with_names(found, document, values)
+        f"{name}.{number}": with_names(found, document, values)
         for name, resource in document["Resources"].items()
         for number, found in enumerate(_documents(resource))
     }
@@ -138,18 +140,20 @@ def _documents(node: Any) -> list[Any]:
     return [found for child in children for found in _documents(child)]
 
 
-def _with_names(node: Any, document: Mapping[str, Any], values: Mapping[str, str]) -> Any:
+def with_names(node: Any, document: Mapping[str, Any], values: Mapping[str, str]) -> Any:
     if isinstance(node, list):
-        return [_with_names(each, document, values) for each in node]
+        return [with_names(each, document, values) for each in node]
     if not isinstance(node, dict):
         return node
     if "Ref" in node:
-        return _name(node["Ref"], document, values)
+        name = _name(node["Ref"], document, values)
+        is_list = document["Parameters"].get(node["Ref"], {}).get("Type") == "CommaDelimitedList"
+        return name.split(",") if is_list else name
     if "Fn::GetAtt" in node:
         return _name(".".join(node["Fn::GetAtt"]), document, values)
     if "Fn::Sub" in node:
         return re.sub(r"\$\{([^}]+)\}", lambda found: _name(found[1], document, values), node["Fn::Sub"])
-    return {key: _with_names(value, document, values) for key, value in node.items()}
+    return {key: with_names(value, document, values) for key, value in node.items()}
 
 
 _ARNS = {

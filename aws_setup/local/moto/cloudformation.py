@@ -1,11 +1,14 @@
-"""What moto's CloudFormation engine does differently from AWS, put right.
+"""What moto's CloudFormation engine does differently from AWS, put right, for stacks that are made once.
+
+The local account makes its stack anew at each start. So a change set creates a stack, and a stack is deleted; change
+sets that update a stack or import into one are refused, since nothing here knows what AWS would answer.
 
 Each function replaces or wraps one of moto 5.2.5 and says what it changes; drop it when moto's own does that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,7 +16,14 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.cloudformation import models, parsing
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Event, Stack, cloudformation_backends
+from moto.cloudformation.models import (
+    Change,
+    ChangeSet,
+    CloudFormationBackend,
+    Event,
+    Stack,
+    cloudformation_backends,
+)
 from moto.cloudformation.parsing import ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.exceptions import ServiceException
@@ -21,18 +31,18 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 from werkzeug.exceptions import HTTPException
 
-from aws_setup.local.moto import (
-    cloudformation_import,
-    cloudformation_network,
-    cloudformation_types,
-    cloudformation_update,
-)
+from aws_setup.local.moto import cloudformation_network, cloudformation_types
+from aws_setup.local.moto.cloudformation_types import Secret, clients
 from aws_setup.local.moto.patching import replace_attribute
 
 TYPES = {**cloudformation_types.TYPES, **cloudformation_network.TYPES}
 
 _Function = Callable[..., Any]
-_NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
+_KEEPING = ("Retain", "RetainExceptOnCreate")
+_BUCKET = "AWS::S3::Bucket"
+_CREATES_ONLY = (
+    "The local account makes its stack anew at each start and emulates no {kind} of one: start the account again"
+)
 # What a resource type may raise: our own, moto's old and new errors, and properties of the wrong form.
 _RESOURCE_ERRORS = (
     ClientError, BotoCoreError, HTTPException, ServiceException, LookupError, ValueError, TypeError, AttributeError,
@@ -47,18 +57,18 @@ def install(stack: ExitStack) -> None:
         (parsing, "resource_class_from_type", _with_our_types),
         (parsing, "resource_name_property_from_type", _with_our_names),
         (parsing, "clean_json", _without_no_value),
-        (parsing, "parse_and_create_resource", cloudformation_import.adopting),
-        (parsing, "parse_and_create_resource", _with_events("CREATE")),
-        (parsing, "parse_and_update_resource", _with_events("UPDATE")),
+        (parsing, "parse_and_create_resource", _with_events),
         (ResourceMap, "delete", _keeping_retained),
-        (CloudFormationBackend, "create_change_set", _checked_change_set),
+        (CloudFormationBackend, "create_change_set", _of_new_stacks),
         (CloudFormationBackend, "create_stack", _checked),
-        (CloudFormationResponse, "_validate_different_update", _only_of_stacks),
-        (CloudFormationBackend, "execute_change_set", _rolled_back_on_failure),
+        (CloudFormationBackend, "execute_change_set", _failing_in_words),
+        (CloudFormationBackend, "delete_stack", _still_there_when_it_failed),
+        (Stack, "delete", _deleted_in_words),
     ):
         replace_attribute(stack, owner, name, wrap(getattr(owner, name)))
-    replace_attribute(stack, ChangeSet, "diff", cloudformation_import.diff)
-    replace_attribute(stack, ChangeSet, "apply", cloudformation_import.apply)
+    replace_attribute(stack, ChangeSet, "diff", _additions)
+    replace_attribute(stack, ChangeSet, "apply", _create)
+    replace_attribute(stack, CloudFormationResponse, "update_stack", _refuse_update)
     _refuse_drift_detection(stack)
     replace_attribute(stack, Stack, "parameter_list", property(_parameter_list))
     replace_attribute(stack, FakeBucket, "get_permission", _neutral)
@@ -125,28 +135,63 @@ def _checked(create: _Function) -> _Function:
     return create_checked
 
 
-def _checked_change_set(create: _Function) -> _Function:
-    """As `_checked`; an update that changes nothing fails as on AWS, also when parameters are given another way."""
+def _of_new_stacks(create: _Function) -> _Function:
+    """As `_checked`, for new stacks alone; moto's updates and imports are not those of AWS."""
 
     def create_checked(self: CloudFormationBackend, *args: Any, **kwargs: Any) -> Any:
-        made = _checked(create)(self, *args, **kwargs)
-        change_set = self.change_sets[made[0]]
-        if change_set.change_set_type == "UPDATE" and cloudformation_update.changes_nothing(change_set):
-            change_set.status, change_set.execution_status = "FAILED", "UNAVAILABLE"
-            change_set.status_reason = _NO_CHANGE
-        return made
+        kind = kwargs["change_set_type"]
+        if kind != "CREATE":
+            raise ValidationError(message=_CREATES_ONLY.format(kind=kind))
+        return _checked(create)(self, *args, **kwargs)
 
     return create_checked
 
 
-def _only_of_stacks(validate: _Function) -> _Function:
-    """CreateChangeSet is not refused when nothing changes (the change set is then FAILED); UpdateStack is."""
+def _refuse_update(_: CloudFormationResponse) -> None:
+    """UpdateStack is refused like a change set of that kind."""
+    raise ValidationError(message=_CREATES_ONLY.format(kind="UPDATE"))
 
-    def validate_update(self: CloudFormationResponse, *args: Any) -> None:
-        if self._get_action() == "UpdateStack":
-            validate(self, *args)
 
-    return validate_update
+def _additions(self: ChangeSet) -> list[Change]:
+    """What the new stack will have; moto lists resources whose condition is false, too."""
+    stack = self.stack
+    parameters = _as_given(self.parameters)
+    wanted = ResourceMap(
+        stack.stack_id,
+        stack.name,
+        parameters,
+        stack.tags,
+        stack.region_name,
+        stack.account_id,
+        self.template_dict,
+        stack.cross_stack_resources,
+    )
+    wanted.load()
+    return [Change("Add", name, self.template_dict["Resources"][name]["Type"]) for name in _present(wanted)]
+
+
+def _create(self: ChangeSet) -> None:
+    """Make the resources, and then the outputs, which moto leaves out after a change set."""
+    stack, template = self.stack, self.template_dict
+    stack.template, stack.template_dict = self.template, template
+    stack.description = template.get("Description", "")
+    stack.parameters = _as_given(self.parameters)
+    stack.resource_map = stack._create_resource_map()
+    for name in _present(stack.resource_map):
+        stack.resource_map[name]
+    stack.output_map = stack._create_output_map()
+
+
+def _present(resources: Any) -> list[str]:
+    """The resources whose condition holds."""
+    conditions = resources.lazy_condition_map
+    declared = resources._resource_json_map
+    return [name for name, about in declared.items() if "Condition" not in about or conditions[about["Condition"]]]
+
+
+def _as_given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists as the text they were given as."""
+    return {name: ",".join(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 
 def _check(template: dict[str, Any]) -> None:
@@ -168,70 +213,87 @@ def _nulls(value: Any, path: str) -> Iterator[str]:
         yield from _nulls(member, f"{path}/{key}")
 
 
-def _with_events(verb: str) -> Callable[[_Function], _Function]:
-    """DependsOn is kept also in a change set, and every resource has its events."""
+def _with_events(parse_and_create: _Function) -> _Function:
+    """DependsOn is kept also in a change set, every resource has its events, and those that AWS tags their tags."""
 
-    def wrap(parse_and_make: _Function) -> _Function:
-        def make(logical_id: str, resource_json: Any, resources_map: Any, account_id: str, region_name: str) -> Any:
-            needed = resource_json.get("DependsOn", [])
-            for dependency in [needed] if isinstance(needed, str) else needed:
-                resources_map[dependency]
-            stack = cloudformation_backends[account_id][region_name].stacks[resources_map.stack_id]
-            try:
-                resource = parse_and_make(logical_id, resource_json, resources_map, account_id, region_name)
-            except _RESOURCE_ERRORS as error:
-                _add_failure(stack, logical_id, resource_json, f"{verb}_FAILED", error)
-                raise
-            if resource is not None:
-                cloudformation_update.record(logical_id, resource_json, resources_map)
-                physical = getattr(resource, "physical_resource_id", "")
-                if verb == "CREATE":
-                    cloudformation_import.tag(stack, resource_json["Type"], physical)
-                done = "IMPORT" if cloudformation_import.importing(resources_map) else verb
-                _add_event(stack, logical_id, resource_json, f"{done}_COMPLETE", None, physical)
-            return resource
+    def make(logical_id: str, resource_json: Any, resources_map: Any, account_id: str, region_name: str) -> Any:
+        needed = resource_json.get("DependsOn", [])
+        for dependency in [needed] if isinstance(needed, str) else needed:
+            resources_map[dependency]
+        stack = cloudformation_backends[account_id][region_name].stacks[resources_map.stack_id]
+        try:
+            resource = parse_and_create(logical_id, resource_json, resources_map, account_id, region_name)
+        except _RESOURCE_ERRORS as error:
+            _add_failure(stack, logical_id, resource_json, "CREATE_FAILED", error)
+            raise
+        if resource is not None:
+            physical = getattr(resource, "physical_resource_id", "")
+            _tag(stack, resource_json["Type"], physical)
+            _add_event(stack, logical_id, resource_json, "CREATE_COMPLETE", None, physical)
+        return resource
 
-        return make
-
-    return wrap
+    return make
 
 
-def _rolled_back_on_failure(execute_change_set: _Function) -> _Function:
-    """A failing change set is answered like any other; the stack then says ROLLBACK_COMPLETE, its events say why."""
+def _tag(stack: Stack, kind: str, physical_id: str) -> None:
+    """Give the stack's tags to a bucket or secret that it made, as CloudFormation does; moto gives them to none."""
+    tags = [{"Key": key, "Value": value} for key, value in stack.tags.items()]
+    if not tags:
+        return
+    if kind == _BUCKET:
+        clients(stack.region_name)("s3").put_bucket_tagging(Bucket=physical_id, Tagging={"TagSet": tags})
+    elif kind == Secret.type_name:
+        clients(stack.region_name)("secretsmanager").tag_resource(SecretId=physical_id, Tags=tags)
+
+
+def _failing_in_words(execute_change_set: _Function) -> _Function:
+    """A failing creation is answered like any other, and its events say why; moto fails with a traceback.
+
+    The stack then stays as it is, CREATE_FAILED, as AWS leaves it with DisableRollback. There is no rollback here: who
+    mends the reason starts the account again.
+    """
 
     def execute(self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
-        change_set = self.describe_change_set(change_set_name)
+        change_set: Any = self.describe_change_set(change_set_name)
         try:
             execute_change_set(self, change_set_name, stack_name)
         except _RESOURCE_ERRORS as error:
-            _roll_back(change_set.stack, change_set.change_set_type, reason=_reason(error))  # type: ignore[union-attr]
+            _end_badly(change_set.stack, "CREATE_FAILED", error)
 
     return execute
 
 
-def _roll_back(stack: Stack, kind: str, *, reason: str) -> None:
-    prefix = "" if kind == "CREATE" else f"{kind}_"
-    stack._add_stack_event(f"{prefix}ROLLBACK_IN_PROGRESS", resource_status_reason=reason)
-    try:
-        _undo(stack, kind)
-    except _RESOURCE_ERRORS as error:
-        stack.status = f"{prefix}ROLLBACK_FAILED"
-        stack._add_stack_event(stack.status, resource_status_reason=_reason(error))
-    else:
-        stack.status = f"{prefix}ROLLBACK_COMPLETE"
-        stack._add_stack_event(stack.status)
+def _deleted_in_words(delete: _Function) -> _Function:
+    """A resource that cannot be deleted leaves the stack DELETE_FAILED, and its events say why."""
+
+    def delete_stack(self: Stack) -> None:
+        try:
+            delete(self)
+        except _RESOURCE_ERRORS as error:
+            declared = self.resource_map._resource_json_map
+            for name in self.resource_map._parsed_resources.keys() & declared.keys():
+                if declared[name].get("DeletionPolicy") not in _KEEPING:
+                    _add_event(self, name, declared[name], "DELETE_FAILED", _reason(error))
+            _end_badly(self, "DELETE_FAILED", error)
+
+    return delete_stack
 
 
-def _undo(stack: Stack, kind: str) -> None:
-    if kind == "IMPORT":
-        stack.resource_map._parsed_resources.clear()  # they stay as they were, and are not the stack's
-        return
-    if kind == "UPDATE":
-        cloudformation_update.apply_template(stack, stack.template, stack.template_dict, stack.parameters)
-        return
-    for resource in stack.resource_map._resource_json_map.values():
-        resource.pop("DeletionPolicy", None)  # Retain does not hold for what a failed creation has made
-    stack.resource_map.delete()
+def _still_there_when_it_failed(delete_stack: _Function) -> _Function:
+    """A stack that is DELETE_FAILED is found by its name; moto has taken it away before."""
+
+    def delete(self: CloudFormationBackend, name_or_stack_id: str) -> None:
+        delete_stack(self, name_or_stack_id)
+        failed = [key for key, stack in self.deleted_stacks.items() if stack.status == "DELETE_FAILED"]
+        for key in failed:
+            self.stacks[key] = self.deleted_stacks.pop(key)
+
+    return delete
+
+
+def _end_badly(stack: Stack, status: str, error: BaseException) -> None:
+    stack.status = status
+    stack._add_stack_event(status, resource_status_reason=_reason(error))
 
 
 def _keeping_retained(delete: _Function) -> _Function:
@@ -277,5 +339,5 @@ def _parameter_list(self: Stack) -> list[dict[str, Any]]:
     hidden = self.resource_map.no_echo_parameter_keys
     return [
         {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
-        for name, value in cloudformation_update.as_given(self.resource_map.resolved_parameters).items()
+        for name, value in _as_given(self.resource_map.resolved_parameters).items()
     ]

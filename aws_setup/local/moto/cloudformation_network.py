@@ -1,21 +1,36 @@
 """CloudFormation's security groups, whose rules for outgoing traffic moto leaves out.
 
-Drop a type when moto's own has them.
+EC2's own refusals that moto does not know are here too. Drop a type when moto's own has them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Self
+
+from moto.cloudformation.exceptions import ValidationError
 
 from aws_setup.local.moto.cloudformation_types import Clients, LoopbackResource, Properties
 
 _RANGES = {"CidrIp": ("IpRanges", "CidrIp"), "CidrIpv6": ("Ipv6Ranges", "CidrIpv6")}
 _GROUPS = ("DestinationSecurityGroupId", "SourceSecurityGroupId")
 
+# The documentation of IpRange.Description and CreateSecurityGroupRequest.Description in botocore's model of EC2.
+_DESCRIPTION = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{0,255}")
+
+
+def _check_description(kind: str, text: str) -> None:
+    if not _DESCRIPTION.fullmatch(text):
+        raise ValidationError(
+            message=f"Invalid {kind} description {text!r}. Valid descriptions are strings less than 256 characters"
+            " from the following set: a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
+        )
+
 
 def _permission(rule: Properties) -> dict[str, Any]:
     """A rule of CloudFormation as the API writes it."""
+    _check_description("rule", rule.get("Description", ""))
     permission: dict[str, Any] = {"IpProtocol": rule["IpProtocol"]}
     permission |= {port: int(rule[port]) for port in ("FromPort", "ToPort") if port in rule}
     described = {"Description": rule["Description"]} if "Description" in rule else {}
@@ -39,6 +54,7 @@ class SecurityGroup(LoopbackResource):
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
         """Make the group and its rules."""
         client = clients("ec2")
+        _check_description("group", properties["GroupDescription"])
         request = {"GroupName": name, "Description": properties["GroupDescription"], "VpcId": properties["VpcId"]}
         group = client.create_security_group(**request)["GroupId"]
         egress = properties.get("SecurityGroupEgress", [])
@@ -54,36 +70,59 @@ class SecurityGroup(LoopbackResource):
         return cls(group, GroupId=group, VpcId=properties["VpcId"])
 
     def remove(self, clients: Clients) -> None:
-        """Delete the group."""
-        clients("ec2").delete_security_group(GroupId=self.physical_resource_id)
+        """Delete the group. As EC2 does, refuse it while a rule of another group refers to it."""
+        client = clients("ec2")
+        referring = [
+            {"Name": f"{way}ip-permission.group-id", "Values": [self.physical_resource_id]} for way in ("", "egress.")
+        ]
+        groups = [
+            one for each in referring for one in client.describe_security_groups(Filters=[each])["SecurityGroups"]
+        ]
+        if any(group["GroupId"] != self.physical_resource_id for group in groups):
+            raise ValidationError(message=f"resource {self.physical_resource_id} has a dependent object")
+        client.delete_security_group(GroupId=self.physical_resource_id)
 
 
 class SecurityGroupEgress(LoopbackResource):
-    """AWS::EC2::SecurityGroupEgress. It goes with its group."""
+    """AWS::EC2::SecurityGroupEgress."""
 
     type_name = "AWS::EC2::SecurityGroupEgress"
 
+    def __init__(self, name: str, rule: dict[str, Any]) -> None:
+        super().__init__(name)
+        self._rule = rule
+
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
         """Add the rule."""
-        clients("ec2").authorize_security_group_egress(
-            GroupId=properties["GroupId"], IpPermissions=[_permission(properties)]
-        )
-        return cls(name)
+        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
+        clients("ec2").authorize_security_group_egress(**rule)
+        return cls(name, rule)
+
+    def remove(self, clients: Clients) -> None:
+        """Take the rule away."""
+        clients("ec2").revoke_security_group_egress(**self._rule)
 
 
 class SecurityGroupIngress(LoopbackResource):
-    """AWS::EC2::SecurityGroupIngress. It goes with its group."""
+    """AWS::EC2::SecurityGroupIngress."""
 
     type_name = "AWS::EC2::SecurityGroupIngress"
+
+    def __init__(self, name: str, rule: dict[str, Any]) -> None:
+        super().__init__(name)
+        self._rule = rule
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
         """Add the rule."""
-        clients("ec2").authorize_security_group_ingress(
-            GroupId=properties["GroupId"], IpPermissions=[_permission(properties)]
-        )
-        return cls(name)
+        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
+        clients("ec2").authorize_security_group_ingress(**rule)
+        return cls(name, rule)
+
+    def remove(self, clients: Clients) -> None:
+        """Take the rule away."""
+        clients("ec2").revoke_security_group_ingress(**self._rule)
 
 
 TYPES: Mapping[str, type[LoopbackResource]] = {

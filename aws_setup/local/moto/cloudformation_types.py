@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
+from uuid import uuid4
 
 import boto3
 from botocore.config import Config
@@ -19,6 +20,7 @@ from moto.settings import moto_server_port
 
 from aws_setup.local.moto.casing import request_from_parameters
 from aws_setup.local.moto.coercion import coerced
+from aws_setup.local.moto.constraints import validation_message, violations
 
 Properties = Mapping[str, Any]
 Clients = Callable[[str], Any]  # boto3 clients by service; which one is not known to a type checker
@@ -39,10 +41,6 @@ class LoopbackResource(CloudFormationModel):
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
         """Make the resource."""
         raise NotImplementedError
-
-    def change(self, properties: Properties, clients: Clients) -> None:  # noqa: ARG002
-        """Update the resource; most types are not emulated that far."""
-        raise ValidationError(message=f"Updating {self.type_name} is not emulated; delete the stack and create it anew")
 
     def remove(self, clients: Clients) -> None:
         """Delete the resource. A policy goes with what it stands on."""
@@ -88,19 +86,6 @@ class LoopbackResource(CloudFormationModel):
         """Called by moto's engine."""
         return cls.create(resource_name, cloudformation_json.get("Properties", {}), clients(region_name))
 
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Self,
-        new_resource_name: str,  # noqa: ARG003
-        cloudformation_json: Any,
-        account_id: str,  # noqa: ARG003
-        region_name: str,
-    ) -> Self:
-        """Called by moto's engine."""
-        original_resource.change(cloudformation_json.get("Properties", {}), clients(region_name))
-        return original_resource
-
 
 def clients(region_name: str) -> Clients:
     """Clients of the account itself, in that region."""
@@ -112,10 +97,20 @@ def clients(region_name: str) -> Clients:
 
 
 def _send(client: Any, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Call an operation; numbers and booleans that the template holds as text become what the API takes."""
+    """Call an operation; numbers and booleans that the template holds as text become what the API takes.
+
+    Raises ValidationError for what the service's model does not allow, since moto takes it. Idempotency tokens are
+    boto3's to fill in.
+    """
     model = client.meta.service_model.operation_model(operation)
     methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
-    response: dict[str, Any] = getattr(client, methods[operation])(**coerced(request, model.input_shape))
+    parameters = coerced(request, model.input_shape)
+    members = model.input_shape.members
+    filled_in = {name: str(uuid4()) for name, member in members.items() if member.metadata.get("idempotencyToken")}
+    found = list(violations({**filled_in, **parameters}, model.input_shape))
+    if found:
+        raise ValidationError(message=validation_message(found))
+    response: dict[str, Any] = getattr(client, methods[operation])(**parameters)
     return response
 
 
@@ -131,7 +126,8 @@ class Subscription(LoopbackResource):
         known = ("RawMessageDelivery", "FilterPolicy", "FilterPolicyScope", "RedrivePolicy")
         attributes = {key: _text(properties[key]) for key in known if key in properties}
         request = {key: properties[key] for key in ("TopicArn", "Protocol", "Endpoint")}
-        arn = clients("sns").subscribe(**request, Attributes=attributes, ReturnSubscriptionArn=True)["SubscriptionArn"]
+        subscription = {**request, "Attributes": attributes, "ReturnSubscriptionArn": True}
+        arn = _send(clients("sns"), "Subscribe", subscription)["SubscriptionArn"]
         return cls(arn, Arn=arn)
 
     def remove(self, clients: Clients) -> None:
@@ -194,13 +190,7 @@ class Secret(LoopbackResource):
         value = properties.get("SecretString")
         if value is None:
             value = _generated(client, properties.get("GenerateSecretString", {}))
-        arn = client.create_secret(Name=name, SecretString=value, **request)["ARN"]
-        return cls(arn, Id=arn)
-
-    @classmethod
-    def existing(cls, properties: Properties, clients: Clients) -> Self:
-        """The secret of that name, as an import takes it."""
-        arn = clients("secretsmanager").describe_secret(SecretId=properties["Name"])["ARN"]
+        arn = _send(client, "CreateSecret", {"Name": name, "SecretString": value, **request})["ARN"]
         return cls(arn, Id=arn)
 
     def remove(self, clients: Clients) -> None:
@@ -232,10 +222,6 @@ class Schedule(LoopbackResource):
         arn = _send(clients("scheduler"), "CreateSchedule", {**properties, "Name": name})["ScheduleArn"]
         return cls(name, Arn=arn, group=properties.get("GroupName", "default"))
 
-    def change(self, properties: Properties, clients: Clients) -> None:
-        """Replace its settings."""
-        _send(clients("scheduler"), "UpdateSchedule", {**properties, "Name": self.physical_resource_id})
-
     def remove(self, clients: Clients) -> None:
         """Delete the schedule."""
         clients("scheduler").delete_schedule(Name=self.physical_resource_id, GroupName=self._attributes["group"])
@@ -254,10 +240,6 @@ class Alarm(LoopbackResource):
         client = clients("cloudwatch")
         _send(client, "PutMetricAlarm", {**properties, "AlarmName": name})
         return cls(name, Arn=client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"])
-
-    def change(self, properties: Properties, clients: Clients) -> None:
-        """Replace its settings."""
-        _send(clients("cloudwatch"), "PutMetricAlarm", {**properties, "AlarmName": self.physical_resource_id})
 
     def remove(self, clients: Clients) -> None:
         """Delete the alarm."""
@@ -304,12 +286,6 @@ class StateMachine(LoopbackResource):
         tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in properties.get("Tags", [])]
         arn = _send(client, "CreateStateMachine", {**request, "tags": tags})["stateMachineArn"]
         return cls(arn, Arn=arn, Name=name, StateMachineRevisionId="INITIAL")
-
-    def change(self, properties: Properties, clients: Clients) -> None:
-        """Replace definition and settings."""
-        client = clients("stepfunctions")
-        request = {**_state_machine(client, properties), "stateMachineArn": self.physical_resource_id}
-        _send(client, "UpdateStateMachine", request)
 
     def remove(self, clients: Clients) -> None:
         """Delete the state machine."""

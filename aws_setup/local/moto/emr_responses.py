@@ -9,7 +9,7 @@ from moto.core.base_backend import BackendDict
 from moto.core.responses import ActionResult, BaseResponse, EmptyResult, PaginatedResult
 from moto.core.utils import get_service_model
 
-from aws_setup.local.moto.emr_constraints import validation_message, violations
+from aws_setup.local.moto.constraints import validation_message, violations
 from aws_setup.local.moto.emr_job_run import JobRun, JobRunner
 from aws_setup.local.moto.emr_serverless import EmrServerlessBackend, invalid
 

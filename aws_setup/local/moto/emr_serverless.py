@@ -20,10 +20,12 @@ from moto.emrserverless.utils import random_appplication_id, random_job_id
 
 from aws_setup.local.moto import spark_options
 from aws_setup.local.moto.emr_job_run import JobRun, JobRunner, Pace, SparkJob
-from aws_setup.local.moto.emr_usage import Workers, workers
+from aws_setup.local.moto.emr_usage import DEFAULT_EXECUTORS, Workers, workers
 
 _AUTO_START = {"enabled": True}
 _AUTO_STOP = {"enabled": True, "idleTimeoutMinutes": 15}
+# Spark takes the largest of them: https://spark.apache.org/docs/latest/configuration.html#dynamic-allocation
+_INITIAL_EXECUTORS = ("spark.dynamicAllocation.initialExecutors", "spark.executor.instances")
 _RELEASE = re.compile(r"emr-(spark-)?\d+\.\d+\.\d+(-\d{8})?")
 _Made = TypeVar("_Made")
 
@@ -316,9 +318,26 @@ def check_job(request: Mapping[str, Any]) -> None:
         options = spark_options.parse(spark_submit.get("sparkSubmitParameters", ""))
     except ValueError as error:  # own words
         raise invalid(f"Invalid sparkSubmitParameters: {error}") from error
-    unsupported = spark_options.unsupported_property(spark_options.properties(options, _configuration(request)))
+    conf = spark_options.properties(options, _configuration(request))
+    unsupported = spark_options.unsupported_property(conf)
     if unsupported:
         raise invalid(f"Option '{unsupported}' is not supported")
+    _check_executors(conf)
+
+
+def _check_executors(conf: Mapping[str, str]) -> None:
+    """The text is that of https://github.com/aws-samples/aws-emr-utilities/pull/175; where it comes is own doing."""
+    few, many = (conf.get(f"spark.dynamicAllocation.{name}Executors") for name in ("min", "max"))
+    try:
+        initial = max(int(conf.get(name, DEFAULT_EXECUTORS)) for name in _INITIAL_EXECUTORS)
+        fits = many is None or initial <= int(many)
+    except ValueError as error:  # own words
+        raise invalid(f"Invalid number of executors: {error}") from error
+    if conf.get("spark.dynamicAllocation.enabled", "true") == "true" and not fits:
+        raise invalid(
+            f"Maximum value of spark.dynamicAllocation.initialExecutors: {initial} must be between"
+            f" spark.dynamicAllocation.minExecutor {few or 1} and spark.dynamicAllocation.maxExecutors {many}."
+        )
 
 
 def _spark_job(application: Application, request: Mapping[str, Any]) -> SparkJob:

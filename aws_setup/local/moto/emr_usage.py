@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 
 # Defaults of https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/jobs-spark.html
-_CORES, _MEMORY, _DISK_GB, _EXECUTORS = "4", "14G", 20.0, "3"
+_CORES, _MEMORY, _DISK_GB, DEFAULT_EXECUTORS = "4", "14G", 20.0, "3"
 _MINIMUM_BILLED_SECONDS = 60
 _UNITS = {"k": 1 / 1024**2, "m": 1 / 1024, "g": 1.0, "t": 1024.0}
 
@@ -25,7 +25,7 @@ class Workers:
 
 def workers(conf: Mapping[str, str]) -> Workers:
     """The workers of a job with this Spark configuration; every executor is taken to live as long as the driver."""
-    executors = int(conf.get("spark.executor.instances", _EXECUTORS))
+    executors = int(conf.get("spark.executor.instances", DEFAULT_EXECUTORS))
     if "spark.dynamicAllocation.maxExecutors" in conf:
         executors = min(executors, int(conf["spark.dynamicAllocation.maxExecutors"]))
     cpus = float(conf.get("spark.driver.cores", _CORES)) + executors * float(conf.get("spark.executor.cores", _CORES))

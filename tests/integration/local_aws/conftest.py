@@ -137,7 +137,7 @@ def application(aws: Aws) -> str:
 
 
 class Stack:
-    """One stack, made and changed by change sets."""
+    """One stack, made by a change set."""
 
     def __init__(self, aws: Aws) -> None:
         self.client = aws.client("cloudformation")
@@ -192,3 +192,12 @@ def stack(aws: Aws) -> Stack:
 
 def outputs(described: dict[str, Any]) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def output(**values: Any) -> dict[str, Any]:
+    """The section of a template with these outputs."""
+    return {"Outputs": {key: {"Value": value} for key, value in values.items()}}
+
+
+def get_att(resource: str, attribute: str) -> dict[str, Any]:
+    return {"Fn::GetAtt": [resource, attribute]}

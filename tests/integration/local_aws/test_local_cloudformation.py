@@ -1,4 +1,4 @@
-"""CloudFormation: types that moto lacks, and stacks that are made, changed, refused and deleted as on AWS."""
+"""CloudFormation: types that moto lacks, and stacks that are made, refused and deleted as on AWS."""
 
 from __future__ import annotations
 
@@ -10,23 +10,10 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from tests.integration.local_aws.conftest import ROLE, Aws, Stack, outputs
+from tests.integration.local_aws.conftest import ROLE, Aws, Stack, get_att, output, outputs
 
 QUEUE = {"Type": "AWS::SQS::Queue"}
 SUBSTITUTED = {"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": "${Word} ${Number}", "End": True}}}
-
-
-def output(**values: Any) -> dict[str, Any]:
-    return {"Outputs": {key: {"Value": value} for key, value in values.items()}}
-
-
-def get_att(resource: str, attribute: str) -> dict[str, Any]:
-    return {"Fn::GetAtt": [resource, attribute]}
-
-
-def changes(proposed: dict[str, Any]) -> set[tuple[str, str]]:
-    found = (change["ResourceChange"] for change in proposed["Changes"])
-    return {(change["Action"], change["LogicalResourceId"]) for change in found}
 
 
 def machine(definition: Any = SUBSTITUTED, **properties: Any) -> dict[str, Any]:
@@ -133,6 +120,30 @@ def test_a_schedule_and_an_alarm_are_stored(aws: Aws, stack: Stack) -> None:
     assert aws.client("cloudwatch").describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"][0]["Threshold"] == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Name": "n" * 65}, "'name' failed to satisfy constraint: Member must have length less than or equal to 64"),
+        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": "1441"}}, "less than or equal to 1440"),
+        ({"State": "ON"}, "must satisfy enum value set"),
+    ],
+)
+def test_what_the_model_of_a_service_does_not_allow_is_refused(
+    stack: Stack, change: dict[str, Any], message: str
+) -> None:
+    """botocore's model of scheduler.CreateSchedule; moto takes all of these."""
+    schedule = {
+        "ScheduleExpression": "cron(0 2 1 * ? *)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": "arn:aws:states:us-east-1:123456789012:stateMachine:m", "RoleArn": ROLE},
+        **change,
+    }
+
+    stack.apply("CREATE", {"Resources": {"S": {"Type": "AWS::Scheduler::Schedule", "Properties": schedule}}})
+
+    assert message.lower() in stack.failures()["S"].lower()
+
+
 def test_an_application_is_one_of_emr_serverless(aws: Aws, stack: Stack) -> None:
     worker = {"WorkerCount": "1", "WorkerConfiguration": {"Cpu": "2 vCPU", "Memory": "8 GB"}}
     properties = {
@@ -212,23 +223,23 @@ def test_a_null_in_a_template_is_refused(stack: Stack) -> None:
         stack.propose("CREATE", template)
 
 
-def test_a_stack_that_fails_is_rolled_back_and_says_why(aws: Aws, stack: Stack) -> None:
+def test_a_stack_that_cannot_be_made_says_why_and_is_deleted_like_any_other(aws: Aws, stack: Stack) -> None:
     broken = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:nothing", "Protocol": "sqs", "Endpoint": "x"}
-    retained = {"Type": "AWS::SQS::Queue", "DeletionPolicy": "RetainExceptOnCreate"}
-    properties = {"QueueName": f"{stack.name}-kept"}
+    properties = {"QueueName": f"{stack.name}-made"}
 
     described = stack.apply(
         "CREATE",
         {
             "Resources": {
-                "Queue": {**retained, "Properties": properties},
+                "Queue": {**QUEUE, "Properties": properties},
                 "Broken": {"Type": "AWS::SNS::Subscription", "Properties": broken, "DependsOn": "Queue"},
             }
         },
     )
 
-    assert described["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert described["StackStatus"] == "CREATE_FAILED"
     assert "Topic does not exist" in stack.failures()["Broken"]
+    stack.client.delete_stack(StackName=stack.name)
     assert "QueueUrls" not in aws.client("sqs").list_queues(QueueNamePrefix=properties["QueueName"])
 
 
@@ -240,68 +251,52 @@ def test_a_secret_parameter_is_not_shown(stack: Stack) -> None:
     assert shown == {"Word": "****", "Open": "yes"}
 
 
-CHANGING: dict[str, Any] = {
-    "Parameters": {"Word": {"Type": "String"}, "ExtraName": {"Type": "String", "Default": ""}},
-    "Conditions": {"HasExtra": {"Fn::Not": [{"Fn::Equals": [{"Ref": "ExtraName"}, ""]}]}},
-    "Resources": {
-        "Machine": machine(DefinitionSubstitutions={"Word": {"Fn::Sub": "the ${Word}"}, "Number": 1}),
-        "Queue": QUEUE,
-        "Extra": {**QUEUE, "Condition": "HasExtra", "Properties": {"QueueName": {"Ref": "ExtraName"}}},
-    },
-    "Outputs": {"Machine": {"Value": {"Ref": "Machine"}}},
-}
+def test_a_change_set_shows_the_resources_whose_condition_holds_and_makes_them(stack: Stack) -> None:
+    template: dict[str, Any] = {
+        "Parameters": {"Extra": {"Type": "String"}},
+        "Conditions": {"HasExtra": {"Fn::Equals": [{"Ref": "Extra"}, "yes"]}},
+        "Resources": {"Queue": QUEUE, "Extra": {**QUEUE, "Condition": "HasExtra"}},
+    }
 
-
-def test_an_update_shows_and_makes_only_what_changes(aws: Aws, stack: Stack) -> None:
-    first = stack.apply("CREATE", CHANGING, Word="old")
-
-    proposed = stack.propose("UPDATE", CHANGING, Word="new", ExtraName=f"{stack.name}-extra")
+    proposed = stack.propose("CREATE", template, Extra="no")
     stack.client.execute_change_set(ChangeSetName=proposed["ChangeSetId"])
 
-    described = stack.describe()
-    assert changes(proposed) == {("Modify", "Machine"), ("Add", "Extra")}
-    assert described["StackStatus"] == "UPDATE_COMPLETE"
-    assert outputs(described) == outputs(first)
-    definition = aws.client("stepfunctions").describe_state_machine(stateMachineArn=outputs(first)["Machine"])
-    assert json.loads(definition["definition"])["States"]["P"]["Result"] == "the new 1"
-    assert changes(stack.propose("UPDATE", CHANGING, Word="new")) == {("Remove", "Extra")}
+    shown = [change["ResourceChange"] for change in proposed["Changes"]]
+    assert [(change["Action"], change["LogicalResourceId"]) for change in shown] == [("Add", "Queue")]
+    assert [name for name, status in stack.events() if status == "CREATE_COMPLETE"] == ["Queue", stack.name]
 
 
-def test_an_update_without_changes_fails_as_a_change_set(stack: Stack) -> None:
-    stack.apply("CREATE", CHANGING, Word="old")
+@pytest.mark.parametrize("kind", ["UPDATE", "IMPORT"])
+def test_a_change_of_a_stack_is_refused_since_nobody_here_knows_what_aws_would_say(stack: Stack, kind: str) -> None:
+    stack.create({"Q": QUEUE})
 
-    proposed = stack.propose("UPDATE", CHANGING, Word="old", ExtraName="")
-
-    assert proposed["Status"] == "FAILED"
-    assert proposed["StatusReason"].startswith("The submitted information didn't contain changes.")
-
-
-def test_an_update_that_fails_leaves_the_stack_as_it_was(aws: Aws, stack: Stack) -> None:
-    first = stack.apply("CREATE", CHANGING, Word="old")
-    broken = {"TopicArn": "arn:aws:sns:us-east-1:123456789012:nothing", "Protocol": "sqs", "Endpoint": "x"}
-    resources = {**CHANGING["Resources"], "Broken": {"Type": "AWS::SNS::Subscription", "Properties": broken}}
-
-    described = stack.apply("UPDATE", {**CHANGING, "Resources": resources}, Word="new")
-
-    assert described["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert outputs(described) == outputs(first)
-    definition = aws.client("stepfunctions").describe_state_machine(stateMachineArn=outputs(first)["Machine"])
-    assert json.loads(definition["definition"])["States"]["P"]["Result"] == "the old 1"
-    assert stack.propose("UPDATE", CHANGING, Word="old")["Status"] == "FAILED"
+    with pytest.raises(ClientError, match=rf"\(ValidationError\).*makes its stack anew .* no {kind} of one"):
+        stack.propose(kind, {"Resources": {"Q": QUEUE, "R": QUEUE}})
+    with pytest.raises(ClientError, match=r"\(ValidationError\).*makes its stack anew"):
+        stack.client.update_stack(StackName=stack.name, TemplateBody=json.dumps({"Resources": {"R": QUEUE}}))
 
 
-def test_a_type_without_update_says_so(stack: Stack) -> None:
-    policy: dict[str, Any] = {
-        "Type": "AWS::SQS::QueuePolicy",
-        "Properties": {"PolicyDocument": {}, "Queues": [{"Ref": "Q"}]},
+def test_buckets_and_secrets_have_the_tags_of_their_stack(aws: Aws, stack: Stack) -> None:
+    tagged = {
+        "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "tagged-bucket"}},
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"Name": "tagged-secret", "SecretString": "placeholder"},
+        },
     }
-    stack.create({"Q": QUEUE, "Policy": policy})
-    changed = {**policy, "Properties": {**policy["Properties"], "PolicyDocument": {"Version": "2012-10-17"}}}
+    made = stack.client.create_change_set(
+        StackName=stack.name,
+        ChangeSetName="tagged",
+        ChangeSetType="CREATE",
+        TemplateBody=json.dumps({"Resources": tagged}),
+        Tags=[{"Key": "project", "Value": "x"}],
+    )
+    stack.client.execute_change_set(ChangeSetName=made["Id"], StackName=stack.name)
 
-    described = stack.apply("UPDATE", {"Resources": {"Q": QUEUE, "Policy": changed}})
-
-    assert described["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
-    assert stack.failures()["Policy"].startswith("Updating AWS::SQS::QueuePolicy is not emulated")
+    listed = aws.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "project", "Values": ["x"]}])
+    kinds = sorted(entry["ResourceARN"].split(":")[2] for entry in listed["ResourceTagMappingList"])
+    assert kinds == ["cloudformation", "s3", "secretsmanager"]
+    stack.client.delete_stack(StackName=stack.name)
 
 
 @pytest.mark.parametrize("policy", ["Retain", "RetainExceptOnCreate"])
@@ -319,40 +314,6 @@ def test_a_template_in_yaml_is_read_as_one_in_json(stack: Stack) -> None:
     described = stack.apply("CREATE", yaml.safe_dump({"Description": "mine", "Resources": {"Q": QUEUE}}))
 
     assert (described["StackStatus"], described["Description"]) == ("CREATE_COMPLETE", "mine")
-
-
-def test_a_security_group_has_the_rules_of_the_template_and_no_other(aws: Aws, stack: Stack) -> None:
-    ec2 = aws.client("ec2")
-    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    egress = [
-        {"IpProtocol": "tcp", "FromPort": "443", "ToPort": 443, "CidrIp": "10.0.0.0/8", "Description": "AWS"},
-        {"Ref": "AWS::NoValue"},
-    ]
-    group = {"GroupDescription": "workers", "VpcId": vpc, "SecurityGroupEgress": egress}
-    own = {"GroupId": get_att("Group", "GroupId"), "IpProtocol": "tcp", "FromPort": 1024, "ToPort": 65535}
-    made = stack.create(
-        {
-            "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": group},
-            "Out": {
-                "Type": "AWS::EC2::SecurityGroupEgress",
-                "Properties": {**own, "DestinationSecurityGroupId": get_att("Group", "GroupId")},
-            },
-            "In": {
-                "Type": "AWS::EC2::SecurityGroupIngress",
-                "Properties": {**own, "SourceSecurityGroupId": get_att("Group", "GroupId")},
-            },
-        },
-        **output(Group=get_att("Group", "GroupId")),
-    )
-
-    (found,) = ec2.describe_security_groups(GroupIds=[made["Group"]])["SecurityGroups"]
-    out = {(rule["FromPort"], rule["ToPort"]): rule for rule in found["IpPermissionsEgress"]}
-    assert out.keys() == {(443, 443), (1024, 65535)}
-    assert out[443, 443]["IpRanges"] == [{"CidrIp": "10.0.0.0/8", "Description": "AWS"}]
-    assert out[1024, 65535]["UserIdGroupPairs"][0]["GroupId"] == made["Group"]
-    (into,) = found["IpPermissions"]
-    assert (into["FromPort"], into["IpRanges"]) == (1024, [])
-    assert into["UserIdGroupPairs"][0]["GroupId"] == made["Group"]
 
 
 def test_drift_is_not_detected_and_that_is_said(aws: Aws) -> None:

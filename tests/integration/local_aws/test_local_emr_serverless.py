@@ -149,6 +149,11 @@ def test_a_job_does_not_start_an_application_that_may_not(aws: Aws, client: Any)
         ({"parameters": "--master yarn"}, "Option 'spark.master' is not supported"),
         ({"parameters": "--conf"}, "Invalid sparkSubmitParameters: missing argument for option '--conf'"),
         ({"parameters": "--conf spark.driver.memory=big"}, "Invalid worker size: not a memory size: 'big'"),
+        (
+            {"parameters": "--conf spark.dynamicAllocation.maxExecutors=2"},
+            "initialExecutors: 3 must be between .*minExecutor 1 and spark.dynamicAllocation.maxExecutors 2",
+        ),
+        ({"parameters": "--num-executors few"}, "Invalid number of executors: .*'few'"),
         ({"executionTimeoutMinutes": 4}, "RunTimeout must be at least 5 minutes."),
         ({"executionRoleArn": "arn:aws:iam::000000000000:role/x"}, "Cross-account pass role is not allowed."),
         ({"executionRoleArn": "arn:aws:iam::123456789012:user/x"}, "at 'executionRoleArn' failed to satisfy"),
@@ -158,6 +163,13 @@ def test_a_job_does_not_start_an_application_that_may_not(aws: Aws, client: Any)
 def test_a_job_is_refused_what_emr_refuses(jobs: Jobs, fields: dict[str, Any], refusal: str) -> None:
     with pytest.raises(jobs.client.exceptions.ValidationException, match=refusal):
         jobs.start("s3://code/x.py", **fields)
+
+
+@pytest.mark.parametrize("most", ["1", "2"])
+def test_a_job_that_begins_with_fewer_executors_may_have_few(aws: Aws, jobs: Jobs, most: str) -> None:
+    names = ("executor.instances", "dynamicAllocation.initialExecutors", "dynamicAllocation.maxExecutors")
+    parameters = " ".join(f"--conf spark.{name}={most}" for name in names)
+    assert jobs.ended(jobs.start(aws.script("few.py", "pass"), parameters))["state"] == "SUCCESS"
 
 
 def test_the_usage_is_what_the_workers_occupied(aws: Aws, jobs: Jobs) -> None:

@@ -1,4 +1,8 @@
-"""What AWS answers to a deployment, as documented, for a Stubber to give."""
+"""What AWS answers to a deployment, as documented, for a Stubber to give.
+
+CFN/ is https://docs.aws.amazon.com/AWSCloudFormation/latest/; a public incident is named by its address. Shapes and
+enums are checked by the Stubber against botocore's models.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +37,17 @@ def known(session: FakeSession) -> None:
 
 
 def nothing_kept(session: FakeSession) -> None:
-    """No earlier stack of this name left anything."""
+    """No earlier stack of this name left anything.
+
+    An empty list: resourcegroupstagging/latest/APIReference/API_GetResources.html; a missing secret:
+    secretsmanager/latest/apireference/API_DescribeSecret.html.
+    """
     session.script("resourcegroupstaggingapi").add_response("get_resources", {"ResourceTagMappingList": []})
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
 
 
 def version(session: FakeSession, current: str) -> None:
-    """The secret's current version."""
+    """The secret's current version: secretsmanager/latest/apireference/API_DescribeSecret.html."""
     answer = {"VersionIdsToStages": {current: ["AWSCURRENT"], "0" * 32: ["AWSPREVIOUS"]}}
     session.script("secretsmanager").add_response("describe_secret", answer, {"SecretId": "arn:aws:secret"})
 
@@ -60,12 +68,17 @@ def idle(session: FakeSession) -> None:
 
 
 def missing(session: FakeSession) -> None:
+    """CFN/APIReference/API_DescribeStacks.html: "If the stack doesn't exist, a ValidationError is returned"."""
     session.script("cloudformation").add_client_error("describe_stacks", "ValidationError", "does not exist")
 
 
 def stack_is(
     status: str, parameters: dict[str, str] | None = None, outputs: dict[str, str] = OUTPUTS
 ) -> tuple[str, Answer]:
+    """CFN/UserGuide/using-cfn-describing-stacks.html has the statuses and what each lets one do.
+
+    A stack that was never made or is deleted has no outputs.
+    """
     stack = {
         "StackId": STACK_ID,
         "StackName": STACK,
@@ -77,12 +90,21 @@ def stack_is(
     return "describe_stacks", {"Stacks": [stack]}
 
 
-def change_set(status: str, reason: str = "", changes: tuple[str, ...] = ()) -> tuple[str, Answer]:
+def change_set(
+    status: str, reason: str = "", changes: tuple[str, ...] = (), action: str = "Modify"
+) -> tuple[str, Answer]:
+    """CFN/APIReference/API_DescribeChangeSet.html and API_ResourceChange.html.
+
+    What AWS says of one without changes is in github.com/aws-cloudformation/rain/issues/94 (a change set) and
+    github.com/aws/aws-cli/issues/4043 (the other reason, of templates with a transform).
+    """
+    modified = {"Replacement": "True", "Details": [{"Target": {"Name": "Definition"}}]} if action == "Modify" else {}
     listed = [
-        {"Type": "Resource", "ResourceChange": {"Action": "Modify", "LogicalResourceId": name, "ResourceType": "T",
-                                                "Replacement": "True", "Details": [{"Target": {"Name": "Definition"}}]}}
+        {"Type": "Resource", "ResourceChange": {"Action": action, "LogicalResourceId": name, "ResourceType": "T"}}
         for name in changes
-    ]  # fmt: skip
+    ]
+    for one in listed:
+        one["ResourceChange"] |= modified  # type: ignore[operator]
     return "describe_change_set", {"Status": status, "StatusReason": reason, "Changes": listed}
 
 
@@ -92,7 +114,11 @@ EXECUTED: tuple[str, Answer] = ("execute_change_set", {})
 
 
 def events(*lines: tuple[str, str, str]) -> tuple[str, Answer]:
-    """Events in the order in which they happened: status, resource, reason. The stack's own id is that of the stack."""
+    """Events in the order in which they happened: status, resource, reason. The stack's own id is that of the stack.
+
+    CFN/APIReference/API_DescribeStackEvents.html: in reverse chronological order. That what failed with another
+    resource is "Resource update cancelled" is in github.com/convox/rack/issues/2142.
+    """
     listed = [
         {
             "StackId": STACK_ID,

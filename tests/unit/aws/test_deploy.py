@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.stub import ANY
 
-from aws_setup import artifacts, changeset, preflight, stacks, template
+from aws_setup import preflight, template
 from aws_setup.deploy import deploy, dry_run
 from aws_setup.errors import DeployError, UsageError
-from aws_setup.parameters import defaults
 from ingest_assets.cron import CronError
 from ingest_assets.stack import StackOutputs
 from tests.unit.aws.answers import (
@@ -34,53 +31,10 @@ from tests.unit.aws.answers import (
     uploads,
     version,
 )
+from tests.unit.aws.conftest import Run
 from tests.unit.aws.fakes import FakeSession
 
 NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
-Run = Callable[..., list[str]]
-
-
-@pytest.fixture
-def driver(tmp_path: Path) -> Path:
-    jar = tmp_path / "postgresql-42.7.13.jar"
-    jar.write_bytes(b"a driver")
-    return jar
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    for module in (stacks, changeset):
-        monkeypatch.setattr(module.time, "sleep", lambda _: None)
-    return FakeSession()
-
-
-@pytest.fixture
-def parameters(driver: Path) -> dict[str, str]:
-    """The parameters that a stack deployed from this checkout has."""
-    built = artifacts.build(None, driver)
-    return defaults() | {"BucketName": "lake", "ScriptPrefix": built.script_prefix, "DriverKey": built.driver_key}
-
-
-@pytest.fixture
-def run(session: FakeSession, driver: Path) -> Run:
-    """Deploy (or what `act` says) with these parameters; the lines that were reported."""
-
-    def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
-        lines: list[str] = []
-        known(session)
-        act(
-            session.typed,
-            stack=stack,
-            parameters=given,
-            tables=None,
-            driver_jar=driver,
-            report=lines.append,
-            ignore=preflight.CHECKS,  # they have tests of their own
-        )
-        session.assert_all_called()
-        return lines
-
-    return run
 
 
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
@@ -195,78 +149,6 @@ def test_no_change_is_no_error_when_cloudformation_finds_it(
     assert run()[-1] == f"stack {STACK} is up to date"
 
 
-def failing_update(session: FakeSession, parameters: dict[str, str], *happened: tuple[str, str, str]) -> None:
-    """An update that is rolled back."""
-    script(
-        session,
-        stack_is("UPDATE_COMPLETE", parameters),
-        MADE,
-        change_set("CREATE_COMPLETE"),
-        change_set("CREATE_COMPLETE"),
-        events(),
-        EXECUTED,
-        stack_is("UPDATE_ROLLBACK_COMPLETE", parameters),
-        events(*happened),
-    )
-    uploads(session)
-    secret_stays(session)
-
-
-def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
-    happened = (
-        ("UPDATE_IN_PROGRESS", STACK, "User Initiated"),
-        ("UPDATE_FAILED", "StateMachine", "Invalid State Machine Definition"),
-        ("UPDATE_FAILED", "Schedule", "Resource update cancelled"),
-        ("UPDATE_ROLLBACK_COMPLETE", STACK, ""),
-    )
-    failing_update(session, parameters, *happened)
-    with pytest.raises(
-        DeployError,
-        match=r"is UPDATE_ROLLBACK_COMPLETE: StateMachine \(AWS::Some::Type\): Invalid State Machine Definition$",
-    ):
-        run(MaximumExecutors="5")
-
-
-def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(session: FakeSession, run: Run) -> None:
-    nothing_kept(session)
-    script(
-        session,
-        stack_is("ROLLBACK_COMPLETE", outputs={}),
-        events(("ROLLBACK_COMPLETE", STACK, "")),
-        ("delete_stack", {}),
-        stack_is("DELETE_COMPLETE", outputs={}),
-        events(("ROLLBACK_COMPLETE", STACK, ""), ("DELETE_COMPLETE", STACK, "")),
-        MADE,
-        change_set("CREATE_COMPLETE"),
-        change_set("CREATE_COMPLETE"),
-        events(),
-        EXECUTED,
-        stack_is("CREATE_COMPLETE"),
-        events(("CREATE_COMPLETE", STACK, "")),
-        stack_is("CREATE_COMPLETE"),
-    )
-    uploads(session)
-    assert run(BucketName="lake")[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what its failed creation left"
-
-
-@pytest.mark.parametrize(
-    ("status", "advice"),
-    [
-        ("UPDATE_IN_PROGRESS", "deploy again when that is over"),
-        ("UPDATE_ROLLBACK_FAILED", "continue its rollback"),
-        ("DELETE_FAILED", "destroy"),
-    ],
-)
-def test_a_stack_that_cannot_be_changed_now_is_left_alone(
-    session: FakeSession, run: Run, status: str, advice: str
-) -> None:
-    script(session, stack_is(status))
-    with pytest.raises(DeployError, match=f"is {status}: .*{advice}"):
-        run()
-
-
 def test_a_dry_run_shows_the_changes_and_leaves_nothing(session: FakeSession, run: Run) -> None:
     missing(session)
     nothing_kept(session)
@@ -326,20 +208,11 @@ def test_the_outputs_come_back(session: FakeSession, driver: Path, parameters: d
     assert outputs == StackOutputs("lake", *[OUTPUTS[key] for key in list(OUTPUTS)[1:]])
 
 
-def test_a_dry_run_over_a_failed_creation_says_what_deploy_would_do(session: FakeSession, run: Run) -> None:
-    script(session, stack_is("ROLLBACK_COMPLETE", outputs={}))
-    nothing_kept(session)
-    assert run(dry_run, BucketName="lake") == [
-        f"stack {STACK} is ROLLBACK_COMPLETE: deploy would delete it and create it anew"
-    ]
-
-
-def test_a_value_that_an_update_overwrote_is_put_back(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
+def updated(session: FakeSession, before: dict[str, str]) -> None:
+    """An update that succeeds."""
     script(
         session,
-        stack_is("UPDATE_COMPLETE", parameters),
+        stack_is("UPDATE_COMPLETE", before),
         MADE,
         change_set("CREATE_COMPLETE"),
         change_set("CREATE_COMPLETE"),
@@ -347,9 +220,15 @@ def test_a_value_that_an_update_overwrote_is_put_back(
         EXECUTED,
         stack_is("UPDATE_COMPLETE"),
         events(("UPDATE_COMPLETE", STACK, "")),
-        stack_is("UPDATE_COMPLETE", parameters),
+        stack_is("UPDATE_COMPLETE", before),
     )
     uploads(session)
+
+
+def test_a_value_that_an_update_overwrote_is_put_back(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
+    updated(session, parameters)
     version(session, "1" * 32)
     version(session, "2" * 32)
     secrets = session.script("secretsmanager")
@@ -369,19 +248,7 @@ def test_a_value_that_an_update_overwrote_is_put_back(
 
 
 def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
-    script(
-        session,
-        stack_is("UPDATE_COMPLETE", parameters),
-        MADE,
-        change_set("CREATE_COMPLETE"),
-        change_set("CREATE_COMPLETE"),
-        events(),
-        EXECUTED,
-        stack_is("UPDATE_COMPLETE"),
-        events(("UPDATE_COMPLETE", STACK, "")),
-        stack_is("UPDATE_COMPLETE", parameters),
-    )
-    uploads(session)
+    updated(session, parameters)
     secret_stays(session)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     running = {"executionArn": "e", "stateMachineArn": "m", "name": "n", "status": "RUNNING", "startDate": now}
@@ -389,11 +256,20 @@ def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Ru
     assert not any("deleted" in line for line in run(MaximumExecutors="5"))
 
 
-def test_a_failed_update_without_a_failed_resource_tells_the_reason_of_the_stack(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
-    reason = "Resource handler returned message: the policy is too long"
-    rolled_back = (("UPDATE_ROLLBACK_IN_PROGRESS", STACK, reason), ("UPDATE_ROLLBACK_COMPLETE", STACK, ""))
-    failing_update(session, parameters, *rolled_back)
-    with pytest.raises(DeployError, match=f"is UPDATE_ROLLBACK_COMPLETE: {reason}$"):
-        run(MaximumExecutors="5")
+def test_who_is_to_get_mails_is_told_to_confirm(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+    """sns/latest/dg/SendMessageToHttp.confirm.html; the token is good for two days (botocore's model of Subscribe)."""
+    updated(session, parameters)
+    secret_stays(session)
+    idle(session)
+    assert run(FailureEmail="team@example.com")[-1] == (
+        "AWS sends two mails (failures and alarms) to team@example.com to confirm the subscription: nothing arrives "
+        "before its link was opened. It is good for 2 days; after that deploy with FailureEmail empty, and then with "
+        "team@example.com again"
+    )
+
+
+def test_who_gets_mails_already_is_told_nothing(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+    updated(session, parameters | {"FailureEmail": "team@example.com"})
+    secret_stays(session)
+    idle(session)
+    assert not any("to confirm" in line for line in run(MaximumExecutors="5"))

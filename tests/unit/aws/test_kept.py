@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import ANY
 
 from aws_setup import changeset, kept, preflight, stacks, template
-from aws_setup.deploy import deploy
+from aws_setup.deploy import deploy, dry_run
 from aws_setup.errors import DeployError
 from tests.unit.aws import answers
 from tests.unit.aws.fakes import STACK_ID, FakeSession
@@ -122,13 +123,13 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run(session: FakeSession, tmp_path: Path) -> Run:
-    """Deploy after a destroy that kept bucket and secret; the lines that were reported."""
+    """Deploy (or what `act` says) after a destroy that kept bucket and secret; the lines that were reported."""
     jar = tmp_path / "postgresql-42.7.13.jar"
     jar.write_bytes(b"a driver")
 
-    def run() -> list[str]:
+    def run(act: Callable[..., Any] = deploy) -> list[str]:
         lines: list[str] = []
-        deploy(
+        act(
             session.typed,
             stack=STACK,
             parameters={},
@@ -151,8 +152,13 @@ def left(session: FakeSession) -> None:
 
 
 def proposed(session: FakeSession, kind: str, **more: Any) -> None:
+    """A change set with exactly these members.
+
+    An import has no Tags and no RoleARN: "As part of the import operation, you cannot modify or add [RoleArn, Tags]"
+    is a ValidationError that AWS gave in public deployments, and documents nowhere.
+    """
     expected = {"StackName": STACK, "ChangeSetType": kind, **more}
-    expected |= dict.fromkeys(("ChangeSetName", "TemplateBody", "Parameters", "Tags", "Capabilities"), ANY)
+    expected |= dict.fromkeys(("ChangeSetName", "TemplateBody", "Parameters", "Capabilities"), ANY)
     session.script("cloudformation").add_response("create_change_set", answers.MADE[1], expected)
 
 
@@ -184,7 +190,7 @@ def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSe
         answers.stack_is("IMPORT_COMPLETE", outputs={}),
         answers.events(*imported),
     )
-    proposed(session, "UPDATE")
+    proposed(session, "UPDATE", Tags=TAGS[:2])
     answers.script(
         session,
         answers.change_set("CREATE_COMPLETE"),
@@ -203,6 +209,28 @@ def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSe
     lines = run()
     assert f"taking over {SECRET}, which an earlier stack left" in lines
     assert "IMPORT_COMPLETE Bucket (AWS::Some::Type)" in lines
+
+
+def test_a_dry_run_over_what_was_kept_shows_the_import_and_leaves_nothing(session: FakeSession, run: Run) -> None:
+    """AWSCloudFormation/latest/APIReference/API_ResourceChange.html: the action of an import is Import."""
+    left(session)
+    answers.missing(session)
+    proposed(session, "IMPORT", ResourcesToImport=IMPORTS)
+    imported = answers.change_set("CREATE_COMPLETE", changes=("Bucket", "DatabaseSecret"), action="Import")
+    answers.script(session, answers.change_set("CREATE_COMPLETE"), imported, answers.DELETED, ("delete_stack", {}))
+    assert run(dry_run) == ["Import Bucket (T)", "Import DatabaseSecret (T)", "and then add the rest of the template"]
+
+
+def test_an_import_with_tags_would_be_refused_and_what_cloudformation_says_is_told(
+    session: FakeSession, run: Run
+) -> None:
+    """The text that AWS has given; the way through `deploy` is the same for each refusal of CreateChangeSet."""
+    refusal = "As part of the import operation, you cannot modify or add [RoleArn, Tags]"
+    left(session)
+    answers.missing(session)
+    session.script("cloudformation").add_client_error("create_change_set", "ValidationError", refusal)
+    with pytest.raises(ClientError, match=r"\[RoleArn, Tags\]"):
+        run()
 
 
 def test_an_import_that_fails_tells_the_reason_and_what_it_left_is_cleared_away_the_next_time(

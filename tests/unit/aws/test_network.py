@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 
 from aws_setup.findings import Finding
-from aws_setup.network import check
+from aws_setup.network import check, rules_referring_to
 
 REGION = "us-east-1"
 
@@ -111,6 +111,19 @@ def test_a_security_group_that_is_open_to_the_world_is_an_error(network: Network
     )
 
 
+def test_the_rules_of_other_groups_that_refer_to_one_are_found_in_both_directions(network: Network) -> None:
+    job, database = network.group(), network.group(open_to="10.0.0.0/8")
+    rule = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": job}]}
+    network.client.authorize_security_group_ingress(GroupId=database, IpPermissions=[rule])
+    network.client.authorize_security_group_ingress(GroupId=job, IpPermissions=[rule])  # its own is no obstacle
+    everything = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": job}]}
+    network.client.authorize_security_group_egress(GroupId=database, IpPermissions=[everything])
+    assert [rule.to_text().replace(database, "sg") for rule in rules_referring_to(network.session, job)] == [
+        "the inbound rule for port 5432 of sg (group-None-10.0.0.0/8)",
+        "the outbound rule for all traffic of sg (group-None-10.0.0.0/8)",
+    ]
+
+
 def test_one_availability_zone_is_a_warning(network: Network) -> None:
     network.endpoints()
     (found,) = network.findings(SubnetIds=network.subnets[0])
@@ -129,6 +142,8 @@ def test_everything_must_be_in_one_vpc(network: Network) -> None:
     [
         ({"SubnetIds": "subnet-0"}, "error", "subnet-0.* check SubnetIds, SecurityGroupIds and region"),
         ({"SecurityGroupIds": "sg-0"}, "error", "sg-0.* check SubnetIds, SecurityGroupIds and region"),
+        ({"SubnetIds": ",".join("subnet-0" for _ in range(17))}, "error", "takes 16 SubnetIds at most"),
+        ({"SecurityGroupIds": ",".join("sg-0" for _ in range(6))}, "error", "takes 5 SecurityGroupIds at most"),
         ({"VpcId": ""}, "error", "SubnetIds need a security group: give VpcId"),
         ({"SubnetIds": ""}, "error", "of no use without SubnetIds"),
         ({"SubnetIds": "", "VpcId": ""}, "warning", "the job reaches AWS services only, and no database"),

@@ -66,7 +66,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     ("name", "value", "constraint"),
     [
         ("DriverMemory", "6x", "gigabytes, such as 6g"),
-        ("BucketName", "My_Lake", "3 to 63 lower-case letters, digits and hyphens"),
+        ("BucketName", "My_Lake", "3 to 63 lower-case letters, digits and hyphens, without the prefixes .*"),
         ("DriverCores", "3", "1, 2, 4, 8, 16"),
         ("MaximumExecutors", "0", "1 to 100"),
         ("MaximumExecutors", "many", "1 to 100"),

@@ -82,6 +82,34 @@ def test_a_release_that_emr_does_not_list_is_a_warning(session: FakeSession, tar
     assert text(only(session, "release", target)).startswith("warning: EMR does not list the release emr-7.14.0")
 
 
+def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSession, target: Target) -> None:
+    older = replace(target, parameters={**target.parameters, "ReleaseLabel": "emr-7.9.0"})
+    found = text(only(session, "release", older))
+    assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it takes emr-7.10.0 or a later release")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "finding"),
+    [
+        ({}, None),
+        ({"ExecutorMemory": "14g"}, None),  # 15.4 GB
+        ({"ExecutorMemory": "15g"}, "error: ExecutorMemory 15g needs a worker of 17 GB .* 2 vCPU has 16 GB at most"),
+        ({"DriverCores": "1", "DriverMemory": "8g"}, "error: DriverMemory 8g needs a worker of 9 GB"),
+        ({"DriverCores": "16", "ExecutorCores": "16"}, "error: MaximumCpu 8vCPU has no room .* give 32vCPU"),
+        ({"MaximumMemory": "8GB"}, "error: MaximumMemory 8GB has no room for driver and executor: give 14GB"),
+        ({"ExecutorMemory": "15g", "SparkSubmitParameters": "--conf spark.executor.cores=4"}, None),
+    ],
+)
+def test_workers_have_a_size_that_emr_has_and_fit_the_application(
+    session: FakeSession, target: Target, sizes: dict[str, str], finding: str | None
+) -> None:
+    """emr/latest/EMR-Serverless-UserGuide/app-behavior.html#worker-configs."""
+    found = only(session, "size", replace(target, parameters={**target.parameters, **sizes}))
+    assert bool(found.findings) == bool(finding)
+    if finding:
+        assert re.match(finding, text(found))
+
+
 def test_what_the_caller_may_not_ask_is_a_warning(session: FakeSession, target: Target) -> None:
     session.script("emr").add_client_error("list_release_labels", "AccessDeniedException")
     found = only(session, "release", target)
@@ -223,6 +251,7 @@ def test_people_and_programs_read_the_same(session: FakeSession, target: Target)
     found = preflight.check(session.typed, target, ["network", "bucket", "secret"])
     assert [line.split()[:2] for line in found.to_text().splitlines()] == [
         ["identity", "ok"],
+        ["size", "ok"],
         ["driver", "ok"],
         ["tables", "ok"],
         ["release", "warning"],

@@ -1,4 +1,4 @@
-"""Lengths, patterns and enums of a service model, in AWS's words."""
+"""Lengths, ranges, patterns and enums of a service model, in AWS's words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from aws_setup.local.moto.emr_constraints import validation_message, violations
+from aws_setup.local.moto.constraints import validation_message, violations
 
 GOOD = {"releaseLabel": "emr-7.14.0", "type": "SPARK", "clientToken": "token"}
 
@@ -33,6 +33,11 @@ def test_a_good_request_has_none() -> None:
             {"networkConfiguration": {"subnetIds": ["subnet-1", " "]}},
             "at 'networkConfiguration.subnetIds.2.member' failed",
         ),
+        (
+            {"autoStopConfiguration": {"idleTimeoutMinutes": 10081}},
+            "Member must have value less than or equal to 10080",
+        ),
+        ({"autoStopConfiguration": {"idleTimeoutMinutes": 0}}, "Member must have value greater than or equal to 1"),
         ({"maximumCapacity": {"cpu": "8 vCPU"}}, "Value null at 'maximumCapacity.memory'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The lengths, patterns and enums of an AWS service model, checked as the service does.
+"""The lengths, ranges, patterns and enums of an AWS service model, checked as the service does.
 
 boto3 checks only types and required members before it sends a request, moto checks nothing.
 """
@@ -26,6 +26,8 @@ def violations(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
             yield from violations(member, shape.value, f"{path}.{key}")
     elif isinstance(value, str):
         yield from _string(value, shape, path)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield from _range(value, shape, path)
 
 
 def validation_message(found: list[str]) -> str:
@@ -53,8 +55,24 @@ def _string(value: str, shape: Shape, path: str) -> Iterator[str]:
     if allowed and value not in allowed:
         yield _broken(value, path, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
     pattern = shape.metadata.get("pattern")
-    if pattern and not re.fullmatch(pattern, value, re.DOTALL):
+    if pattern and not _matches(pattern, value):
         yield _broken(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """Whether the value has the pattern, in so far as Python can read it: some are written for Java alone."""
+    try:
+        return re.fullmatch(pattern, value, re.DOTALL) is not None
+    except re.error:
+        return True
+
+
+def _range(value: float, shape: Shape, path: str) -> Iterator[str]:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is not None and value < low:
+        yield _broken(value, path, f"Member must have value greater than or equal to {low}")
+    if high is not None and value > high:
+        yield _broken(value, path, f"Member must have value less than or equal to {high}")
 
 
 def _length(value: str | list[Any] | dict[str, Any], shape: Shape, path: str) -> Iterator[str]:
