@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from spark_scripts.errors import InvalidInputError
@@ -70,6 +70,13 @@ class TableSpec(BaseModel):
     allow_empty: bool = False
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
+
+    _line: int = PrivateAttr(default=1)
+
+    @property
+    def line(self) -> int:
+        """The line of tables.yaml on which the entry begins."""
+        return self._line
 
     @model_validator(mode="before")
     @classmethod
@@ -153,9 +160,11 @@ def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
     if not isinstance(document, list) or not document:
         raise TablesError(f"{path}: must be a list of tables: begin each with `- table: schema.table`")
     tables, errors = [], []
-    for number, entry in enumerate(document, 1):
+    for number, (entry, line) in enumerate(zip(document, _lines(path), strict=True), 1):
         try:
-            tables.append(TableSpec.model_validate(entry))
+            table = TableSpec.model_validate(entry)
+            table._line = line
+            tables.append(table)
         except ValidationError as error:
             errors += [f"{path}: {_label(number, entry)}: {text}" for text in _explain(error)]
     errors += [f"{path}: {text}" for text in _duplicates(tables)]
@@ -201,6 +210,12 @@ def _read(path: Path) -> Any:
         raise TablesError(f"{path}: cannot be read ({error.strerror}): check INGEST_TABLES") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TablesError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _lines(path: Path) -> list[int]:
+    """The lines on which the entries of a list begin."""
+    document: yaml.SequenceNode = yaml.compose(path.read_text(encoding="utf-8"), _Loader)  # type: ignore[assignment]  # as load_tables has seen
+    return [entry.start_mark.line + 1 for entry in document.value]
 
 
 class _Loader(yaml.SafeLoader):

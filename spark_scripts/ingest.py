@@ -245,6 +245,9 @@ class TableIngestion:
             finished="",
             file_columns=staged.columns,
             row_security=self._table.row_security,
+            table_comment=self._relation.comment,
+            table_bytes=self._relation.bytes,
+            table_rows=self._relation.rows,
         )
         manifest = self._publisher.publish(manifest, each.month)
         self._published.append(manifest.month)

@@ -46,14 +46,19 @@ WHERE nspname = ? AND relname = ?
 # The table with its partitions and children. Compressed chunks of TimescaleDB know no ctid.
 # ctid ranges need heap tables, and PostgreSQL 14 to be served by blocks.
 _HEAP = """
-WITH RECURSIVE tree AS (
+WITH RECURSIVE root AS (
     SELECT to_regclass(?)::oid AS relation
+), tree AS (
+    SELECT relation FROM root
     UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
 )
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
                 AND relnamespace IS DISTINCT FROM to_regnamespace('_timescaledb_internal'))
            AND current_setting('server_version_num')::int >= 140000 AS by_ctid,
-       coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks
+       coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks,
+       (SELECT obj_description(relation, 'pg_class') FROM root) AS comment,
+       nullif(sum(pg_total_relation_size(relation)), 0)::int8 AS bytes,
+       sum(reltuples) FILTER (WHERE relkind IN ('r', 'm') AND reltuples >= 0)::int8 AS rows
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
 """
 
@@ -63,6 +68,7 @@ class Relation:
     """A relation of the source as the catalog knows it; `name` is quoted.
 
     Where `by_ctid`, ranges of ctids read its rows: they are in `blocks` blocks (those of the largest partition).
+    `comment` is the database's, `bytes` the size with indexes, `rows` PostgreSQL's estimate; views have neither.
     """
 
     name: str
@@ -70,6 +76,9 @@ class Relation:
     date: sql.DateColumn
     by_ctid: bool
     blocks: int
+    comment: Optional[str] = None
+    bytes: Optional[int] = None
+    rows: Optional[int] = None
 
 
 class Source:
@@ -153,7 +162,7 @@ class Source:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
-        return Relation(name, columns, date, by_ctid, heap["blocks"])
+        return Relation(name, columns, date, by_ctid, heap["blocks"], heap["comment"], heap["bytes"], heap["rows"])
 
     def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:
         """Raise SourceChangedError when the snapshot knows the name, and for another relation than there is now."""
