@@ -98,9 +98,10 @@ def mirror_schedule(*, table: TableSpec, job: AssetJob) -> dg.ScheduleDefinition
 def _request(table: TableSpec, tick: datetime) -> dg.RunRequest | None:
     """A run over the months that EventBridge's execution would ingest, as far as Dagster has them."""
     request = {"scheduled_time": tick.isoformat(), "trailing_months": trailing_months(SCHEDULE_EXPRESSION)}
-    [wanted] = resolve(request, {table.name: table.to_table()}, tick)
+    resolved = resolve(request, {table.name: table.to_table()}, tick)
     partitions = monthly_partitions(table)
-    months = [str(month) for month in wanted.months or () if partitions.has_partition_key(str(month))]
+    wanted = [str(month) for one in resolved for month in one.months or ()]
+    months = [month for month in wanted if partitions.has_partition_key(month)]
     if not months:
         return None
     return dg.RunRequest(
