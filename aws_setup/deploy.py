@@ -77,21 +77,21 @@ def deploy(
     report: Report,
     ignore: Collection[str] = (),
     confirm: Callable[[str], bool] = lambda _: True,
-) -> StackOutputs | None:
+) -> StackOutputs:
     """Bring the stack named `stack` to this checkout and return its outputs.
 
     `parameters` are template parameters; those not given keep their value. `tables` is a tables.yaml, None the one
     of the environment. `report` gets a line per step, the first one names account and region; `ignore` are checks of
-    the preflight to leave out. `confirm` is asked before a stack is made: None comes back, and nothing is changed, when
-    it says no. Raises UsageError, TablesError and CronError before anything is changed, DeployError with the
-    preflight's errors or CloudFormation's reasons.
+    the preflight to leave out. `confirm` is asked before a stack is made. Raises UsageError, TablesError and CronError
+    before anything is changed, DeployError with the preflight's errors, with CloudFormation's reasons, or because
+    `confirm` said no.
     """
     client = session.client("cloudformation")
     where = _where(session)
     report(f"deploying stack {stack} to {where}")
     plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
     if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Make it?"):
-        return None
+        raise DeployError("nothing was deployed")
     if plan.bucket is not None:
         artifacts.upload(session.client("s3"), plan.bucket, plan.built, report)
     _clear(client, plan, report)

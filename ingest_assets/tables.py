@@ -191,8 +191,8 @@ def check_deployed(tables: Iterable[TableSpec], document: str) -> None:
     differing = sorted(name for name in ours | deployed if ours.get(name) != deployed.get(name))
     if differing:
         raise TablesError(
-            f"tables.yaml is not what is deployed ({', '.join(differing)} differ): on AWS run `python -m aws_setup deploy`; "
-            "with `make dev` wait a moment, and look at its output if that does not help"
+            f"tables.yaml is not what is deployed ({', '.join(differing)} differ): on AWS run `python -m aws_setup "
+            "deploy`; with `make dev` wait a moment, and look at its output if that does not help"
         )
 
 

@@ -72,7 +72,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._home = Home(home)
         self._parameters = {**_PARAMETERS, **parameters}
         self._given_dsn = source_dsn
-        self._today = today or date.today()  # noqa: DTZ011 (of the user's calendar)
+        self._today = today or date.today()
         self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
         self._stack_name = stack or stack_name()
         self._postgres_port = postgres_port
@@ -196,7 +196,6 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             report=lambda _: None,
             ignore=self._ignored,
         )
-        assert outputs is not None  # nobody was asked
         return outputs.database_secret_arn, f"stack {self._stack_name} with bucket {outputs.bucket_name}"
 
     def _project_variables(self) -> dict[str, str]:

@@ -68,7 +68,7 @@ def attach(command: Sequence[str], *, home: Path | None = None) -> int:
     if program is None:
         _say(f"error: {command[0]}: command not found")
         return NOT_FOUND
-    os.execve(program, list(command), environ)  # noqa: S606 (the user's own command)
+    return os.execve(program, list(command), environ)  # noqa: S606 (the user's own command)
 
 
 class _Ended(BaseException):

@@ -55,7 +55,7 @@ def test_the_sample_is_loaded_once_and_is_the_same_every_time(server: Postgres) 
 
 
 def sample(server: Postgres, *days: date) -> list[tuple[str, int]]:
-    """The rows of each month of both tables in a new database that was loaded through these days, one after the other."""
+    """The rows of each day of both tables in a new database that was loaded through `days`, one after the other."""
     with psycopg.connect(server.dsn(OWNER), autocommit=True) as connection:
         connection.execute("CREATE DATABASE anew")
     dsn = make_conninfo(server.dsn(OWNER), dbname="anew")

@@ -63,7 +63,7 @@ def parameters(driver: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(session: FakeSession, driver: Path) -> Run:
-    """Deploy (or what `act` says) with these parameters; the lines that were reported."""
+    """Deploy (or what `act` says) with these parameters; the lines that were reported after the one that says where."""
 
     def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
         lines: list[str] = []
@@ -78,9 +78,36 @@ def run(session: FakeSession, driver: Path) -> Run:
             ignore=preflight.CHECKS,  # they have tests of their own
         )
         session.assert_all_called()
+        where, *lines = lines
+        assert where.endswith(f"stack {stack} {'in' if act is dry_run else 'to'} account 123456789012, region us-east-1")
         return lines
 
     return run
+
+
+def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driver: Path) -> None:
+    known(session)
+    missing(session)
+    nothing_kept(session)
+    asked: list[str] = []
+
+    def refuse(question: str) -> bool:
+        asked.append(question)
+        return False
+
+    with pytest.raises(DeployError, match="nothing was deployed"):
+        deploy(
+            session.typed,
+            stack=STACK,
+            parameters={"BucketName": "lake"},
+            tables=None,
+            driver_jar=driver,
+            report=print,
+            ignore=preflight.CHECKS,
+            confirm=refuse,
+        )
+    session.assert_all_called()  # nothing was changed: a call that is not expected fails
+    assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Make it?"]
 
 
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:

@@ -23,7 +23,7 @@ def ingest(aws: FakeAws, dagster: Dagster, months: Mapping[str, int]) -> dg.Exec
 
     def commit() -> None:
         for month, undated in months.items():
-            told = {"undated_rows": undated, "table_comment": "Mock exams", "table_rows": 200, "table_bytes": 8192}
+            told: Any = {"undated_rows": undated, "table_comment": "Mock exams", "table_rows": 200, "table_bytes": 8192}
             aws.s3.commit(month, aws.step_functions.started[-1]["name"], **told)
 
     aws.step_functions.next.answers = [commit]
