@@ -79,7 +79,9 @@ def run(session: FakeSession, driver: Path) -> Run:
         )
         session.assert_all_called()
         where, *lines = lines
-        assert where.endswith(f"stack {stack} {'in' if act is dry_run else 'to'} account 123456789012, region us-east-1")
+        assert where.endswith(
+            f"stack {stack} {'in' if act is dry_run else 'to'} account 123456789012, region us-east-1"
+        )
         return lines
 
     return run
