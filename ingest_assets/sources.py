@@ -36,7 +36,7 @@ def source_asset(*, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
     key, (schema, name) = source_key(tables[0]), tables[0].source
     spec = dg.AssetSpec(
         key,
-        description=f"Table {tables[0].table} in the source database. What is shown of it is of the last execution.",
+        description=f"Table {tables[0].table} in the source database, as the last execution found it.",
         group_name=GROUP,
         kinds={"postgres", "table"},
         metadata={"dagster/table_name": f"{schema}.{name}"},
@@ -87,9 +87,11 @@ def source_events(
 
 
 def _metadata(manifest: Manifest) -> Metadata:
+    schema = dg.MetadataValue.table_schema(column_schema(manifest))
     numbers = {"dagster/row_count": manifest.table_rows, "dagster/size_bytes": manifest.table_bytes}
     return {
-        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(manifest)),
+        "dagster/column_schema": schema,
+        "columns": schema,  # Dagster 1.13 shows the entry above for materialisations only
         **({"comment": dg.MetadataValue.text(manifest.table_comment)} if manifest.table_comment else {}),
         **{name: dg.MetadataValue.int(number) for name, number in numbers.items() if number is not None},
         "undated_rows": dg.MetadataValue.int(manifest.undated_rows),

@@ -52,7 +52,8 @@ def test_a_run_tells_what_the_table_in_the_source_is(aws: FakeAws, dagster: Dags
     ingest(aws, dagster, {"2024-02": 12})
     found = observed(dagster)
     assert (found["dagster/row_count"], found["dagster/size_bytes"], found["comment"]) == (200, 8192, "Mock exams")
-    columns = found["dagster/column_schema"].columns
+    columns = found["columns"].columns
+    assert found["dagster/column_schema"].columns == columns
     assert [(column.name, column.type, column.description) for column in columns] == [
         ("id", "bigint", None),
         ("questions_list", "text[]", "what was asked"),
