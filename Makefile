@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## Ingest one month from PostgreSQL into the raw layer, throu
 
 dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000 (PORT=… for another)
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
-	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dagster dev --host 127.0.0.1 --port $(PORT)
+	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dg dev --host 127.0.0.1 --port $(PORT)
 
 test: $(INSTALLED) $(CLASSES) $(VALIDATORS) chromium ## All tests: unit, integration, end to end, and in a browser where there is one
 	$(PYTHON) -m pytest
@@ -37,7 +37,7 @@ check: $(INSTALLED) $(VALIDATORS) ## Format, lint, types, template and its polic
 	mypy
 	$(PYTHON) -m aws_setup.template | cfn-lint --include-checks W I --
 	$(PYTHON) -m tests.validators $(dir $(VALIDATORS))bin
-	dagster definitions validate
+	dg check defs
 
 bench: $(INSTALLED) $(CLASSES) $(PEERS) ## Measure the job beside plain COPY and its peers; ROWS=… ROUNDS=… ONLY=full,copy for a quick look
 	@$(PYTHON) -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))

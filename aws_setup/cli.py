@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     _parameter_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask before a stack is made")
 
 
 def _parameter_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,16 +122,20 @@ def _parameter_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _deploy(options: argparse.Namespace) -> int:
-    act = deploy.dry_run if options.dry_run else deploy.deploy
-    act(
-        Session(),
-        stack=stack_name(),
-        parameters=_parameters(options),
-        tables=None,
-        driver_jar=jdbc.driver_jar(),
-        report=_say,
-        ignore=options.ignore,
-    )
+    wanted: dict[str, Any] = {
+        "stack": stack_name(),
+        "parameters": _parameters(options),
+        "tables": None,
+        "driver_jar": jdbc.driver_jar(),
+        "report": _say,
+        "ignore": options.ignore,
+    }
+    if options.dry_run:
+        deploy.dry_run(Session(), **wanted)
+        return 0
+    # Where nobody can answer, as in a pipeline, a new stack is what was asked for.
+    confirm = _agreed if options.yes or not sys.stdin.isatty() else _ask
+    deploy.deploy(Session(), **wanted, confirm=confirm)
     return 0
 
 
@@ -201,6 +207,7 @@ def _destroy(options: argparse.Namespace) -> int:
 def _local_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
         "python -m aws_setup local [-h] [--debug] [--source-dsn DSN] [--home DIR] [--postgres-port PORT] [-- COMMAND …]"
+        "\n       python -m aws_setup local [--home DIR] (--attach -- COMMAND … | --env)"
     )
     parser.add_argument(
         "--source-dsn",
@@ -208,6 +215,10 @@ def _local_arguments(parser: argparse.ArgumentParser) -> None:
         help="the database to ingest: a URL or key=value pairs; -: read from standard input",
     )
     parser.add_argument("--home", type=Path, metavar="DIR", help="where database and lake are kept (default: .local)")
+    parser.add_argument(
+        "--attach", action="store_true", help="run the command in the local account that runs already (`make dev`)"
+    )
+    parser.add_argument("--env", action="store_true", help="print the variables of the account that runs already")
     parser.add_argument(
         "--postgres-port", type=_port, metavar="PORT", help="of the sample database (default: a free one)"
     )
@@ -223,9 +234,21 @@ def _local(options: argparse.Namespace) -> int:
         raise UsageError(
             f"the local account needs the dependency group `local` ({error.name} is not installed): run `make install`"
         ) from error
+    if options.attach or options.env:
+        return command.attach(_attached(options), home=options.home)
     return command.run(
         options.arguments, source_dsn=options.source_dsn, home=options.home, postgres_port=options.postgres_port
     )
+
+
+def _attached(options: argparse.Namespace) -> list[str]:
+    """The command to run in the account that runs already; none to print its variables."""
+    arguments: list[str] = options.arguments
+    if options.source_dsn is not None or options.postgres_port is not None:
+        raise UsageError("--source-dsn and --postgres-port are for an account that starts: leave them out")
+    if bool(arguments) is options.env:
+        raise UsageError("give --attach with a command after `--`, or --env alone")
+    return arguments
 
 
 def _parameter(text: str) -> tuple[str, str]:
@@ -249,6 +272,10 @@ def _agreed(_: str) -> bool:
 def _confirm(question: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("destroy asks before it deletes: give --yes where nobody can answer")
+    return _ask(question)
+
+
+def _ask(question: str) -> bool:
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 

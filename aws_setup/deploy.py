@@ -76,16 +76,22 @@ def deploy(
     driver_jar: Path,
     report: Report,
     ignore: Collection[str] = (),
+    confirm: Callable[[str], bool] = lambda _: True,
 ) -> StackOutputs:
     """Bring the stack named `stack` to this checkout and return its outputs.
 
     `parameters` are template parameters; those not given keep their value. `tables` is a tables.yaml, None the one
-    of the environment. `report` gets a line per step, `ignore` are checks of the preflight to leave out. Raises
-    UsageError, TablesError and CronError before anything is changed, DeployError with the preflight's errors or
-    CloudFormation's reasons.
+    of the environment. `report` gets a line per step, the first one names account and region; `ignore` are checks of
+    the preflight to leave out. `confirm` is asked before a stack is made. Raises UsageError, TablesError and CronError
+    before anything is changed, DeployError with the preflight's errors, with CloudFormation's reasons, or because
+    `confirm` said no.
     """
     client = session.client("cloudformation")
+    where = _where(session)
+    report(f"deploying stack {stack} to {where}")
     plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
+    if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Make it?"):
+        raise DeployError("nothing was deployed")
     if plan.bucket is not None:
         artifacts.upload(session.client("s3"), plan.bucket, plan.built, report)
     _clear(client, plan, report)
@@ -121,6 +127,7 @@ def dry_run(
     Raises what `deploy` raises.
     """
     client = session.client("cloudformation")
+    report(f"looking at stack {stack} in {_where(session)}")
     plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
     if plan.found is not None and plan.existing is None and plan.found.status != "REVIEW_IN_PROGRESS":
         report(f"stack {stack} is {plan.found.status}: deploy would delete it and create it anew")
@@ -136,6 +143,12 @@ def dry_run(
     client.delete_change_set(ChangeSetName=change_set.id, StackName=stack)
     if plan.found is None:
         client.delete_stack(StackName=change_set.stack_id)  # the empty one that the change set made
+
+
+def _where(session: Session) -> str:
+    """The account and the region that the session leads to."""
+    client = session.client("sts")
+    return f"account {client.get_caller_identity()['Account']}, region {client.meta.region_name}"
 
 
 def _plan(session: Session, wanted: _Wanted, report: Report) -> _Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, CronError, cron_schedule, trailing_months
+from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, same_times, trailing_months
 
 
 def differences(expression: str, timezone: str, request: str, deployed: Mapping[str, str]) -> Iterator[str]:
@@ -13,7 +13,7 @@ def differences(expression: str, timezone: str, request: str, deployed: Mapping[
 
     `request` is the JSON that it sends, `deployed` are the parameters of the stack, which tell a change by hand.
     """
-    if not _same_times(expression):
+    if not same_times(expression, SCHEDULE_EXPRESSION):
         remedy = _remedy("ScheduleExpression", expression, SCHEDULE_EXPRESSION, deployed)
         yield f"the expression is {expression}, in Dagster {SCHEDULE_EXPRESSION}: {remedy}"
     if timezone != SCHEDULE_TIMEZONE:
@@ -34,13 +34,6 @@ def _remedy(parameter: str, actual: str, expected: str, deployed: Mapping[str, s
     if actual != deployed.get(parameter):
         return _BY_HAND
     return f"python -m aws_setup deploy --parameter '{parameter}={expected}', or change it in ingest_assets/cron.py"
-
-
-def _same_times(expression: str) -> bool:
-    try:
-        return cron_schedule(expression) == cron_schedule(SCHEDULE_EXPRESSION)
-    except CronError:
-        return False
 
 
 def _trailing_months(request: str) -> object:

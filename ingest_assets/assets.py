@@ -2,8 +2,6 @@
 
 # No `from __future__ import annotations`: Dagster reads the annotations of an asset's function themselves.
 
-import hashlib
-import re
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
@@ -12,28 +10,17 @@ import dagster as dg
 
 from ingest_assets.checks import check_specs, evaluations, not_ingested
 from ingest_assets.event_log import EventLog
-from ingest_assets.metadata import IngestedMonth, column_schema
+from ingest_assets.metadata import IngestedMonth
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.failures import WorkflowError
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
+from ingest_assets.sources import source_events, source_key
 from ingest_assets.tables import TableSpec, tables_path
 from spark_scripts.errors import IngestionError
 from spark_scripts.manifest import Manifest
 
 GROUP = "raw_layer"
-
-
-def source_asset(*, table: TableSpec) -> dg.AssetSpec:
-    """The table in PostgreSQL. Nothing here writes it."""
-    schema, name = table.source
-    return dg.AssetSpec(
-        ["postgres", _key_part(schema), _key_part(name)],
-        description=f"Table {table.table} in the source database.",
-        group_name="postgres",
-        kinds={"postgres", "table"},
-        metadata={"dagster/table_name": f"{schema}.{name}"},
-    )
 
 
 def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
@@ -42,7 +29,6 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
     The pool keeps a second run of the table waiting; the job's own lock would fail it.
     """
     spec = _raw_layer_spec(table)
-    source = source_asset(table=table)
 
     @dg.multi_asset(
         name=f"{GROUP}__{table.name}",
@@ -64,8 +50,8 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
             raise _failure(context, spec.key, workflow.raw_layer, error) from None
         yield from _materialized(context, spec.key, months)
         _log_checks(context, spec.key, workflow.raw_layer, [month.manifest for month in months])
-        schema = {"dagster/column_schema": column_schema(months[-1].manifest)}
-        context.log_event(dg.AssetObservation(source.key, metadata=schema, description="As the last month has it."))
+        for event in source_events(context.instance, table, months[-1].manifest):
+            context.log_event(event)
 
     return ingest
 
@@ -78,7 +64,7 @@ def raw_layer_key(table: str) -> dg.AssetKey:
 def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_layer_key(table.name),
-        deps=[source_asset(table=table)],
+        deps=[source_key(table)],
         description=table.description,
         group_name=GROUP,
         kinds={"s3", table.format, "pyspark"},
@@ -89,23 +75,18 @@ def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
             "source_table": table.table,
             "date_column": table.date_column,
             "timezone": table.timezone,
-            "dagster/code_references": _code_references(),
+            "dagster/code_references": _code_references(table),
         },
     )
 
 
-def _key_part(name: str) -> str:
-    """A part of an asset key, which has to be letters, digits and `_`; with a digest where it was not."""
-    if re.fullmatch(r"\w+", name, re.ASCII):
-        return name
-    return f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
-
-
-def _code_references() -> dg.CodeReferencesMetadataValue:
+def _code_references(table: TableSpec) -> dg.CodeReferencesMetadataValue:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # until Dagster takes them out of beta
         return dg.CodeReferencesMetadataValue(
-            code_references=[dg.LocalFileCodeReference(file_path=str(tables_path()), label="tables.yaml")]
+            code_references=[
+                dg.LocalFileCodeReference(file_path=str(tables_path()), line_number=table.line, label="tables.yaml")
+            ]
         )
 
 

@@ -1,8 +1,8 @@
 """What runs by itself when Dagster starts. Whoever switches something in the UI overrides it.
 
 `INGEST_AUTOMATION=1` is for the one Dagster deployment that serves a queue: everything runs. `sensors` leaves the
-schedule stopped. Without it all is stopped, so that a laptop that points at the account takes no messages from its
-queue and starts nothing.
+schedules stopped, and with them the sensor of overdue months. Without it all is stopped, so that a laptop that points
+at the account takes no messages from its queue and starts nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,15 @@ _SENSORS = "sensors"
 def sensor_status() -> dg.DefaultSensorStatus:
     """Whether the sensors, the one that alerts among them, run. Raises InvalidInputError for an unknown value."""
     running = _mode() in (_EVERYTHING, _SENSORS)
+    return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
+
+
+def freshness_status() -> dg.DefaultSensorStatus:
+    """Whether the sensor of overdue months runs: with the schedule, without which nothing is due.
+
+    Raises InvalidInputError for an unknown value.
+    """
+    running = _mode() == _EVERYTHING
     return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ingest_assets import column_types
-from ingest_assets.automation import sensor_status
-from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, freshness_deadline
 from ingest_assets.metadata import EXECUTION_NAME, Metadata
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.raw_layer import RawLayer
@@ -23,13 +21,14 @@ from spark_scripts.manifest import Column, Manifest
 from spark_scripts.months import Month
 
 EXECUTION_SUCCEEDED = "execution_succeeded"
+INGESTED_IN_TIME = "ingested_in_time"
 
 _DESCRIPTIONS = {
     EXECUTION_SUCCEEDED: "The last execution that was to ingest the month committed it.",
     "rows_match_source": "Spark wrote as many rows as the source counted in the same snapshot.",
     "objects_match_manifest": "The month's folder in S3 holds exactly the files of its manifest, in their sizes.",
-    "no_rows_without_date": "The table has no rows whose date is NULL or infinite; such rows are in no month.",
     "columns_unchanged": "Columns and types are those of the month before, in Parquet those of all months.",
+    INGESTED_IN_TIME: "The month of the schedule's last tick has been ingested by the end of that day.",
 }
 
 
@@ -54,33 +53,14 @@ def check_specs(table: TableSpec, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]
         ]
 
 
-def freshness_checks(assets: Sequence[dg.AssetsDefinition]) -> Sequence[dg.AssetChecksDefinition]:
-    """Whether the month of the schedule's last tick has been ingested by the end of that day.
-
-    Not a FreshnessPolicy, which takes the newest materialisation of any month for fresh.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.SupersessionWarning)
-        return dg.build_time_partition_freshness_checks(
-            assets=assets, deadline_cron=freshness_deadline(SCHEDULE_EXPRESSION), timezone=SCHEDULE_TIMEZONE
-        )
-
-
-def freshness_sensor(checks: Sequence[dg.AssetChecksDefinition]) -> dg.SensorDefinition:
-    """Makes the freshness checks when their results are out of date."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.SupersessionWarning)
-        return dg.build_sensor_for_freshness_checks(freshness_checks=checks, default_status=sensor_status())
-
-
 def evaluations(raw_layer: RawLayer, asset: dg.AssetKey, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
     """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
     checks: dict[str, Callable[[], _Verdict]] = {
         EXECUTION_SUCCEEDED: lambda: _Verdict(True, f"Committed at {manifest.finished}."),
         "rows_match_source": lambda: _rows(manifest),
         "objects_match_manifest": lambda: _objects(raw_layer, manifest),
-        "no_rows_without_date": lambda: _undated(manifest),
         "columns_unchanged": lambda: _columns(raw_layer, manifest),
+        INGESTED_IN_TIME: lambda: _Verdict(True, f"Ingested at {manifest.finished}."),
     }
     for name, check in checks.items():
         verdict = check()
@@ -131,15 +111,6 @@ def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     }
     told = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
     return _Verdict(False, f"{'; '.join(told)}. Ingest the month again, which removes what no manifest lists.")
-
-
-def _undated(manifest: Manifest) -> _Verdict:
-    if not manifest.undated_rows:
-        return _Verdict(True, "Every row has a date.", dg.AssetCheckSeverity.WARN)
-    text = (
-        f"{manifest.undated_rows:,} rows of the table have no {manifest.date_column}: they are in the folder of NULL."
-    )
-    return _Verdict(False, text, dg.AssetCheckSeverity.WARN)
 
 
 def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:

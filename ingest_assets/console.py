@@ -1,7 +1,11 @@
-"""Where things of an execution are to be seen: pages of the AWS console, and logs."""
+"""Where things of an execution are to be seen: pages of the AWS console, and logs.
+
+`INGEST_CONSOLE_URL` is another address of the console than that of the region, a company's own for instance.
+"""
 
 from __future__ import annotations
 
+import os
 from urllib.parse import quote
 
 from spark_scripts import layout
@@ -54,4 +58,7 @@ def _region(arn: str) -> str:
 
 
 def _console(arn: str) -> str:
+    own = os.environ.get("INGEST_CONSOLE_URL")
+    if own:
+        return own.rstrip("/")
     return f"https://{_region(arn)}.{_DOMAINS[arn.split(':')[1]]}"

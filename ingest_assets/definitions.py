@@ -6,38 +6,41 @@ bucket and state machine come from the stack's outputs then. Who made those by h
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.alerts import alert_sensor
-from ingest_assets.assets import raw_layer_asset, source_asset
-from ingest_assets.checks import freshness_checks, freshness_sensor
+from ingest_assets.assets import raw_layer_asset
+from ingest_assets.freshness import freshness_sensor
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.alerts import Alerts
 from ingest_assets.resources.notifications import Notifications
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
-from ingest_assets.schedules import mirror_schedule
+from ingest_assets.schedules import ingest_job, mirror_schedule
 from ingest_assets.sensors import queue_sensor
+from ingest_assets.sources import source_asset, source_key
 from ingest_assets.tables import load_tables
 
 
 def build_definitions() -> dg.Definitions:
     """The definitions for the tables.yaml of this environment. Raises TablesError when it cannot be used."""
     tables = load_tables()
-    sources = {source.key: source for source in (source_asset(table=table) for table in tables)}
+    sources = groupby(sorted(tables, key=source_key), key=source_key)
     raw_layers = [raw_layer_asset(table=table) for table in tables]
-    freshness = freshness_checks(raw_layers)
+    jobs = [ingest_job(table=table) for table in tables]
     account, s3 = AwsAccount(), S3Resource()
     raw_layer = RawLayer(account=account, s3=s3)
     return dg.Definitions(
-        assets=[*sources.values(), *raw_layers],
-        asset_checks=freshness,
-        schedules=[mirror_schedule(tables=tables)],
+        assets=[*(source_asset(tables=list(rows)) for _, rows in sources), *raw_layers],
+        jobs=jobs,
+        schedules=[mirror_schedule(table=table, job=job) for table, job in zip(tables, jobs, strict=True)],
         sensors=[
             queue_sensor(tables=tables),
             alert_sensor(),
-            freshness_sensor(freshness),
+            freshness_sensor(tables=tables),
         ],
         resources={
             "account": account,

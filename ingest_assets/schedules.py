@@ -1,4 +1,4 @@
-"""The schedule that ticks with EventBridge's, and takes its place when that is switched off.
+"""The schedules that tick with EventBridge's, one for each table, and take its place when that is switched off.
 
 One of the two starts the executions: while the schedule in AWS is ENABLED, ticks are skipped here. EventBridge starts
 one execution for all tables, here each table has a run, with the same months: request.resolve names them for both.
@@ -6,14 +6,19 @@ one execution for all tables, here each table has a run, with the same months: r
 
 # No `from __future__ import annotations`: Dagster reads the annotations of a schedule's function themselves.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME  # no public names as of 1.13
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.definitions.unresolved_asset_job_definition import (  # no public names as of 1.13
+    UnresolvedAssetJobDefinition as AssetJob,
+)
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 
 from ingest_assets.assets import raw_layer_key
 from ingest_assets.automation import schedule_status
@@ -21,9 +26,9 @@ from ingest_assets.aws import aws_errors
 from ingest_assets.cron import (
     SCHEDULE_EXPRESSION,
     SCHEDULE_TIMEZONE,
-    CronError,
     cron_schedule,
     fires,
+    same_times,
     trailing_months,
 )
 from ingest_assets.partitions import monthly_partitions
@@ -47,24 +52,36 @@ class _AwsSchedule:
     timezone: str
 
 
-def mirror_schedule(*, tables: Sequence[TableSpec]) -> dg.ScheduleDefinition:
-    """One schedule for all tables, with a run for each.
+def ingest_job(*, table: TableSpec) -> AssetJob:
+    """The job that ingests months of a table."""
+    return dg.define_asset_job(
+        f"ingest_{table.name}",
+        selection=dg.AssetSelection.assets(raw_layer_key(table.name)),
+        description=f"Ingests months of {table.table} into the raw layer.",
+    )
 
-    Its job is the one that holds every asset, since a job of several tables would need all to have the same months.
+
+def mirror_schedule(*, table: TableSpec, job: AssetJob) -> dg.ScheduleDefinition:
+    """The schedule of a table, which runs its job.
+
+    There is one for each table: a job of several tables would need all to have the same months.
     """
 
     @dg.schedule(
-        name=NAME,
-        job_name=IMPLICIT_ASSET_JOB_NAME,
+        name=f"{NAME}_{table.name}",
+        job=job,
         cron_schedule=cron_schedule(SCHEDULE_EXPRESSION),
         execution_timezone=SCHEDULE_TIMEZONE,
         default_status=schedule_status(),
         description=f"Ticks as {SCHEDULE_EXPRESSION} in EventBridge; skips while the schedule there is {_ENABLED}.",
     )
-    def mirror(context: dg.ScheduleEvaluationContext, account: AwsAccount) -> list[dg.RunRequest] | dg.SkipReason:
+    def mirror(context: dg.ScheduleEvaluationContext, account: AwsAccount) -> dg.RunRequest | dg.SkipReason:
         tick = context.scheduled_execution_time.astimezone(UTC).astimezone(ZoneInfo(SCHEDULE_TIMEZONE))
         if not fires(SCHEDULE_EXPRESSION, tick):
-            return dg.SkipReason(f"EventBridge does not fire at {tick.isoformat()}, when the clocks are changed")
+            return dg.SkipReason(
+                f"{SCHEDULE_EXPRESSION} does not fire at {tick.isoformat()}: Dagster's cron cannot say it exactly, or "
+                "the clocks are changed"
+            )
         schedule = _in_aws(account)
         for text in _drift(schedule):
             context.log.warning(text)
@@ -73,26 +90,25 @@ def mirror_schedule(*, tables: Sequence[TableSpec]) -> dg.ScheduleDefinition:
                 f"{schedule.name} is {_ENABLED} in EventBridge, which starts the execution of this tick. For Dagster "
                 f"to do it: {_DEPLOY} ScheduleState=DISABLED"
             )
-        requests = list(_requests(tables, tick))
-        return requests or dg.SkipReason("no table has a month yet")
+        return _request(table, tick) or dg.SkipReason(f"{table.name} has no month yet")
 
     return mirror
 
 
-def _requests(tables: Sequence[TableSpec], tick: datetime) -> Iterator[dg.RunRequest]:
-    """A run per table over the months that EventBridge's execution would ingest, as far as Dagster has them."""
-    specs = {table.name: table for table in tables}
+def _request(table: TableSpec, tick: datetime) -> dg.RunRequest | None:
+    """A run over the months that EventBridge's execution would ingest, as far as Dagster has them."""
     request = {"scheduled_time": tick.isoformat(), "trailing_months": trailing_months(SCHEDULE_EXPRESSION)}
-    for wanted in resolve(request, {name: spec.to_table() for name, spec in specs.items()}, tick):
-        name = wanted.table.name
-        partitions = monthly_partitions(specs[name])
-        months = [str(month) for month in wanted.months or () if partitions.has_partition_key(str(month))]
-        if months:
-            yield dg.RunRequest(
-                run_key=f"{name} {tick.isoformat()}",
-                asset_selection=[raw_layer_key(name)],
-                tags={ASSET_PARTITION_RANGE_START_TAG: months[0], ASSET_PARTITION_RANGE_END_TAG: months[-1]},
-            )
+    resolved = resolve(request, {table.name: table.to_table()}, tick)
+    partitions = monthly_partitions(table)
+    wanted = [str(month) for one in resolved for month in one.months or ()]
+    months = [month for month in wanted if partitions.has_partition_key(month)]
+    if not months:
+        return None
+    return dg.RunRequest(
+        run_key=f"{table.name} {tick.isoformat()}",
+        asset_selection=[raw_layer_key(table.name)],
+        tags={ASSET_PARTITION_RANGE_START_TAG: months[0], ASSET_PARTITION_RANGE_END_TAG: months[-1]},
+    )
 
 
 def _in_aws(account: AwsAccount) -> _AwsSchedule:
@@ -107,7 +123,7 @@ def _in_aws(account: AwsAccount) -> _AwsSchedule:
 
 def _drift(schedule: _AwsSchedule) -> Iterator[str]:
     """What the schedule in AWS has otherwise than this one, and what to do."""
-    if not _same_times(schedule.expression):
+    if not same_times(schedule.expression, SCHEDULE_EXPRESSION):
         yield (
             f"{schedule.name} has the expression {schedule.expression} in EventBridge, Dagster has "
             f"{SCHEDULE_EXPRESSION}: {_DEPLOY} 'ScheduleExpression={SCHEDULE_EXPRESSION}', or change "
@@ -120,13 +136,6 @@ def _drift(schedule: _AwsSchedule) -> Iterator[str]:
         )
     if schedule.state != _ENABLED:
         yield (
-            f"{schedule.name} is {schedule.state} in EventBridge, so that Dagster's {NAME} starts the executions. "
+            f"{schedule.name} is {schedule.state} in EventBridge, so that Dagster's schedules start the executions. "
             f"For EventBridge to do it: {_DEPLOY} ScheduleState={_ENABLED}"
         )
-
-
-def _same_times(expression: str) -> bool:
-    try:
-        return cron_schedule(expression) == cron_schedule(SCHEDULE_EXPRESSION)
-    except CronError:
-        return False

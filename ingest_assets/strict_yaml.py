@@ -33,6 +33,12 @@ def read_yaml(path: Path) -> Any:
         raise YamlError("is nested too deeply") from error
 
 
+def lines_of_entries(path: Path) -> list[int]:
+    """The lines on which the entries of a list begin, in a file that `read_yaml` has read."""
+    document = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    return [entry.start_mark.line + 1 for entry in document.value] if document else []
+
+
 class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node. PyYAML's conversions let Python's own errors through, such as that of a 13th month."""

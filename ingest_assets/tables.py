@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from ingest_assets.strict_yaml import YamlError, read_yaml
+from ingest_assets.strict_yaml import YamlError, lines_of_entries, read_yaml
 from spark_scripts.errors import InvalidInputError
 from spark_scripts.identifiers import parse_table
 from spark_scripts.months import Month
@@ -73,6 +73,13 @@ class TableSpec(BaseModel):
     allow_empty: bool = False
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
+
+    _line: int = PrivateAttr(default=1)
+
+    @property
+    def line(self) -> int:
+        """The line of tables.yaml on which the entry begins."""
+        return self._line
 
     @model_validator(mode="before")
     @classmethod
@@ -158,9 +165,11 @@ def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
     if not isinstance(document, list) or not document:
         raise TablesError(f"{path}: must be a list of tables: begin each with `- table: schema.table`")
     tables, errors = [], []
-    for number, entry in enumerate(document, 1):
+    for number, (entry, line) in enumerate(zip(document, lines_of_entries(path), strict=True), 1):
         try:
-            tables.append(TableSpec.model_validate(entry))
+            table = TableSpec.model_validate(entry)
+            table._line = line
+            tables.append(table)
         except ValidationError as error:
             errors += [f"{path}: {_label(number, entry)}: {text}" for text in _explain(error)]
     errors += [f"{path}: {text}" for text in _duplicates(tables)]
@@ -187,7 +196,8 @@ def check_deployed(tables: Iterable[TableSpec], document: str) -> None:
     differing = sorted(name for name in ours | deployed if ours.get(name) != deployed.get(name))
     if differing:
         raise TablesError(
-            f"tables.yaml is not what is deployed ({', '.join(differing)} differ): run `python -m aws_setup deploy`"
+            f"tables.yaml is not what is deployed ({', '.join(differing)} differ): on AWS run `python -m aws_setup "
+            "deploy`; with `make dev` wait a moment, and look at its output if that does not help"
         )
 
 

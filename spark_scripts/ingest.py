@@ -149,11 +149,11 @@ class TableIngestion:
         lossy = lossy_conditions(self._relation.columns, self._table.columns) if self._table.format != "csv" else {}
         by_block = self._relation.by_ctid and self._table.slice_by in (None, "ctid")
         with self._hold.locked(condition):
+            self._relation = self._source.measured(self._relation)
             counts = count(self._source.connection, self._relation, condition, lossy, blocks=by_block)
             self._counted = len(counts)
             if counts:
-                blocks = self._source.blocks(self._relation) if self._relation.by_ctid else 0
-                self._slicing = Slicing(self._source.connection, self._table, self._relation, self._cores, blocks)
+                self._slicing = Slicing(self._source.connection, self._table, self._relation, self._cores)
                 self._slicing.decide(list(counts.values()), condition, full=months is None)
                 print(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}", flush=True)
         return counts
@@ -248,6 +248,9 @@ class TableIngestion:
             finished="",
             file_columns=staged.columns,
             row_security=self._table.row_security,
+            table_comment=self._relation.comment,
+            table_bytes=self._relation.bytes,
+            table_rows=self._relation.rows,
         )
         manifest = self._publisher.publish(manifest, each.month)
         self._published.append(manifest.month)

@@ -43,7 +43,8 @@ class Manifest:
     from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are those of
     the Parquet files with Spark's types, so also those that cleaning and values without a Spark type made; none for
     CSV, and for a month without files. With `row_security` the rows are those that the policies of the table
-    show to the job's user.
+    show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's estimate) are
+    of the whole table in the source; None where the database has none.
     """
 
     table: str
@@ -65,6 +66,9 @@ class Manifest:
     finished: str
     file_columns: tuple[Column, ...] = ()
     row_security: bool = False
+    table_comment: Optional[str] = None
+    table_bytes: Optional[int] = None
+    table_rows: Optional[int] = None
 
     def to_json(self) -> str:
         """The manifest as a JSON document."""

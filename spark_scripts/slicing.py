@@ -54,12 +54,11 @@ class Slice:
 class Slicing:
     """How the reads of one table are cut in one execution: `by` ctid, date or none, and why."""
 
-    def __init__(self, connection: Connection, table: Table, relation: Relation, cores: int, blocks: int = 0) -> None:
+    def __init__(self, connection: Connection, table: Table, relation: Relation, cores: int) -> None:
         self._connection = connection
         self._table = table
         self._relation = relation
         self._cores = cores
-        self._blocks = blocks
         self._width = 1
         self.by = "none"
         self.reason = ""
@@ -76,7 +75,7 @@ class Slicing:
                 )
             self.by, self.reason = self._table.slice_by, "as tables.yaml says"
         elif full and self._relation.by_ctid:
-            self.by, self.reason = "ctid", f"all of a table of {self._blocks} blocks"
+            self.by, self.reason = "ctid", f"all of a table of {self._relation.blocks} blocks"
         else:
             cost, pass_cost = self._cost(self._date_slices(counts)), one_pass["Total Cost"]
             if self._relation.by_ctid:
@@ -122,14 +121,16 @@ class Slicing:
         return max(1, by_size, min(for_the_cores, rows // MIN_ROWS))
 
     def _ctid_slices(self, counts: Sequence[Count]) -> list[Slice]:
-        blocks = self._blocks
+        blocks = self._relation.blocks
         number = self._table.slices or min(self._wanted_of_ctid(counts), max(1, blocks // MIN_BLOCKS))
         cuts = [blocks * index // number for index in range(number)]
         return [_ctid_slice(low, high, counts) for low, high in zip(cuts, [*cuts[1:], None])]
 
     def _wanted_of_ctid(self, counts: Sequence[Count]) -> int:
         """As many as the cores ask for, more when the files (one for each month of a slice) would be too large."""
-        spread = sum(_blocks(count) for count in counts) / max(1, self._blocks)  # months in a slice, on average
+        spread = sum(_blocks(count) for count in counts) / max(
+            1, self._relation.blocks
+        )  # months in a slice, on average
         size = sum(count.rows for count in counts) * self._width
         return max(self._cores * SLICES_PER_CORE, ceil(size / TARGET_FILE_BYTES / max(1.0, spread)))
 

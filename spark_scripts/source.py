@@ -58,14 +58,18 @@ _HEAP = f"""
 {_TREE}
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
                 AND relnamespace IS DISTINCT FROM to_regnamespace('_timescaledb_internal'))
-           AND current_setting('server_version_num')::int >= 140000 AS by_ctid
+           AND current_setting('server_version_num')::int >= 140000 AS by_ctid,
+       (SELECT obj_description(to_regclass(?), 'pg_class')) AS comment
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
 """
 
-# pg_relation_size() takes a lock.
-_BLOCKS = f"""
+# These functions take a lock.
+_SIZE = f"""
 {_TREE}
-SELECT coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks FROM tree
+SELECT coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks,
+       nullif(sum(pg_total_relation_size(relation)), 0)::int8 AS bytes,
+       sum(reltuples) FILTER (WHERE relkind IN ('r', 'm') AND reltuples >= 0)::int8 AS rows
+FROM tree JOIN pg_class ON pg_class.oid = relation
 """
 
 
@@ -73,13 +77,18 @@ SELECT coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_siz
 class Relation:
     """A relation of the source as the catalog knows it; `name` is quoted.
 
-    Where `by_ctid`, ranges of ctids read its rows.
+    Where `by_ctid`, ranges of ctids read its rows. `comment` is the database's. `blocks` are those of the largest
+    partition, `bytes` is the size with indexes, `rows` PostgreSQL's estimate: see `Source.measured`. Views have none.
     """
 
     name: str
     columns: Sequence[SourceColumn]
     date: sql.DateColumn
     by_ctid: bool
+    comment: Optional[str] = None
+    blocks: int = 0
+    bytes: Optional[int] = None
+    rows: Optional[int] = None
 
 
 class Source:
@@ -159,7 +168,7 @@ class Source:
         with self.connection.undone():
             self._check_name(name, schema, relation, now)
             columns = read_columns(self.connection, name)
-            [heap] = self.connection.rows(_HEAP, name)
+            [heap] = self.connection.rows(_HEAP, name, name)
             self._check_name(name, schema, relation, now)
         if not columns:
             raise InvalidInputError(
@@ -173,11 +182,12 @@ class Source:
             raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
-        return Relation(name, columns, date, by_ctid)
+        return Relation(name, columns, date, by_ctid, heap["comment"])
 
-    def blocks(self, relation: Relation) -> int:
-        """The blocks that hold the rows of the relation, which is locked; those of its largest partition."""
-        return int(self.connection.rows(_BLOCKS, relation.name)[0]["blocks"])
+    def measured(self, relation: Relation) -> Relation:
+        """The relation, which is locked, with its size."""
+        [size] = self.connection.rows(_SIZE, relation.name)
+        return replace(relation, **size)
 
     def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:
         """Raise SourceChangedError when the snapshot knows the name, and for another relation than there is now."""

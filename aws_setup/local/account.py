@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -16,13 +17,16 @@ import boto3
 
 from aws_setup import deploy, jdbc, secret
 from aws_setup.local import environment
+from aws_setup.local.console import Console
 from aws_setup.local.home import BUCKET, Home
 from aws_setup.local.java import java_home
 from aws_setup.local.postgres import DATABASE, OWNER, READER, Postgres, check_port
 from aws_setup.local.s3 import S3
 from aws_setup.local.sample import load_sample
 from aws_setup.local.source import Source, open_source
+from aws_setup.local.tables import TablesWatch
 from ingest_assets.stack import stack_name
+from ingest_assets.tables import tables_path
 
 if TYPE_CHECKING:
     from aws_setup.local.moto.server import LocalAws
@@ -43,7 +47,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
     While it runs, this process's own environment is the account's (`environment`), so that boto3 finds it. Database,
     lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
     database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's,
-    `parameters` are further ones of the template.
+    `parameters` are further ones of the template. The sample tables reach the day `today`.
     `report` gets one line per step.
     """
 
@@ -62,11 +66,13 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         stack: str | None = None,
         postgres_port: int | None = None,
         parameters: Mapping[str, str] = MappingProxyType({}),
+        today: date | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
         self._home = Home(home)
         self._parameters = {**_PARAMETERS, **parameters}
         self._given_dsn = source_dsn
+        self._today = today or date.today()
         self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
         self._stack_name = stack or stack_name()
         self._postgres_port = postgres_port
@@ -103,6 +109,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         with ThreadPoolExecutor(3, "start") as pool:
             source = pool.submit(self._step, self._start_source, parts, lock)
             s3 = pool.submit(self._step, self._start_s3, parts)
+            console = parts.enter_context(Console(self.lake, self._home.console))
             driver_jar = pool.submit(self._step, self._find_driver)
             aws = self._step(self._start_aws, stack)
             endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url}
@@ -112,8 +119,11 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
                 boto3.session.Session(), database_secret, source.result().fields, secret.endpoint(self._parameters)
             )
         self.source_dsn = source.result().dsn
-        self.environment = {**own, **endpoints, **self._project_variables()}
+        self.environment = {**own, **endpoints, **self._project_variables(), "INGEST_CONSOLE_URL": console.url}
         stack.enter_context(environment.applied(self.environment))
+        tables = self._tables or tables_path()
+        stack.enter_context(TablesWatch(tables, boto3.session.Session().client("s3"), BUCKET, self._report))
+        stack.enter_context(self._home.told(self.environment))
 
     def _check_wishes(self) -> None:
         """What a user can get wrong is told before seconds go by."""
@@ -135,7 +145,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         log = self._home.logs / "postgres.log"
         server = Postgres(self._home.postgres, log, port=self._postgres_port, hold=[lock])
         postgres = parts.enter_context(server)
-        fresh = load_sample(postgres.dsn(OWNER))
+        fresh = load_sample(postgres.dsn(OWNER), self._today)
         fields = {
             "POSTGRES_HOST": "127.0.0.1",
             "POSTGRES_PORT": str(postgres.port),

@@ -1,4 +1,4 @@
-"""`python -m aws_setup local [-- COMMAND…]`: a command in an AWS account on localhost."""
+"""`python -m aws_setup local [-- COMMAND…]`: a command in an AWS account on localhost, a new one or one that runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +16,8 @@ from aws_setup.errors import UsageError
 from aws_setup.local import environment
 from aws_setup.local.account import LocalAccount
 from aws_setup.local.dotenv import refuse_dotenv
+from aws_setup.local.home import Home
+from aws_setup.local.postgres import client_programs
 from aws_setup.local.processes import Child
 
 DEFAULT_HOME = Path(__file__).parents[2] / ".local"
@@ -46,6 +48,27 @@ def run(
             return _run_command(command, signals) if command else _stay_up(account)
     except _Ended as end:
         return 128 + end.number
+
+
+def attach(command: Sequence[str], *, home: Path | None = None) -> int:
+    """Run `command` in the environment of the account that runs in `home`; it takes this process's place.
+
+    Without a command the variables to export are printed. 127 when there is no such command. Raises NoAccountError
+    when no account runs there.
+    """
+    refuse_dotenv(Path.cwd())
+    variables = Home(home or DEFAULT_HOME).running()
+    foreign = environment.foreign(variables)
+    if not command:
+        _print_exports(variables, foreign)
+        return 0
+    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    environ = environment.with_own_programs({**inherited, **variables}, also=client_programs())
+    program = shutil.which(command[0], path=environ["PATH"])
+    if program is None:
+        _say(f"error: {command[0]}: command not found")
+        return NOT_FOUND
+    return os.execve(program, list(command), environ)  # noqa: S606 (the user's own command)
 
 
 class _Ended(BaseException):
@@ -98,12 +121,16 @@ def _run_command(command: Sequence[str], signals: _Signals) -> int:
         return child.wait()
 
 
-def _stay_up(account: LocalAccount) -> int:
-    for name in account.removed:
+def _print_exports(variables: Mapping[str, str], removed: Sequence[str]) -> None:
+    for name in removed:
         print(f"unset {name}")
-    for name, value in account.environment.items():
+    for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
     sys.stdout.flush()
+
+
+def _stay_up(account: LocalAccount) -> int:
+    _print_exports(account.environment, account.removed)
     _say("Ctrl-C stops the account")
     try:
         while True:

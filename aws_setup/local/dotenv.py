@@ -7,7 +7,9 @@ from pathlib import Path
 
 from aws_setup.local.errors import DotenvError
 
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?['\"]?(AWS_\w+|DAGSTER_HOME|INGEST_STACK|INGEST_TABLES)['\"]?\s*(?:=|$)")
+_ASSIGNMENT = re.compile(
+    r"\s*(?:export\s+)?['\"]?(AWS_\w+|DAGSTER_HOME|INGEST_STACK|INGEST_TABLES|INGEST_CONSOLE_URL)['\"]?\s*(?:=|$)"
+)
 
 
 def refuse_dotenv(folder: Path) -> None:

@@ -47,9 +47,12 @@ def applied(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def with_own_programs(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with the programs of this Python's virtual environment first on PATH: `dagster` is this one's."""
-    folders = [str(Path(sys.executable).parent), environ.get("PATH", os.defpath)]
+def with_own_programs(environ: Mapping[str, str], also: Path | None = None) -> dict[str, str]:
+    """`environ` with the programs of this Python's virtual environment first on PATH: `dagster` is this one's.
+
+    Those in the folder `also` come last.
+    """
+    folders = [str(Path(sys.executable).parent), environ.get("PATH", os.defpath), *([str(also)] if also else [])]
     return {**environ, "PATH": os.pathsep.join(folders)}
 
 

@@ -29,6 +29,14 @@ class AccountInUseError(UsageError):
         super().__init__(f"a local account{holder} runs in {home} already: stop it, or give another folder with --home")
 
 
+class NoAccountError(UsageError):
+    """No local account runs in the folder, or it is not ready."""
+
+    def __init__(self, home: Path, what: str) -> None:
+        self.home = home
+        super().__init__(f"{what} in {home}: start one with `make dev`, or give its folder with --home")
+
+
 class DotenvError(UsageError):
     """A `.env` file would lead the command away from the local account."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aws_setup.local.errors import AccountInUseError
+from aws_setup.local.errors import AccountInUseError, NoAccountError
 
 BUCKET = "data-lake-local"
 
@@ -28,6 +29,8 @@ class Home:
         self.dagster = self.root / "dagster"
         self.logs = self.root / "logs"
         self.work = self.root / "work"
+        self.console = self.root / "console.json"
+        self._environment = self.root / "environment.json"
 
     def prepare(self) -> None:
         """Make the folders; empty the scratch folder; put the project's dagster.yaml into Dagster's home."""
@@ -36,6 +39,42 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
         if _DAGSTER_YAML.exists():
             shutil.copyfile(_DAGSTER_YAML, self.dagster / "dagster.yaml")
+
+    @contextlib.contextmanager
+    def told(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """Tell other processes of the user, until the end, the variables of the account."""
+        self._environment.unlink(missing_ok=True)
+        with open(os.open(self._environment, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+            json.dump(dict(environment), file)
+        try:
+            yield
+        finally:
+            self._environment.unlink(missing_ok=True)
+
+    def running(self) -> dict[str, str]:
+        """The variables of the account that runs here. Raises NoAccountError when none does."""
+        if not self._is_locked():
+            self._environment.unlink(missing_ok=True)  # of an account that was killed
+            raise NoAccountError(self.root, "no local account runs")
+        try:
+            variables: dict[str, str] = json.loads(self._environment.read_text())
+        except FileNotFoundError:
+            raise NoAccountError(self.root, "the local account is starting or stopping") from None
+        return variables
+
+    def _is_locked(self) -> bool:
+        """Whether a process that is alive holds the lock; a launcher that was killed leaves it to its children."""
+        try:
+            lock = os.open(self.root / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _is_alive(os.pread(lock, 20, 0).decode())
+        finally:
+            os.close(lock)
+        return False
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:

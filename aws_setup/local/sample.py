@@ -1,31 +1,74 @@
-"""The sample tables of the local account's own database."""
+"""The sample tables of the local account's own database, which reach the day on which the account starts."""
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-_SCRIPT = Path(__file__).with_name("sample.sql")
+_TABLES, _ROWS = (Path(__file__).with_name(name) for name in ("sample.sql", "sample_rows.sql"))
 _MARK = "sample tables were loaded"
+_LAST = date(2024, 12, 31)
+"""The day to which the sample of the first 24 months reaches, and where that of single days begins."""
+
+_SITTINGS, _SITTINGS_A_DAY = 200_000, 100
+_ORDERS, _ORDERS_A_DAY = 50_000, 25
 
 
-def load_sample(dsn: str) -> bool:
-    """Load the sample tables with the owner's `dsn`. False when they have been loaded before, whatever became of them.
+def load_sample(dsn: str, through: date) -> bool:
+    """Load the sample tables with the owner's `dsn`, with rows to the end of the day `through`.
 
-    One transaction: a load that is interrupted leaves nothing.
+    False when they have been loaded before: then they get the rows of the days since, unless the tables have become
+    others. One transaction: a load that is interrupted leaves nothing.
     """
     with psycopg.connect(dsn) as connection:
-        database = sql.Identifier(connection.info.dbname)
-        row = connection.execute(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
-        ).fetchone()
-        if row == (_MARK,):
+        loaded = _loaded_through(connection)
+        if loaded is None:
+            connection.execute(_TABLES.read_bytes())
+        elif loaded >= through:
             return False
-        connection.execute(_SCRIPT.read_bytes())
-        connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(_MARK)))
+        try:
+            with connection.transaction():
+                _load_rows(connection, loaded, through)
+        except psycopg.Error:
+            if loaded is None:
+                raise
+            return False  # the user has changed or dropped the tables
+    _vacuum(dsn)
+    return loaded is None
+
+
+def _load_rows(connection: psycopg.Connection, after: date | None, through: date) -> None:
+    before, days = max(((after or _LAST) - _LAST).days, 0), max((through - _LAST).days, 0)
+    numbers = {
+        "first_sitting": _SITTINGS + _SITTINGS_A_DAY * before + 1 if after else 1,
+        "last_sitting": _SITTINGS + _SITTINGS_A_DAY * days,
+        "first_order": _ORDERS + _ORDERS_A_DAY * before + 1 if after else 1,
+        "last_order": _ORDERS + _ORDERS_A_DAY * days,
+    }
+    script = _ROWS.read_text(encoding="utf-8")
+    for name, number in numbers.items():
+        script = script.replace(f"{{{name}}}", str(number))
+    connection.execute(script.encode())
+    database, mark = sql.Identifier(connection.info.dbname), f"{_MARK} through {through}"
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(mark)))
+
+
+def _loaded_through(connection: psycopg.Connection) -> date | None:
+    """The last day of the rows that have been loaded; None before they are."""
+    row = connection.execute(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    match = re.fullmatch(rf"{_MARK}(?: through (.*))?", row[0] or "") if row else None
+    if match is None:
+        return None
+    return date.fromisoformat(match[1]) if match[1] else _LAST  # an earlier release loaded 24 months
+
+
+def _vacuum(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE public.mockrecord")
         connection.execute('VACUUM ANALYZE sales."Orders"')
-    return True

@@ -17,7 +17,10 @@ _ERROR_LINES = (re.compile(r"\w+Error: "), re.compile(r"(?:\w+\.)*\w*(?:Error|Ex
 _CHATTER = re.compile(r"[\d/]+ [\d:]+ INFO ")
 _LINES = 20
 _LONGEST = 2000  # characters of an error or cause; Step Functions gives up to 32,768
-_RETRY = "mend the cause, then re-execute from failure: the months that were committed are not ingested again"
+_RETRY = (
+    "mend the cause, then materialise again the months that were not committed; on the page of a backfill, "
+    "*Re-execute from failure* does these alone"
+)
 _ADVICE = {
     "is being written by execution": "wait until the execution named above has ended, then start again",
     "OutOfMemoryError|GC overhead|exit code 137": "deploy with a larger DriverMemory or ExecutorMemory",

@@ -45,6 +45,10 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
         """The manifest that says what a month holds now; None while it has not been ingested."""
         return self._manifest(layout.current_manifest_key(table, Month.parse(month)))
 
+    def undated(self, table: str) -> Manifest | None:
+        """The manifest of the rows without a month, which every execution writes; None before the first one."""
+        return self._manifest(layout.current_manifest_key(table, None))
+
     def months(self, table: str) -> list[str]:
         """The months of a table that have been ingested, oldest first, as in `2024-02`."""
         prefix = layout.current_manifests_prefix(table)

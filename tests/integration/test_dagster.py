@@ -242,7 +242,7 @@ def test_tables_that_are_not_deployed_start_nothing(
     monkeypatch.setenv("INGEST_TABLES", str(path))
     before = executions(session, outputs)
     result = dagster.run("mockrecord", "2024-02")
-    assert "(mockrecord, orders differ): run `python -m aws_setup deploy`" in dagster.failure(result)
+    assert "(mockrecord, orders differ): on AWS run `python -m aws_setup deploy`" in dagster.failure(result)
     assert executions(session, outputs) == before
 
 

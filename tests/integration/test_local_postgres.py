@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -38,7 +39,7 @@ def server(data: Path) -> Iterator[Postgres]:
 
 
 def test_the_sample_is_loaded_once_and_is_the_same_every_time(server: Postgres) -> None:
-    assert load_sample(server.dsn(OWNER)) is True
+    assert load_sample(server.dsn(OWNER), date(2024, 12, 31)) is True
     with psycopg.connect(server.dsn(OWNER), autocommit=True) as connection:
         digest = connection.execute(
             "SELECT md5(string_agg(m::text, '' ORDER BY id)) FROM public.mockrecord m"
@@ -46,7 +47,10 @@ def test_the_sample_is_loaded_once_and_is_the_same_every_time(server: Postgres) 
         connection.execute('DROP TABLE sales."Orders"')
     # Of the script's own making: a change of the sample changes this line, and every count in the README.
     assert digest == ("e974fc73832f135f43e241810cfb1a01",)
-    assert load_sample(server.dsn(OWNER)) is False
+    assert load_sample(server.dsn(OWNER), date(2024, 12, 31)) is False
+    assert load_sample(server.dsn(OWNER), date(2025, 1, 31)) is False
+    with psycopg.connect(server.dsn(OWNER)) as connection:  # tables that a user has changed are left as they are
+        assert connection.execute("SELECT count(*) FROM public.mockrecord").fetchone() == (200_000,)
 
 
 def test_the_sample_holds_what_real_tables_hold(server: Postgres) -> None:
@@ -61,6 +65,33 @@ def test_the_sample_holds_what_real_tables_hold(server: Postgres) -> None:
                FROM public.mockrecord"""
         ).fetchone()
     assert row == (200_000, 10, 2, 24, True)
+
+
+def sample(server: Postgres, *days: date) -> list[tuple[str, int]]:
+    """The rows of each day of both tables when they are loaded anew, through one of `days` after the other."""
+    dsn = server.dsn(OWNER)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("DROP TABLE IF EXISTS public.mockrecord")
+        connection.execute("DROP SCHEMA IF EXISTS sales CASCADE")
+        connection.execute("COMMENT ON DATABASE source IS NULL")
+    assert [load_sample(dsn, day) for day in days] == [True, *[False] * (len(days) - 1)]
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(
+            """SELECT 'sitting ' || to_char(start_date_time, 'YYYY-MM-DD'), count(*) FROM public.mockrecord
+               WHERE isfinite(start_date_time) GROUP BY 1
+               UNION ALL SELECT 'order ' || to_char(placed_at AT TIME ZONE 'America/Chicago', 'YYYY-MM-DD'), count(*)
+               FROM sales."Orders" WHERE isfinite(placed_at) GROUP BY 1 ORDER BY 1"""
+        ).fetchall()
+
+
+def test_the_sample_reaches_the_day_of_the_last_start(server: Postgres) -> None:
+    at_once = sample(server, date(2025, 2, 3))
+    assert [row for row in at_once if row[0] >= "sitting 2025-02"] == [
+        ("sitting 2025-02-01", 100), ("sitting 2025-02-02", 100), ("sitting 2025-02-03", 100),
+    ]  # fmt: skip
+    assert at_once[-1][0] == "sitting 2025-02-03"
+    assert max(day for day, _ in at_once if day.startswith("order")) == "order 2025-02-03"
+    assert sample(server, date(2024, 12, 31), date(2025, 1, 20), date(2025, 2, 3)) == at_once
 
 
 def test_a_killed_server_recovers_even_when_its_process_id_is_taken(data: Path) -> None:

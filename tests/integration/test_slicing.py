@@ -75,7 +75,7 @@ def test_the_cheapest_way_that_the_planner_knows_is_taken(
         relation = source.relation(entry, source.connection)
         condition = "TRUE" if months is None else sql.requested(relation.date, months, undated=True)
         counts = count(source.connection, relation, condition, {}, blocks=relation.by_ctid)
-        slicing = Slicing(source.connection, entry, relation, cores=2, blocks=source.blocks(relation))
+        slicing = Slicing(source.connection, entry, source.measured(relation), cores=2)
         slicing.decide(list(counts.values()), condition, full=months is None)
     assert slicing.by == by, slicing.reason
 
@@ -84,11 +84,11 @@ def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, dat
     with Source.connect(spark, database, "slicing") as source:
         relation = source.relation(Table("ordered", "slicing.ordered", "at", "2024-01"), source.connection)
         counts = count(source.connection, relation, "TRUE", {}, blocks=True)
-        size = source.blocks(relation)
+        relation = source.measured(relation)
     blocks = [(counts[month].first_block, counts[month].last_block) for month in sorted(filter(None, counts))]
     assert len(blocks) == 5
     assert blocks[0][0] == 0
-    assert (blocks[-1][1] or 0) < size
+    assert (blocks[-1][1] or 0) < relation.blocks
     for (_, last), (first, _) in itertools.pairwise(blocks):
         assert first is not None
         assert last in (first, first - 1)

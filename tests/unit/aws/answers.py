@@ -33,7 +33,9 @@ def script(session: FakeSession, *calls: tuple[str, Answer]) -> None:
 
 def known(session: FakeSession) -> None:
     """AWS knows the caller."""
-    session.script("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/me"})
+    answer = {"Arn": "arn:aws:iam::123456789012:user/me", "Account": "123456789012"}
+    for _ in range(2):  # deploy says where it deploys, and its preflight asks too
+        session.script("sts").add_response("get_caller_identity", answer)
 
 
 def nothing_kept(session: FakeSession) -> None:

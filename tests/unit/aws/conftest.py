@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aws_setup import artifacts, changeset, preflight, stacks
-from aws_setup.deploy import deploy
+from aws_setup.deploy import deploy, dry_run
 from aws_setup.parameters import defaults
 from tests.unit.aws.answers import STACK, known
 from tests.unit.aws.fakes import FakeSession
@@ -40,7 +40,7 @@ def parameters(driver: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(session: FakeSession, driver: Path) -> Run:
-    """Deploy (or what `act` says) with these parameters; the lines that were reported."""
+    """Deploy (or what `act` says) with these parameters; the lines that were reported after the one that says where."""
 
     def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
         lines: list[str] = []
@@ -55,6 +55,10 @@ def run(session: FakeSession, driver: Path) -> Run:
             ignore=preflight.CHECKS,  # they have tests of their own
         )
         session.assert_all_called()
+        where, *lines = lines
+        assert where.endswith(
+            f"stack {stack} {'in' if act is dry_run else 'to'} account 123456789012, region us-east-1"
+        )
         return lines
 
     return run

@@ -184,6 +184,22 @@ def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.
     assert seen == [{"BucketName": "lake", "DriverCores": "8"}]
 
 
+@pytest.mark.parametrize(
+    ("terminal", "flags", "answer", "agreed"),
+    [(True, [], "y", True), (True, [], "", False), (True, ["--yes"], "n", True), (False, [], "n", True)],
+)
+def test_deploy_asks_before_it_makes_a_stack_where_somebody_can_answer(
+    terminal: bool, flags: list[str], answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(deploy, "deploy", lambda _, **given: seen.append(given["confirm"]("Make it?")))
+    monkeypatch.setattr(jdbc, "driver_jar", lambda: "a jar")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    assert cli.main(["deploy", *flags]) == 0
+    assert seen == [agreed]
+
+
 def test_destroy_asks_and_needs_somebody_to_answer(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     def ask(*_: object, confirm: Callable[[str], bool], **__: object) -> bool:
         return confirm("Delete?")

@@ -37,6 +37,31 @@ from tests.unit.aws.fakes import FakeSession
 NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
+def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driver: Path) -> None:
+    known(session)
+    missing(session)
+    nothing_kept(session)
+    asked: list[str] = []
+
+    def refuse(question: str) -> bool:
+        asked.append(question)
+        return False
+
+    with pytest.raises(DeployError, match="nothing was deployed"):
+        deploy(
+            session.typed,
+            stack=STACK,
+            parameters={"BucketName": "lake"},
+            tables=None,
+            driver_jar=driver,
+            report=print,
+            ignore=preflight.CHECKS,
+            confirm=refuse,
+        )
+    session.assert_all_called()  # nothing was changed: a call that is not expected fails
+    assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Make it?"]
+
+
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
     missing(session)
     nothing_kept(session)

@@ -10,7 +10,7 @@ from dagster._core.execution.plan.objects import StepFailureData, UserFailureDat
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.assets import raw_layer_asset
-from ingest_assets.checks import CHECKS, freshness_checks
+from ingest_assets.checks import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
@@ -35,10 +35,6 @@ class Dagster:
         every_month = dg.AssetSelection.checks(*(dg.AssetCheckKey(KEY, name) for name in CHECKS))
         return self._run(tags, every_month, {})
 
-    def check_freshness(self) -> dg.ExecuteInProcessResult:
-        """The freshness check alone."""
-        return self._run({}, dg.AssetSelection.checks(dg.AssetCheckKey(KEY, "freshness_check")), {})
-
     def _run(
         self, tags: Mapping[str, str], selection: dg.AssetSelection, settings: Mapping[str, Any]
     ) -> dg.ExecuteInProcessResult:
@@ -47,7 +43,7 @@ class Dagster:
         workflow = IngestionWorkflow(account=account, raw_layer=raw_layer, **{"poll_seconds": 0.001, **settings})
         asset = raw_layer_asset(table=load_tables()[0])
         result = dg.materialize(
-            [asset, *freshness_checks([asset])],
+            [asset],
             resources={"workflow": workflow},
             selection=selection,
             instance=self.instance,

@@ -11,19 +11,19 @@ OFF, ON = "STOPPED", "RUNNING"
 
 
 @pytest.mark.parametrize(
-    ("value", "sensors", "schedule"),
+    ("value", "sensors", "schedules"),
     [(None, OFF, OFF), ("", OFF, OFF), ("0", OFF, OFF), ("sensors", ON, OFF), ("1", ON, ON)],
 )
-def test_what_runs_by_itself(value: str | None, sensors: str, schedule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_runs_by_itself(value: str | None, sensors: str, schedules: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if value is not None:
         monkeypatch.setenv("INGEST_AUTOMATION", value)
     repository = build_definitions().get_repository_def()
     assert {one.name: one.default_status.value for one in repository.sensor_defs} == {
         "stepfunction_datapipeline": sensors,
         "run_failure_alerts": sensors,
-        "freshness_checks_sensor": sensors,
+        "overdue_months": schedules,  # nothing is due where nothing is scheduled
     }
-    assert {one.name: one.default_status.value for one in repository.schedule_defs} == {"eventbridge_mirror": schedule}
+    assert {one.default_status.value for one in repository.schedule_defs} == {schedules}
 
 
 @pytest.mark.parametrize("value", ["true", "2", "SENSORS", " 1"])

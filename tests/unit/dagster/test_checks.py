@@ -28,7 +28,7 @@ def checked(month: str = "2024-02", **changes: Any) -> dict[str, dg.AssetCheckEv
 def test_a_month_as_it_should_be_passes_every_check(aws: FakeAws) -> None:
     aws.s3.commit("2024-01", "n0")
     aws.s3.commit("2024-02", "n1")
-    found = checked(undated_rows=0)
+    found = checked()
     assert tuple(found) == CHECKS
     assert {name for name, evaluation in found.items() if not evaluation.passed} == set()
     assert {evaluation.partition for evaluation in found.values()} == {"2024-02"}
@@ -70,12 +70,6 @@ def test_objects_of_an_execution_since_are_held_against_its_manifest(aws: FakeAw
     aws.s3.commit("2024-02", "n2", rows=4)
     found = checked()["objects_match_manifest"]
     assert (found.passed, found.description) == (True, "1 objects, 400 bytes.")
-
-
-def test_rows_without_a_date_are_a_warning_with_their_number(aws: FakeAws) -> None:
-    found = checked(undated_rows=1234)["no_rows_without_date"]
-    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert (found.description or "").startswith("1,234 rows of the table have no start_date_time")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +156,7 @@ def test_every_month_of_a_run_has_results_of_its_own(aws: FakeAws, dagster: Dags
     aws.step_functions.next.answers = [aws.commits("2024-01", "2024-02")]
     assert dagster.materialize("2024-01", "2024-02").success
     for check in CHECKS:
-        assert results(dagster, check) == dict.fromkeys(["2024-01", "2024-02"], check != "no_rows_without_date")
+        assert results(dagster, check) == dict.fromkeys(["2024-01", "2024-02"], True)
 
 
 def test_the_months_of_a_failed_run_are_told_apart(aws: FakeAws, dagster: Dagster) -> None:

@@ -53,7 +53,7 @@ def test_what_spark_says_while_it_shuts_down_is_left_out() -> None:
 def test_an_empty_log_is_not_mentioned() -> None:
     spark, job_run, advice = evidence([]).lines()
     assert (spark, job_run) == ("Spark: Job failed. ExitCode: 1.", "Job run 00fjob of application 00fapp")
-    assert advice.startswith("What to try: mend the cause, then re-execute from failure")
+    assert advice.startswith("What to try: mend the cause, then materialise again the months that were not")
 
 
 @pytest.mark.parametrize(

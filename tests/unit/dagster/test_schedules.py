@@ -20,7 +20,7 @@ from ingest_assets.aws import AwsError
 from ingest_assets.cron import cron_schedule, fires, trailing_months
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.schedules import mirror_schedule
+from ingest_assets.schedules import ingest_job, mirror_schedule
 from ingest_assets.tables import TableSpec, load_tables
 from spark_scripts.months import Month
 from spark_scripts.request import resolve
@@ -73,18 +73,20 @@ class Lines(logging.Handler):
 
 @dataclass
 class Evaluated:
-    data: ScheduleExecutionData
+    """What the schedules of the tables do at a tick, and the lines that they log."""
+
+    data: list[ScheduleExecutionData]
     log: list[str]
 
     @property
     def skipped(self) -> str:
-        assert not self.data.run_requests
-        return self.data.skip_message or ""
+        assert not any(data.run_requests for data in self.data)
+        [message] = {data.skip_message or "" for data in self.data}
+        return message
 
     @property
     def requests(self) -> Sequence[dg.RunRequest]:
-        assert self.data.skip_message is None
-        return self.data.run_requests or ()
+        return [request for data in self.data for request in data.run_requests or ()]
 
     @property
     def months(self) -> dict[str, tuple[str, str]]:
@@ -98,13 +100,15 @@ class Evaluated:
 
 
 def evaluate(tick: datetime, *, now: datetime | None = None, tables: Sequence[TableSpec] | None = None) -> Evaluated:
-    """What the schedule does at a tick, as the daemon asks it, a minute later unless said otherwise."""
-    schedule = mirror_schedule(tables=load_tables() if tables is None else tables)
-    context = dg.build_schedule_context(scheduled_execution_time=tick, resources={"account": AwsAccount()})
-    lines = Lines()
-    context.log.addHandler(lines)
-    with freeze_time(now or tick.astimezone(UTC) + timedelta(minutes=1)):
-        return Evaluated(schedule.evaluate_tick(context), lines.lines)
+    """What the schedules do at a tick, as the daemon asks them, a minute later unless said otherwise."""
+    lines, data = Lines(), []
+    for table in load_tables() if tables is None else tables:
+        schedule = mirror_schedule(table=table, job=ingest_job(table=table))
+        context = dg.build_schedule_context(scheduled_execution_time=tick, resources={"account": AwsAccount()})
+        context.log.addHandler(lines)
+        with freeze_time(now or tick.astimezone(UTC) + timedelta(minutes=1)):
+            data.append(schedule.evaluate_tick(context))
+    return Evaluated(data, list(dict.fromkeys(lines.lines)))
 
 
 def ticks(expression: str, first: datetime, last: datetime) -> Iterator[datetime]:
@@ -145,6 +149,8 @@ EXPRESSIONS = [
     "cron(30 6 15 1/6 ? *)",
     "cron(0 20 31 JAN,MAR,DEC ? *)",
     "cron(0 2 10 6,7 ? *)",
+    "cron(0 2 L * ? *)",
+    "cron(0 2 ? * 3#5 *)",
 ]
 
 
@@ -155,7 +161,9 @@ def test_the_ticks_of_any_twelve_months_ask_for_all_twelve(
     monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
     start, end = datetime(2025, 1, 1, tzinfo=CHICAGO), datetime(2027, 1, 1, tzinfo=CHICAGO)
     asked = {
-        tick: evaluate(tick, tables=[table()]).months["raw_layer/orders"] for tick in ticks(expression, start, end)
+        tick: evaluate(tick, tables=[table()]).months["raw_layer/orders"]
+        for tick in ticks(expression, start, end)
+        if fires(expression, tick.astimezone(UTC).astimezone(CHICAGO))
     }
     for number in range(1, 13):
         first, last = datetime(2025, number, 1, tzinfo=CHICAGO), datetime(2026, number, 1, tzinfo=CHICAGO)
@@ -183,8 +191,8 @@ def test_the_month_of_a_tick_is_that_of_the_tables_zone(
 
 def test_months_before_the_tables_first_are_left_out(scheduler: FakeScheduler) -> None:
     young, unborn = table(name="young", first_month="2026-02"), table(name="unborn", first_month="2026-04")
-    assert evaluate(TICK, tables=[young, unborn]).months == {"raw_layer/young": ("2026-02", "2026-03")}
-    assert evaluate(TICK, tables=[unborn]).skipped == "no table has a month yet"
+    assert evaluate(TICK, tables=[young]).months == {"raw_layer/young": ("2026-02", "2026-03")}
+    assert evaluate(TICK, tables=[unborn]).skipped == "unborn has no month yet"
 
 
 def test_the_preview_of_a_tick_to_come_asks_for_months_that_exist(scheduler: FakeScheduler) -> None:
@@ -206,7 +214,7 @@ def test_another_state_in_aws_is_warned_of(scheduler: FakeScheduler) -> None:
     evaluated = evaluate(TICK)
     assert len(evaluated.requests) == 2
     assert evaluated.log == [
-        "WARNING: schedule is DISABLED in EventBridge, so that Dagster's eventbridge_mirror starts the executions. "
+        "WARNING: schedule is DISABLED in EventBridge, so that Dagster's schedules start the executions. "
         "For EventBridge to do it: python -m aws_setup deploy --parameter ScheduleState=ENABLED"
     ]
 
@@ -254,7 +262,8 @@ def test_a_time_that_the_clock_leaps_over_is_skipped(scheduler: FakeScheduler, m
     )
     assert missing.isoformat() == "2026-03-08T03:00:00-05:00"  # Dagster makes up for it at the end of the gap
     assert evaluate(missing).skipped == (
-        "EventBridge does not fire at 2026-03-08T03:00:00-05:00, when the clocks are changed"
+        "cron(0 2 7-9 MAR ? *) does not fire at 2026-03-08T03:00:00-05:00: Dagster's cron cannot say it exactly, or "
+        "the clocks are changed"
     )
     assert evaluate(before).requests
     assert evaluate(after).requests
@@ -268,8 +277,17 @@ def test_a_time_that_the_clock_shows_twice_ticks_once(
     day = ticks(expression, datetime(2026, 11, 1, tzinfo=CHICAGO), datetime(2026, 11, 2, tzinfo=CHICAGO))
     asked = [evaluate(tick) for tick in day]
     assert len(asked) == 25
-    skipped = [one.skipped for one in asked if not one.data.run_requests]
-    assert skipped == ["EventBridge does not fire at 2026-11-01T01:00:00-05:00, when the clocks are changed"]
+    [skipped] = [one.skipped for one in asked if not one.requests]
+    assert skipped.startswith("cron(0 * 1 NOV ? *) does not fire at 2026-11-01T01:00:00-05:00: ")
+
+
+def test_a_tick_of_the_wider_cron_is_skipped_on_the_days_that_the_expression_does_not_name(
+    scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expression = "cron(0 2 L * ? *)"
+    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
+    month = ticks(expression, datetime(2026, 4, 1, tzinfo=CHICAGO), datetime(2026, 5, 1, tzinfo=CHICAGO))
+    assert [bool(evaluate(tick).requests) for tick in month] == [False, False, True]  # the 28th, 29th and 30th
 
 
 @pytest.mark.parametrize(
@@ -315,7 +333,17 @@ def real(at: datetime) -> bool:
     return at.astimezone(UTC).astimezone(CHICAGO).replace(tzinfo=None) == at.replace(tzinfo=None)
 
 
-def test_dagster_has_the_schedule_with_its_clock() -> None:
-    schedule = build_definitions().get_repository_def().get_schedule_def("eventbridge_mirror")
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 1,15 3,4,5,6 *", "America/Chicago")
+def test_dagster_has_the_schedules_with_their_clock() -> None:
+    schedules = build_definitions().get_repository_def().schedule_defs
+    clocks = {(schedule.cron_schedule, schedule.execution_timezone) for schedule in schedules}
+    assert clocks == {("0 2 1,15 3,4,5,6 *", "America/Chicago")}
     assert trailing_months(SEED) == 10
+
+
+def test_each_table_has_a_schedule_that_targets_a_job_of_its_own() -> None:
+    repository = build_definitions().get_repository_def()
+    targets = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}
+    assert targets == {f"eventbridge_mirror_{one.name}": f"ingest_{one.name}" for one in load_tables()}
+    for one in load_tables():
+        selected = repository.get_job(f"ingest_{one.name}").asset_layer.selected_asset_keys
+        assert selected == {dg.AssetKey(["raw_layer", one.name])}

@@ -64,7 +64,7 @@ class Queue:
             )
             for each in history:
                 if isinstance(done := each.evaluation, dg.AssetCheckEvaluation):
-                    name = check if done.passed or check == "no_rows_without_date" else f"!{check}"
+                    name = check if done.passed else f"!{check}"
                     found[name, done.partition, str(done.metadata["execution_name"].value)] += 1
         return found
 

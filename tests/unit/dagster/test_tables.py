@@ -149,5 +149,5 @@ def test_what_was_deployed_is_accepted_whatever_only_dagster_shows(tmp_path: Pat
 def test_a_change_that_was_not_deployed_is_refused_by_name(tmp_path: Path) -> None:
     deployed = tables_to_json(table.to_table() for table in load(tmp_path, GOOD, with_key("name: gone")))
     changed = load(tmp_path, with_key("format: parquet"), with_key("name: new"))
-    with pytest.raises(TablesError, match=r"\(gone, new, orders differ\): run `python -m aws_setup deploy`"):
+    with pytest.raises(TablesError, match=r"\(gone, new, orders differ\): on AWS run `python -m aws_setup deploy`"):
         check_deployed(changed, deployed)

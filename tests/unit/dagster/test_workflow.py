@@ -97,7 +97,7 @@ def test_a_failure_tells_state_error_job_run_and_the_end_of_the_driver_s_log(aws
     text = dagster.failure_text().splitlines()
     name = aws.step_functions.started[0]["name"]
     folder = f"s3://lake/logs/applications/{APPLICATION}/jobs/{JOB}/SPARK_DRIVER"
-    assert text[4].startswith("What to try: mend the cause, then re-execute from failure")
+    assert text[4].startswith("What to try: mend the cause, then materialise again the months that were not")
     del text[4]
     assert text[:5] == [
         f"Execution {name} is FAILED",

@@ -130,7 +130,7 @@ def test_names_given_by_hand_need_no_stack(aws: FakeAws, monkeypatch: pytest.Mon
     ("document", "text"),
     [
         (None, "no tables are deployed: run `python -m aws_setup deploy`"),
-        (b'{"version": 1, "tables": []}', r"(mockrecord, orders differ): run `python -m aws_setup deploy`"),
+        (b'{"version": 1, "tables": []}', r"(mockrecord, orders differ): on AWS run `python -m aws_setup deploy`"),
         (b"{}", "config/tables.json is damaged"),
     ],
 )

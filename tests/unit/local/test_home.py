@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aws_setup.local.errors import AccountInUseError
+from aws_setup.local.errors import AccountInUseError, NoAccountError
 from aws_setup.local.home import BUCKET, Home
 from aws_setup.local.processes import Child
 
@@ -68,3 +68,24 @@ def test_a_child_that_holds_the_lock_does_not_keep_it_after_its_end(tmp_path: Pa
         assert child.wait() == 0
     with Home(tmp_path).locked() as lock:
         assert lock > 0
+
+
+def test_the_variables_of_an_account_are_known_while_it_runs_and_gone_when_it_has_ended(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with home.locked():
+        with pytest.raises(NoAccountError, match=f"the local account is starting or stopping in {tmp_path}"):
+            home.running()
+        with home.told({"SOURCE_DSN": "a secret"}):
+            assert home.running() == {"SOURCE_DSN": "a secret"}
+            assert (tmp_path / "environment.json").stat().st_mode & 0o777 == 0o600
+        assert not (tmp_path / "environment.json").exists()
+    with pytest.raises(NoAccountError, match=f"no local account runs in {tmp_path}: start one with `make dev`"):
+        home.running()
+
+
+def test_what_a_killed_account_left_is_no_account_and_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "environment.json").write_text('{"SOURCE_DSN": "a secret"}')
+    (tmp_path / "lock").write_text("1")
+    with pytest.raises(NoAccountError, match="no local account runs"):
+        Home(tmp_path).running()
+    assert not (tmp_path / "environment.json").exists()

@@ -28,7 +28,7 @@ class Planner:
 
 def sliced(counts: list[Count], *, blocks: int = 100_000, cores: int = 2, **entry: Any) -> list[slicing.Slice]:
     table = Table("t", "public.t", "at", "2024-01", **entry)
-    found = Slicing(Planner(), table, Relation('"public"."t"', (), DATE, True), cores, blocks)  # type: ignore[arg-type]
+    found = Slicing(Planner(), table, Relation('"public"."t"', (), DATE, True, blocks=blocks), cores)  # type: ignore[arg-type]
     found.decide(counts, "TRUE", full=True)
     return found.slices(counts)
 
