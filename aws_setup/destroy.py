@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from aws_setup import stacks
 from aws_setup.errors import DeployError, UsageError
 from ingest_assets.stack import StackError
+from spark_scripts.wording import counted
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -90,4 +91,4 @@ def _delete_bucket(session: Session, bucket: str, report: Report) -> None:
                 raise DeployError(f"cannot delete s3://{bucket}/{refused[0]['Key']}: {refused[0].get('Message', '')}")
             count += len(objects)
     client.delete_bucket(Bucket=bucket)
-    report(f"deleted the bucket {bucket} and its {count} objects")
+    report(f"deleted the bucket {bucket} and its {counted(count, 'object')}")

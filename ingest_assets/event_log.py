@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter  # no public name as of 1.13
 
+from ingest_assets._compat import CheckTarget, PartitionKeyFilter
 from ingest_assets.metadata import EXECUTION_NAME
 
 _PAGE = 1000
@@ -33,6 +33,24 @@ class EventLog:
         if found is None:
             found = self._evaluated[check, month] = set(self._evaluations(check, month))
         return execution in found
+
+    def target(self, asset: dg.AssetKey, month: str | None) -> CheckTarget | None:
+        """The newest materialisation of the month, of any month for None: what a check made now is about.
+
+        Dagster takes a result that names another one, or none, for outdated. Looked up each time.
+        """
+        wanted = dg.AssetRecordsFilter(asset, asset_partitions=None if month is None else [month])
+        for record in self._instance.fetch_materializations(wanted, limit=1).records:
+            return CheckTarget(
+                storage_id=record.storage_id, run_id=record.event_log_entry.run_id, timestamp=record.timestamp
+            )
+        return None
+
+    def checked_in(self, run_id: str) -> set[tuple[str, str | None]]:
+        """Check and month of every result of the run."""
+        entries = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = (entry.get_dagster_event().asset_check_evaluation_data for entry in entries)
+        return {(evaluation.check_name, evaluation.partition) for evaluation in found}
 
     def _materializations(self, asset: dg.AssetKey, month: str) -> Iterator[str]:
         wanted = dg.AssetRecordsFilter(asset, asset_partitions=[month])

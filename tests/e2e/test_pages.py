@@ -66,3 +66,29 @@ def test_the_tick_that_recorded_executions_from_outside_says_so(
         dialog.get_by_role("button", name="Close").click()
         expect(dialog).to_be_hidden()
     raise AssertionError("no such tick")
+
+
+def test_the_page_of_an_execution_that_dagster_did_not_start_opens(
+    page: Page, dagster: Webserver, launched: Launched, picture: Picture
+) -> None:
+    until(lambda: dagster.materializations("sales", "2024-02"))
+    [event] = dagster.materializations("sales", "2024-02")
+    page.goto(f"/runs/{event.run_id}")
+    body = page.locator("body")
+    expect(body).to_contain_text("raw_layer__sales")
+    expect(body).to_contain_text(f"Execution {launched.by_hand} of Step Functions started")
+    expect(body).not_to_contain_text("Unable to build execution plan")
+    picture("recorded")
+    page.goto("/runs")
+    row = page.get_by_role("row").filter(has_text=event.run_id[:8])
+    for text in ("sales", "2024-02", SENSOR, "Success"):
+        expect(row if row.count() else body).to_contain_text(text)
+    expect(body).not_to_contain_text("Starting…")
+    picture("runs")
+
+
+def test_the_partitions_tab_of_a_check_counts_the_months(page: Page, orders: Backfill, picture: Picture) -> None:
+    page.goto("/assets/raw_layer/orders?view=checks&checkDetail=rows_match_source")
+    page.get_by_role("tab", name="Partitions").last.click()
+    expect(page.locator("body")).to_contain_text(re.compile(r"Passed\s*\(4\)"))
+    picture("check")
