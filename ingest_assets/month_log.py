@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import dagster as dg
 
@@ -30,11 +31,16 @@ Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an execution did not ingest what it was to."""
+    """Why an execution did not ingest what it was to. `at` is when it ended, None when it is the newest."""
 
     reason: str
     execution_name: str
     links: Metadata
+    at: datetime | None = None
+
+    def precedes(self, manifest: Manifest | None) -> bool:
+        """Whether the month has been ingested since."""
+        return manifest is not None and self.at is not None and self.at < datetime.fromisoformat(manifest.finished)
 
 
 @dataclass(frozen=True)
@@ -70,17 +76,9 @@ class MonthLog:
         for result in evaluations(self.raw_layer, self._evaluated(manifest.month), manifest, self.checks):
             self.log(result)
 
-    def check_current(self, month: str, *, executions: bool = True) -> list[dg.AssetCheckEvaluation]:
-        """Log the checks of a month as it is, whoever ingested it; that of its execution only with `executions`."""
-        manifest, evaluated = self.raw_layer.current(self.asset.path[-1], month), self._evaluated(month)
-        checks = [check for check in self.checks if executions or check != EXECUTION_SUCCEEDED]
-        if manifest is None:
-            results = list(evaluations_of_nothing(self.raw_layer, evaluated, checks))
-        else:
-            results = list(evaluations(self.raw_layer, evaluated, manifest, checks))
-        for result in results:
-            self.log(result)
-        return results
+    def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
+        """Log the checks of a month as it is, whoever ingested it."""
+        return self._check_current(month, self._current(month), self.checks)
 
     def check_all(self, months: Iterable[str]) -> None:
         """Log the checks of months as they are and, since the run names none of them, of the asset."""
@@ -93,11 +91,14 @@ class MonthLog:
         """Log the checks of a month that was to be ingested and was not: it is as it was before.
 
         Without results Dagster shows the checks of the run as skipped or failed. Without a `failure` the run was
-        terminated by its user, which is no failed check.
+        terminated by its user, which is no failed check; nor is a failure before the month was ingested.
         """
-        if failure is not None:
-            self.fail(month, failure)
-        self.check_current(month, executions=failure is None)
+        manifest = self._current(month)
+        if failure is None or failure.precedes(manifest):
+            self._check_current(month, manifest, self.checks)
+            return
+        self.fail(month, failure)
+        self._check_current(month, manifest, [check for check in self.checks if check != EXECUTION_SUCCEEDED])
 
     def fail(self, month: str | None, failure: Failure) -> None:
         """Log that the last execution for the month failed; for None, the last one for all months."""
@@ -106,3 +107,18 @@ class MonthLog:
 
     def _evaluated(self, month: str | None) -> Evaluated:
         return Evaluated(self.asset, month, self.history.target(self.asset, month))
+
+    def _current(self, month: str) -> Manifest | None:
+        return self.raw_layer.current(self.asset.path[-1], month)
+
+    def _check_current(
+        self, month: str, manifest: Manifest | None, checks: Collection[str]
+    ) -> list[dg.AssetCheckEvaluation]:
+        evaluated = self._evaluated(month)
+        if manifest is None:
+            results = list(evaluations_of_nothing(self.raw_layer, evaluated, checks))
+        else:
+            results = list(evaluations(self.raw_layer, evaluated, manifest, checks))
+        for result in results:
+            self.log(result)
+        return results

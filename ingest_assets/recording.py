@@ -196,28 +196,32 @@ class Recorder:
     def _month_log(self, run: RecordedRun, table: str, checks: list[str]) -> MonthLog:
         return MonthLog(self._log, self._raw_layer, raw_layer_key(table), run.log, checks)
 
-    def _failure(self, notification: Notification) -> Failure:
+    def _failure(self, notification: Notification, at: datetime | None = None) -> Failure:
         links = execution_metadata(
             notification.execution_arn, bucket=self._raw_layer.bucket_name(), job_run=_job_run(notification)
         )
         reason = f"Execution {notification.execution_name} is {notification.status}: {_reason(notification)}"
-        return Failure(reason, notification.execution_name, links)
+        return Failure(reason, notification.execution_name, links, at)
 
     def _outcome(self, work: _Work, notification: Notification) -> Outcome:
-        manifests = self._raw_layer.left_by(work.table, work.ingested, notification.execution_name).values()
-        execution = self._described(notification)
-        times = sorted(time for manifest in manifests for time in (manifest.started, manifest.finished))
-        started = execution.started if execution else datetime.fromisoformat(times[0]) if times else None
-        stopped = execution.stopped if execution else datetime.fromisoformat(times[-1]) if times else None
+        started, stopped = self._times(work, notification)
         return Outcome(
             table=work.table,
             months=[*work.ingested, *work.wanted],
             execution_arn=notification.execution_arn,
-            started=(started or stopped or datetime.now(UTC)).timestamp(),
+            started=(started or datetime.now(UTC)).timestamp(),
             stopped=(stopped or datetime.now(UTC)).timestamp(),
-            failure=self._failure(notification) if work.wanted else None,
+            failure=self._failure(notification, stopped) if work.wanted else None,
             aborted=notification.status == "ABORTED",
         )
+
+    def _times(self, work: _Work, notification: Notification) -> tuple[datetime | None, datetime | None]:
+        """Start and end of the execution, or else of what it ingested; None where neither is known."""
+        if execution := self._described(notification):
+            return execution.started, execution.stopped
+        manifests = self._raw_layer.left_by(work.table, work.ingested, notification.execution_name).values()
+        times = sorted(time for manifest in manifests for time in (manifest.started, manifest.finished))
+        return (datetime.fromisoformat(times[0]), datetime.fromisoformat(times[-1])) if times else (None, None)
 
     def _described(self, notification: Notification) -> Execution | None:
         """The execution; None when Step Functions has forgotten it or keeps it from us."""

@@ -9,6 +9,7 @@ import pytest
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
+from ingest_assets.checks import CHECKS
 from tests.unit.dagster.fakes import STARTED, FakeAws, FakeExecution, notification
 from tests.unit.dagster.harness import KEY, Dagster
 from tests.unit.dagster.test_sensor import Queue
@@ -95,3 +96,14 @@ def test_a_failure_of_every_month_is_a_run_of_the_asset(aws: FakeAws, queue: Que
     aws.sqs.send({**notification("FAILED", error="no application"), "input": {}})
     assert queue.tick().startswith("recorded that mockrecord (every month), orders (every month) failed in 1 execution")
     assert {record.dagster_run.status for record in queue.instance.get_run_records()} == {dg.DagsterRunStatus.FAILURE}
+
+
+def test_a_failure_that_is_told_after_the_month_was_ingested_fails_no_check(
+    aws: FakeAws, dagster: Dagster, queue: Queue
+) -> None:
+    aws.s3.commit("2024-02", "n2", undated_rows=0)  # finished in 2026
+    aws.step_functions.executions["n1"] = FakeExecution("FAILED", stopped=STOPPED)  # in 2024
+    aws.sqs.send(notification("FAILED"))
+    queue.tick()
+    assert dagster.checks("2024-02") == dict.fromkeys(CHECKS, True)
+    assert records(queue)["2024-02"].dagster_run.status == dg.DagsterRunStatus.FAILURE
