@@ -23,7 +23,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 # Raised in the step when a run is terminated; a BaseException. Ends when dagster exports it.
 from dagster._core.errors import DagsterExecutionInterruptedError as RunTerminatedError
 
-# Reads the results of one partition. Ends with a public method for the history of a check (issue 17005).
+# Read the results of one partition. End with a public method for the history of a check (issue 17005).
 from dagster._core.event_api import PartitionKeyFilter
 
 # The events of a run that Dagster did not execute. Ends with a public way to report a run that ran elsewhere: dagster
@@ -38,6 +38,7 @@ from dagster._core.execution.api import create_execution_plan
 from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData, UserFailureData
 from dagster._core.remote_origin import CodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.snap import ExecutionPlanSnapshot, snapshot_from_execution_plan
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 # Tags of runs. Documented one by one at https://docs.dagster.io/guides/build/jobs/run-tags, exported nowhere.
 from dagster._core.storage.tags import (
@@ -61,6 +62,7 @@ __all__ = [
     "RETRY_ON_ASSET_OR_OP_FAILURE_TAG",
     "SENSOR_NAME_TAG",
     "WILL_RETRY_TAG",
+    "AssetCheckExecutionRecord",
     "AssetJob",
     "CheckTarget",
     "CodeLocationOrigin",

@@ -20,7 +20,7 @@ from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
 from spark_scripts.manifest import Column, Manifest
 from spark_scripts.months import Month
-from spark_scripts.wording import counted
+from spark_scripts.wording import counted, spans
 
 EXECUTION_SUCCEEDED = "execution_succeeded"
 
@@ -103,6 +103,19 @@ class Evaluated:
             target_materialization_data=self.target,
         )
 
+    def repeated(self, done: dg.AssetCheckEvaluation) -> dg.AssetCheckEvaluation:
+        """A result that still holds."""
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset,
+            check_name=done.check_name,
+            passed=done.passed,
+            severity=done.severity,
+            description=done.description,
+            metadata=done.metadata,
+            partition=self.month,
+            target_materialization_data=self.target,
+        )
+
 
 def evaluations(
     raw_layer: RawLayer, evaluated: Evaluated, manifest: Manifest, names: Collection[str] = CHECKS
@@ -130,7 +143,7 @@ def evaluations_of_nothing(
     them the whole asset. Raises AwsError when the bucket cannot be read.
     """
     stray = raw_layer.objects(evaluated.asset.path[-1], str(evaluated.month))
-    for name in _HOLD_OF_NOTHING.intersection(names):
+    for name in [name for name in names if name in _HOLD_OF_NOTHING]:
         if name == "objects_match_manifest" and stray:
             text = f"not in any manifest: {', '.join(sorted(stray))}. The month has never been ingested."
             verdict = _Verdict(False, text, numbers={"unlisted_objects": len(stray)})
@@ -145,13 +158,19 @@ def not_ingested(evaluated: Evaluated, reason: str, execution_name: str, links: 
     return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(False, reason), metadata)
 
 
-def summary(evaluated: Evaluated, check: str, results: Mapping[str, bool]) -> dg.AssetCheckEvaluation:
-    """The result for the asset when its months (passed or not) were checked in a run without partitions."""
-    failed = [month for month, passed in results.items() if not passed]
+def summary(evaluated: Evaluated, check: str, results: Sequence[dg.AssetCheckEvaluation]) -> dg.AssetCheckEvaluation:
+    """The result for the asset, of those of its months, when they were checked in a run without partitions."""
+    failed = [result for result in results if not result.passed]
     text = f"{counted(len(results), 'month')} checked"
-    verdict = f"{text}; not passed: {', '.join(failed)}." if failed else f"{text}, all passed."
+    verdict = (
+        f"{text}; not passed: {spans(str(result.partition) for result in failed)}."
+        if failed
+        else f"{text}, all passed."
+    )
+    worst = {result.severity for result in failed}
+    severity = dg.AssetCheckSeverity.WARN if worst == {dg.AssetCheckSeverity.WARN} else dg.AssetCheckSeverity.ERROR
     numbers = {"months": len(results), "months_not_passed": len(failed)}
-    return evaluated.result(check, _Verdict(not failed, verdict, numbers=numbers), {})
+    return evaluated.result(check, _Verdict(not failed, verdict, severity, numbers), {})
 
 
 def _committed(manifest: Manifest) -> _Verdict:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from ingest_assets._compat import CheckTarget, PartitionKeyFilter
+from ingest_assets._compat import AssetCheckExecutionRecord, CheckTarget, PartitionKeyFilter
 from ingest_assets.metadata import EXECUTION_NAME
 
 _PAGE = 1000
@@ -46,6 +47,13 @@ class EventLog:
             )
         return None
 
+    def last_result(self, check: dg.AssetCheckKey, month: str) -> tuple[dg.AssetCheckEvaluation, datetime] | None:
+        """The newest result of the check for the month, and when it was. Looked up each time."""
+        for record in self._history(check, month, page=10):
+            if record.event is not None and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+                return record.evaluation, datetime.fromtimestamp(record.event.timestamp, UTC)
+        return None
+
     def checked_in(self, run_id: str) -> set[tuple[str, str | None]]:
         """Check and month of every result of the run."""
         entries = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
@@ -63,17 +71,21 @@ class EventLog:
                     yield from _execution(record.asset_materialization.metadata)
 
     def _evaluations(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[str]:
+        for record in self._history(check, month, page=_PAGE):
+            if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
+                yield from _execution(record.evaluation.metadata)
+
+    def _history(self, check: dg.AssetCheckKey, month: str | None, page: int) -> Iterator[AssetCheckExecutionRecord]:
+        """What there is of the check for the month, the newest first."""
         storage, cursor = self._instance.event_log_storage, None
         while True:
-            page = storage.get_asset_check_execution_history(
-                check, limit=_PAGE, cursor=cursor, partition_filter=PartitionKeyFilter(key=month)
+            records = storage.get_asset_check_execution_history(
+                check, limit=page, cursor=cursor, partition_filter=PartitionKeyFilter(key=month)
             )
-            for record in page:
-                if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
-                    yield from _execution(record.evaluation.metadata)
-            if len(page) < _PAGE:
+            yield from records
+            if len(records) < page:
                 return
-            cursor = page[-1].id
+            cursor = records[-1].id
 
 
 def _execution(metadata: Mapping[str, dg.MetadataValue]) -> Iterator[str]:

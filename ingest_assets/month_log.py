@@ -84,7 +84,7 @@ class MonthLog:
         """Log the checks of months as they are and, since the run names none of them, of the asset."""
         results = [result for month in months for result in self.check_current(month)]
         for check in self.checks:
-            of_months = {str(result.partition): result.passed for result in results if result.check_name == check}
+            of_months = [result for result in results if result.check_name == check]
             self.log(summary(self._evaluated(None), check, of_months))
 
     def leave(self, month: str, failure: Failure | None) -> None:
@@ -115,10 +115,21 @@ class MonthLog:
         self, month: str, manifest: Manifest | None, checks: Collection[str]
     ) -> list[dg.AssetCheckEvaluation]:
         evaluated = self._evaluated(month)
+        standing = self._standing_failure(month, manifest) if EXECUTION_SUCCEEDED in checks else None
+        results = [evaluated.repeated(standing)] if standing else []
+        others = [check for check in checks if not standing or check != EXECUTION_SUCCEEDED]
         if manifest is None:
-            results = list(evaluations_of_nothing(self.raw_layer, evaluated, checks))
+            results += evaluations_of_nothing(self.raw_layer, evaluated, others)
         else:
-            results = list(evaluations(self.raw_layer, evaluated, manifest, checks))
+            results += evaluations(self.raw_layer, evaluated, manifest, others)
         for result in results:
             self.log(result)
         return results
+
+    def _standing_failure(self, month: str, manifest: Manifest | None) -> dg.AssetCheckEvaluation | None:
+        """The failure of the last execution for the month, unless the month has been ingested since."""
+        last = self.history.last_result(dg.AssetCheckKey(self.asset, EXECUTION_SUCCEEDED), month)
+        if last is None or last[0].passed:
+            return None
+        done, at = last
+        return None if manifest is not None and at < datetime.fromisoformat(manifest.finished) else done

@@ -70,9 +70,12 @@ class RecordedRun:
     def log(self, event: Event) -> None:
         """Report a materialisation or the result of a check."""
         if isinstance(event, dg.AssetMaterialization):
-            self._report(dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event))
+            text = f"{self.table} {event.partition} was ingested."
+            self._report(dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event), message=text)
         else:
-            self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION, event)
+            verdict = "passed" if event.passed else "did not pass"
+            text = f"{event.check_name} {verdict}. {event.description}"
+            self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION, event, message=text)
 
     def start(self, outcome: Outcome) -> None:
         """Report the start, unless that has been done. What follows gets the time of the end."""

@@ -29,9 +29,9 @@ class Dagster:
     def materialize(self, first: str, last: str | None = None, **settings: Any) -> dg.ExecuteInProcessResult:
         return self._run(ranged(first, last or first), dg.AssetSelection.assets(KEY), settings)
 
-    def check(self, month: str | None = None) -> dg.ExecuteInProcessResult:
+    def check(self, first: str | None = None, last: str | None = None) -> dg.ExecuteInProcessResult:
         """The checks alone."""
-        tags = {} if month is None else ranged(month, month)
+        tags = {} if first is None else ranged(first, last or first)
         every_month = dg.AssetSelection.checks(*(dg.AssetCheckKey(KEY, name) for name in CHECKS))
         return self._run(tags, every_month, {})
 

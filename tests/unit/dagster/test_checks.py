@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -166,6 +167,21 @@ def test_the_checks_of_a_range_are_of_its_months_only(aws: FakeAws, dagster: Dag
     assert results(dagster, "objects_match_manifest") == {"2024-02": True}
 
 
+def test_a_failure_of_an_execution_stands_until_the_month_is_ingested(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-01", "n0")
+    aws.step_functions.next.status = "FAILED"
+    assert not dagster.materialize("2024-01", "2024-02").success
+    failed = {"2024-01": False, "2024-02": False}
+    assert dagster.check("2024-01", "2024-02").success
+    assert results(dagster, "execution_succeeded") == failed
+    assert dagster.check().success
+    assert results(dagster, "execution_succeeded") == {**failed, "": False}
+    now = datetime.now(UTC).isoformat()
+    aws.s3.commit("2024-01", "n1", finished=now)  # by an execution that Dagster has not recorded yet
+    assert dagster.check("2024-01").success
+    assert results(dagster, "execution_succeeded")["2024-01"]
+
+
 def test_a_result_names_the_newest_materialisation_of_its_month(aws: FakeAws, dagster: Dagster) -> None:
     aws.step_functions.next.answers = [aws.commits("2024-01", "2024-02")]
     assert dagster.materialize("2024-01", "2024-02").success
@@ -201,3 +217,21 @@ def test_checks_without_a_partition_are_of_all_months_that_there_are(aws: FakeAw
     aws.s3.commit("2024-02", "n1")
     assert dagster.check().success
     assert results(dagster, "objects_match_manifest") == {"2024-01": True, "2024-02": True, "": True}
+    assert summaries(dagster) == {
+        **dict.fromkeys(CHECKS, (dg.AssetCheckSeverity.ERROR, "2 months checked, all passed.")),
+        "no_rows_without_date": (
+            dg.AssetCheckSeverity.WARN,
+            "2 months checked; not passed: 2024-01 to 2024-02.",
+        ),
+    }
+
+
+def summaries(dagster: Dagster) -> dict[str, tuple[dg.AssetCheckSeverity, str | None]]:
+    """Severity and text of the result of each check for the asset."""
+    found = {}
+    for check in CHECKS:
+        key = dg.AssetCheckKey(KEY, check)
+        for record in dagster.instance.event_log_storage.get_asset_check_execution_history(key, limit=100):
+            if record.partition is None and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+                found[check] = record.evaluation.severity, record.evaluation.description
+    return found
