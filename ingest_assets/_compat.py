@@ -111,7 +111,6 @@ class AssetJob:
     definition: dg.JobDefinition
     origin: RemoteJobOrigin | None
     asset: dg.AssetKey
-    checks: frozenset[dg.AssetCheckKey]
 
     @classmethod
     def of(
@@ -125,7 +124,7 @@ class AssetJob:
         keys = frozenset(dg.AssetCheckKey(asset, check) for check in checks)
         every = repository.get_implicit_global_asset_job_def()
         origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, repository.name), every.name) if location else None
-        return cls(every.get_subset(asset_selection={asset}, asset_check_selection=keys), origin, asset, keys)
+        return cls(every.get_subset(asset_selection={asset}, asset_check_selection=keys), origin, asset)
 
     @cached_property
     def plan(self) -> ExecutionPlanSnapshot:
@@ -159,7 +158,7 @@ class AssetJob:
             job_snapshot=self.definition.get_job_snapshot(),
             parent_job_snapshot=self.definition.get_parent_job_snapshot(),
             asset_selection=frozenset({self.asset}),
-            asset_check_selection=self.checks,
+            asset_check_selection=None,  # the UI would show the checks in place of the asset
             resolved_op_selection=None,
             op_selection=None,
             remote_job_origin=self.origin,
