@@ -12,6 +12,7 @@ from aws_setup.errors import DeployError, UsageError
 from aws_setup.unreachable import DENIED
 from ingest_assets.aws import error_code
 from ingest_assets.stack import StackError
+from spark_scripts.wording import counted
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -122,4 +123,4 @@ def _delete_bucket(session: Session, bucket: str, report: Report) -> None:
                 raise DeployError(f"cannot delete s3://{bucket}/{refused[0]['Key']}: {refused[0].get('Message', '')}")
             count += len(objects)
     client.delete_bucket(Bucket=bucket)
-    report(f"deleted the bucket {bucket} and its {count} objects")
+    report(f"deleted the bucket {bucket} and its {counted(count, 'object')}")

@@ -19,6 +19,7 @@ from ingest_assets.stack import StackOutputs
 from ingest_assets.tables import check_request
 from spark_scripts.layout import TABLES_KEY, UNDATED, execution_manifests_prefix
 from spark_scripts.manifest import Manifest
+from spark_scripts.wording import counted
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -116,8 +117,8 @@ def _table(manifests: list[Manifest]) -> list[str]:
 def _sum(manifests: list[Manifest]) -> str:
     dated = [one.rows for one in manifests if one.month != UNDATED]
     undated = sum(one.rows for one in manifests if one.month == UNDATED)
-    rows = f"{sum(dated):,} rows in {len(dated)} months"
-    return f"{rows}, {undated:,} rows without a month" if undated else rows
+    rows = f"{counted(sum(dated), 'row')} in {counted(len(dated), 'month')}"
+    return f"{rows}, {counted(undated, 'row')} without a month" if undated else rows
 
 
 def _failure(session: Session, started: Started, ended: executions.Execution) -> Iterator[str]:

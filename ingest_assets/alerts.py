@@ -14,16 +14,16 @@ import time
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.events import JobFailureData  # no public names as of 1.13
-from dagster._core.storage.tags import (
+
+from ingest_assets._compat import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     AUTO_RETRY_RUN_ID_TAG,
     PARTITION_NAME_TAG,
     RETRY_NUMBER_TAG,
     WILL_RETRY_TAG,
+    JobFailureData,
 )
-
 from ingest_assets.assets import raw_layer_key
 from ingest_assets.automation import sensor_status
 from ingest_assets.notifications import DAGSTER, VERSION

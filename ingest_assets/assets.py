@@ -3,14 +3,16 @@
 # No `from __future__ import annotations`: Dagster reads the annotations of an asset's function themselves.
 
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from ingest_assets.checks import check_specs, evaluations, not_ingested
+from ingest_assets._compat import check_output, previews
+from ingest_assets.aws import AwsError
+from ingest_assets.checks import check_specs
 from ingest_assets.event_log import EventLog
 from ingest_assets.metadata import IngestedMonth
+from ingest_assets.month_log import Failure, MonthLog
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.failures import WorkflowError
 from ingest_assets.resources.raw_layer import RawLayer
@@ -19,6 +21,7 @@ from ingest_assets.sources import source_events, source_key
 from ingest_assets.tables import TableSpec, tables_path
 from spark_scripts.errors import IngestionError
 from spark_scripts.manifest import Manifest
+from spark_scripts.wording import spans
 
 GROUP = "raw_layer"
 
@@ -29,31 +32,37 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
     The pool keeps a second run of the table waiting; the job's own lock would fail it.
     """
     spec = _raw_layer_spec(table)
+    checks = check_specs(table, spec.key)
 
     @dg.multi_asset(
-        name=f"{GROUP}__{table.name}",
+        name=step_key(table.name),
         specs=[spec],
-        check_specs=check_specs(table, spec.key),
+        check_specs=checks,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool=f"{GROUP}_{table.name}",
     )
-    def ingest(context: dg.AssetExecutionContext, workflow: IngestionWorkflow) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # of a value that there is not
-        if spec.key not in context.selected_asset_keys:
-            _check_again(context, spec.key, workflow.raw_layer)
-            return
-        try:
-            months = workflow.run(context=context, table=table.name, months=context.partition_keys)
-        except IngestionError as error:
-            # The error's text says it all; what led to it would bury it under botocore's traceback.
-            context.log.debug(traceback.format_exc())
-            raise _failure(context, spec.key, workflow.raw_layer, error) from None
-        yield from _materialized(context, spec.key, months)
-        _log_checks(context, spec.key, workflow.raw_layer, [month.manifest for month in months])
-        for event in source_events(context.instance, table, months[-1].manifest):
-            context.log_event(event)
+    def ingest(
+        context: dg.AssetExecutionContext, workflow: IngestionWorkflow
+    ) -> Iterator[dg.MaterializeResult | dg.Output]:  # type: ignore[type-arg]  # of values that there are not
+        selected = [check for check in checks if check.key in context.selected_asset_check_keys]
+        log = _month_log(context, spec.key, workflow.raw_layer, [check.name for check in selected])
+        if spec.key in context.selected_asset_keys:
+            months = _run(context, workflow, log)
+            yield from _materialized(context, log, months)
+            _log_checks(context, log, [month.manifest for month in months])
+            for event in source_events(context.instance, table, months[-1].manifest):
+                context.log_event(event)
+        else:
+            _check_again(context, log)
+        yield from map(check_output, selected)
 
     return ingest
+
+
+def step_key(table: str) -> str:
+    """The key of the step that ingests the table with this name in tables.yaml."""
+    return f"{GROUP}__{table}"
 
 
 def raw_layer_key(table: str) -> dg.AssetKey:
@@ -81,8 +90,7 @@ def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
 
 
 def _code_references(table: TableSpec) -> dg.CodeReferencesMetadataValue:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # until Dagster takes them out of beta
+    with previews():
         return dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(file_path=str(tables_path()), line_number=table.line, label="tables.yaml")
@@ -90,67 +98,72 @@ def _code_references(table: TableSpec) -> dg.CodeReferencesMetadataValue:
         )
 
 
+def _month_log(context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, checks: list[str]) -> MonthLog:
+    return MonthLog(EventLog(context.instance), raw_layer, key, context.log_event, checks)
+
+
+def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: MonthLog) -> list[IngestedMonth]:
+    """Ingest the run's months. Raises a Failure when that failed, and has then logged what came of each month."""
+    try:
+        return workflow.run(
+            context=context,
+            table=log.asset.path[-1],
+            months=context.partition_keys,
+            on_termination=lambda committed: _log_end(context, log, committed, None),
+        )
+    except WorkflowError as error:
+        _log_end(context, log, error.committed, Failure(error.summary, error.execution_name, error.links))
+        # The error's text says it all; what led to it would bury it under botocore's traceback.
+        raise dg.Failure(str(error), metadata=error.links, allow_retries=False) from None
+    except IngestionError as error:
+        context.log.debug("".join(traceback.format_tb(error.__traceback__)))
+        if not (isinstance(error, AwsError) and error.transient):  # then the bucket cannot be read either
+            _log_end(context, log, [], None)
+        raise dg.Failure(str(error), allow_retries=False) from None
+
+
 def _materialized(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, months: list[IngestedMonth]
+    context: dg.AssetExecutionContext, log: MonthLog, months: list[IngestedMonth]
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # of a value that there is not
     """Records the months, without those that the event log has of a run that died after the execution's end."""
-    missing = _unrecorded(context, key, months)
-    if len(missing) < len(months):  # a result would be one of every month of the run
-        for month in missing:
-            _log_materialization(context, key, month)
+    if len(log.unrecorded(months)) < len(months):  # a result would be one of every month of the run
+        log.materialize(months)
         return
     for month in months:
-        context.add_asset_metadata(month.metadata, asset_key=key, partition_key=month.manifest.month)
-    yield dg.MaterializeResult(asset_key=key)
+        context.add_asset_metadata(month.metadata, asset_key=log.asset, partition_key=month.manifest.month)
+    yield dg.MaterializeResult(asset_key=log.asset)
 
 
-def _unrecorded(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, months: Iterable[IngestedMonth]
-) -> list[IngestedMonth]:
-    recorded = EventLog(context.instance)
-    return [
-        month
-        for month in months
-        if not recorded.has_materialization(key, month.manifest.month, month.manifest.execution)
-    ]
-
-
-def _log_materialization(context: dg.AssetExecutionContext, key: dg.AssetKey, month: IngestedMonth) -> None:
-    context.log_event(dg.AssetMaterialization(key, partition=month.manifest.month, metadata=month.metadata))
-
-
-def _log_checks(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, manifests: Iterable[Manifest]
+def _log_end(
+    context: dg.AssetExecutionContext, log: MonthLog, committed: Iterable[IngestedMonth], failure: Failure | None
 ) -> None:
-    """The checks of months that have been committed, which therefore do not fail by what cannot be read now."""
+    """What came of each month of a run that failed, or that was terminated: then there is no `failure`."""
+    months = list(committed)
+    log.materialize(months)
+    _log_checks(context, log, [month.manifest for month in months])
     try:
-        for manifest in manifests:
-            for evaluation in evaluations(raw_layer, key, manifest):
-                context.log_event(evaluation)
+        for month in sorted({*context.partition_keys} - {month.manifest.month for month in months}):
+            log.leave(month, failure)
     except IngestionError as error:
         context.log.warning(f"Not all checks could be made: {error}")
 
 
-def _check_again(context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer) -> None:
+def _log_checks(context: dg.AssetExecutionContext, log: MonthLog, manifests: Iterable[Manifest]) -> None:
+    """The checks of months that have been committed, which therefore do not fail by what cannot be read now."""
+    try:
+        for manifest in manifests:
+            log.check(manifest)
+    except IngestionError as error:
+        context.log.warning(f"Not all checks could be made: {error}")
+
+
+def _check_again(context: dg.AssetExecutionContext, log: MonthLog) -> None:
     """The checks of months as they are now, without ingesting: of the run's partitions, or of all that there are."""
-    table = key.path[-1]
-    months = context.partition_keys if context.has_partition_key else raw_layer.months(table)
-    manifests = [manifest for month in months if (manifest := raw_layer.current(table, month))]
-    context.log.info(
-        f"Checking {', '.join(manifest.month for manifest in manifests) or 'nothing: no month is ingested'}"
-    )
-    _log_checks(context, key, raw_layer, manifests)
-
-
-def _failure(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, error: IngestionError
-) -> dg.Failure:
-    """The failure to raise. The months that were committed before it are recorded as materialised."""
-    if not isinstance(error, WorkflowError):
-        return dg.Failure(str(error), allow_retries=False)
-    for month in _unrecorded(context, key, error.committed):
-        _log_materialization(context, key, month)
-    _log_checks(context, key, raw_layer, [month.manifest for month in error.committed])
-    for missing in sorted({*context.partition_keys} - {month.manifest.month for month in error.committed}):
-        context.log_event(not_ingested(key, missing, error.summary, error.execution_name, error.links))
-    return dg.Failure(str(error), metadata=error.links, allow_retries=False)
+    if context.has_partition_key or context.has_partition_key_range:
+        context.log.info(f"Checking {spans(context.partition_keys)}")
+        for month in context.partition_keys:
+            log.check_current(month)
+        return
+    months = log.raw_layer.months(log.asset.path[-1])
+    context.log.info(f"Checking {spans(months) or 'nothing: no month is ingested'}")
+    log.check_all(months)

@@ -6,25 +6,26 @@ cannot name one (dagster 1.13).
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
 from ingest_assets import column_types
+from ingest_assets._compat import CheckTarget, previews
 from ingest_assets.metadata import EXECUTION_NAME, Metadata
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
 from spark_scripts.manifest import Column, Manifest
 from spark_scripts.months import Month
+from spark_scripts.wording import counted, spans
 
 EXECUTION_SUCCEEDED = "execution_succeeded"
 INGESTED_IN_TIME = "ingested_in_time"
 
 _DESCRIPTIONS = {
-    EXECUTION_SUCCEEDED: "The last execution that was to ingest the month committed it.",
+    EXECUTION_SUCCEEDED: "The last execution that was to ingest the month did not fail.",
     "rows_match_source": "Spark wrote as many rows as the source counted in the same snapshot.",
     "objects_match_manifest": "The month's folder in S3 holds exactly the files of its manifest, in their sizes.",
     "columns_unchanged": "Columns and types are those of the month before, in Parquet those of all months.",
@@ -35,66 +36,141 @@ _DESCRIPTIONS = {
 CHECKS = tuple(_DESCRIPTIONS)
 """The names of the checks that every month of an execution gets."""
 
+_HOLD_OF_NOTHING = {
+    EXECUTION_SUCCEEDED,
+    "rows_match_source",
+    "objects_match_manifest",
+    "columns_unchanged",
+    INGESTED_IN_TIME,
+}
+"""The checks that a month passes as long as nothing is there, unless a failure of it stands."""
+
 
 @dataclass(frozen=True)
 class _Verdict:
+    """`numbers` are plotted over the months."""
+
     passed: bool
     description: str
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    numbers: Mapping[str, int | float] = field(default_factory=dict)
 
 
 def check_specs(table: TableSpec, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The checks of a raw layer asset, each with a result per month."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)  # partitioned checks; a test holds what is used of them
+    with previews():
         return [
             dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=monthly_partitions(table))
             for name, text in _DESCRIPTIONS.items()
         ]
 
 
-def evaluations(raw_layer: RawLayer, asset: dg.AssetKey, manifest: Manifest) -> Iterator[dg.AssetCheckEvaluation]:
-    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
-    checks: dict[str, Callable[[], _Verdict]] = {
-        EXECUTION_SUCCEEDED: lambda: _Verdict(True, f"Committed at {manifest.finished}."),
-        "rows_match_source": lambda: _rows(manifest),
-        "objects_match_manifest": lambda: _objects(raw_layer, manifest),
-        "columns_unchanged": lambda: _columns(raw_layer, manifest),
-        INGESTED_IN_TIME: lambda: _Verdict(True, f"Ingested at {manifest.finished}."),
-    }
-    for name, check in checks.items():
-        verdict = check()
-        yield dg.AssetCheckEvaluation(
-            asset_key=asset,
-            check_name=name,
+@dataclass(frozen=True)
+class Evaluated:
+    """What is checked: a month of an asset, or all of it for None, and the materialisation that holds it."""
+
+    asset: dg.AssetKey
+    month: str | None
+    target: CheckTarget | None = None
+
+    def result(self, check: str, verdict: _Verdict, metadata: Metadata) -> dg.AssetCheckEvaluation:
+        """The result, with the month in front of the verdict's text."""
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset,
+            check_name=check,
             passed=verdict.passed,
             severity=verdict.severity,
-            description=verdict.description,
-            metadata={EXECUTION_NAME: manifest.execution},
-            partition=manifest.month,
+            description=f"{self.month}: {verdict.description}" if self.month else verdict.description,
+            metadata={**metadata, **verdict.numbers, **({"month": self.month} if self.month else {})},
+            partition=self.month,
+            target_materialization_data=self.target,
+        )
+
+    def repeated(self, done: dg.AssetCheckEvaluation) -> dg.AssetCheckEvaluation:
+        """A result that still holds."""
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset,
+            check_name=done.check_name,
+            passed=done.passed,
+            severity=done.severity,
+            description=done.description,
+            metadata=done.metadata,
+            partition=self.month,
+            target_materialization_data=self.target,
         )
 
 
-def not_ingested(
-    asset: dg.AssetKey, month: str | None, reason: str, execution_name: str, links: Metadata
-) -> dg.AssetCheckEvaluation:
-    """The result for a month that an execution was to ingest and did not; of the whole asset when `month` is None."""
-    return dg.AssetCheckEvaluation(
-        asset_key=asset,
-        check_name=EXECUTION_SUCCEEDED,
-        passed=False,
-        description=reason,
-        metadata={**links, EXECUTION_NAME: execution_name},
-        partition=month,
+def evaluations(
+    raw_layer: RawLayer, evaluated: Evaluated, manifest: Manifest, names: Collection[str] = CHECKS
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
+    checks: dict[str, Callable[[], _Verdict]] = {
+        EXECUTION_SUCCEEDED: lambda: _committed(manifest),
+        "rows_match_source": lambda: _rows(manifest),
+        "objects_match_manifest": lambda: _objects(raw_layer, manifest),
+        "columns_unchanged": lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
+        INGESTED_IN_TIME: lambda: _Verdict(True, f"ingested at {manifest.finished}."),
+    }
+    metadata = {EXECUTION_NAME: dg.MetadataValue.text(manifest.execution)}
+    for name, check in checks.items():
+        if name in names:
+            yield evaluated.result(name, check(), metadata)
+
+
+def evaluations_of_nothing(
+    raw_layer: RawLayer, evaluated: Evaluated, names: Collection[str]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results for a month that has never been ingested: nothing can be wrong but objects that are there.
+
+    Without results Dagster shows the checks of a run that failed or was terminated as failed or skipped, and with
+    them the whole asset. Raises AwsError when the bucket cannot be read.
+    """
+    stray = raw_layer.objects(evaluated.asset.path[-1], str(evaluated.month))
+    for name in [name for name in names if name in _HOLD_OF_NOTHING]:
+        if name == "objects_match_manifest" and stray:
+            text = f"not in any manifest: {', '.join(sorted(stray))}. The month has never been ingested."
+            verdict = _Verdict(False, text, numbers={"unlisted_objects": len(stray)})
+        else:
+            verdict = _Verdict(True, "has not been ingested: nothing to check.")
+        yield evaluated.result(name, verdict, {})
+
+
+def not_ingested(evaluated: Evaluated, reason: str, execution_name: str, links: Metadata) -> dg.AssetCheckEvaluation:
+    """The result for a month that an execution was to ingest and did not."""
+    metadata = {**links, EXECUTION_NAME: dg.MetadataValue.text(execution_name), "reason": dg.MetadataValue.text(reason)}
+    return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(False, reason), metadata)
+
+
+def summary(evaluated: Evaluated, check: str, results: Sequence[dg.AssetCheckEvaluation]) -> dg.AssetCheckEvaluation:
+    """The result for the asset, of those of its months, when they were checked in a run without partitions."""
+    failed = [result for result in results if not result.passed]
+    text = f"{counted(len(results), 'month')} checked"
+    verdict = (
+        f"{text}; not passed: {spans(str(result.partition) for result in failed)}."
+        if failed
+        else f"{text}, all passed."
     )
+    worst = {result.severity for result in failed}
+    severity = dg.AssetCheckSeverity.WARN if worst == {dg.AssetCheckSeverity.WARN} else dg.AssetCheckSeverity.ERROR
+    numbers = {"months": len(results), "months_not_passed": len(failed)}
+    return evaluated.result(check, _Verdict(not failed, verdict, severity, numbers), {})
+
+
+def _committed(manifest: Manifest) -> _Verdict:
+    numbers = {"rows": manifest.rows, "seconds": float(manifest.seconds)}
+    text = f"committed by execution {manifest.execution} at {manifest.finished}."
+    return _Verdict(True, text, numbers=numbers)
 
 
 def _rows(manifest: Manifest) -> _Verdict:
-    text = f"{manifest.rows:,} rows written, {manifest.source_rows:,} counted in the source"
+    text = f"{counted(manifest.rows, 'row')} written, {manifest.source_rows:,} counted in the source"
     same = manifest.rows == manifest.source_rows
+    if manifest.row_security:
+        text = f"{text} as its policies of row level security show it"
+    numbers = {"rows": manifest.rows, "source_rows": manifest.source_rows}
     if manifest.snapshot is None:
-        return _Verdict(same, f"{text}, without a common snapshot.", dg.AssetCheckSeverity.WARN)
-    return _Verdict(same, f"{text}, in snapshot {manifest.snapshot}.")
+        return _Verdict(same, f"{text}, without a common snapshot.", dg.AssetCheckSeverity.WARN, numbers)
+    return _Verdict(same, f"{text}, in snapshot {manifest.snapshot}.", numbers=numbers)
 
 
 def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
@@ -102,15 +178,18 @@ def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     current = raw_layer.current(manifest.table, manifest.month) or manifest
     found = raw_layer.objects(manifest.table, manifest.month)
     listed = {file.key: file.bytes for file in current.files}
-    if found == listed:
-        return _Verdict(True, f"{len(listed)} objects, {sum(listed.values()):,} bytes.")
     groups = {
         "missing": listed.keys() - found.keys(),
         "not in the manifest": found.keys() - listed.keys(),
         "of another size": {key for key in listed.keys() & found.keys() if listed[key] != found[key]},
     }
+    wrong = {f"objects {what}".replace(" ", "_"): len(keys) for what, keys in groups.items()}
+    numbers = {"objects": len(found), "bytes": sum(found.values()), **wrong}
+    if found == listed:
+        return _Verdict(True, f"{counted(len(found), 'object')}, {numbers['bytes']:,} bytes.", numbers=numbers)
     told = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
-    return _Verdict(False, f"{'; '.join(told)}. Ingest the month again, which removes what no manifest lists.")
+    text = f"{'; '.join(told)}. Ingest the month again, which removes what no manifest lists."
+    return _Verdict(False, text, numbers=numbers)
 
 
 def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:

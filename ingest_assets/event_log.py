@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter  # no public name as of 1.13
 
+from ingest_assets._compat import AssetCheckExecutionRecord, CheckTarget, PartitionKeyFilter
 from ingest_assets.metadata import EXECUTION_NAME
 
 _PAGE = 1000
@@ -34,6 +35,31 @@ class EventLog:
             found = self._evaluated[check, month] = set(self._evaluations(check, month))
         return execution in found
 
+    def target(self, asset: dg.AssetKey, month: str | None) -> CheckTarget | None:
+        """The newest materialisation of the month, of any month for None: what a check made now is about.
+
+        Dagster takes a result that names another one, or none, for outdated. Looked up each time.
+        """
+        wanted = dg.AssetRecordsFilter(asset, asset_partitions=None if month is None else [month])
+        for record in self._instance.fetch_materializations(wanted, limit=1).records:
+            return CheckTarget(
+                storage_id=record.storage_id, run_id=record.event_log_entry.run_id, timestamp=record.timestamp
+            )
+        return None
+
+    def last_result(self, check: dg.AssetCheckKey, month: str) -> tuple[dg.AssetCheckEvaluation, datetime] | None:
+        """The newest result of the check for the month, and when it was. Looked up each time."""
+        for record in self._history(check, month, page=10):
+            if record.event is not None and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+                return record.evaluation, datetime.fromtimestamp(record.event.timestamp, UTC)
+        return None
+
+    def checked_in(self, run_id: str) -> set[tuple[str, str | None]]:
+        """Check and month of every result of the run."""
+        entries = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = (entry.get_dagster_event().asset_check_evaluation_data for entry in entries)
+        return {(evaluation.check_name, evaluation.partition) for evaluation in found}
+
     def _materializations(self, asset: dg.AssetKey, month: str) -> Iterator[str]:
         wanted = dg.AssetRecordsFilter(asset, asset_partitions=[month])
         cursor, more = None, True
@@ -45,17 +71,21 @@ class EventLog:
                     yield from _execution(record.asset_materialization.metadata)
 
     def _evaluations(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[str]:
+        for record in self._history(check, month, page=_PAGE):
+            if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
+                yield from _execution(record.evaluation.metadata)
+
+    def _history(self, check: dg.AssetCheckKey, month: str | None, page: int) -> Iterator[AssetCheckExecutionRecord]:
+        """What there is of the check for the month, the newest first."""
         storage, cursor = self._instance.event_log_storage, None
         while True:
-            page = storage.get_asset_check_execution_history(
-                check, limit=_PAGE, cursor=cursor, partition_filter=PartitionKeyFilter(key=month)
+            records = storage.get_asset_check_execution_history(
+                check, limit=page, cursor=cursor, partition_filter=PartitionKeyFilter(key=month)
             )
-            for record in page:
-                if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
-                    yield from _execution(record.evaluation.metadata)
-            if len(page) < _PAGE:
+            yield from records
+            if len(records) < page:
                 return
-            cursor = page[-1].id
+            cursor = records[-1].id
 
 
 def _execution(metadata: Mapping[str, dg.MetadataValue]) -> Iterator[str]:

@@ -21,6 +21,37 @@ ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTE
 
 _CONSISTENT_SECONDS = 10.0
 
+# The states of aws_setup/state_machine.asl.json that are tasks; a test holds them to be all.
+_STATES = {
+    "EMR Serverless CreateApplication": "Creating an EMR Serverless application",
+    "EMR Serverless StartApplication": "Starting the application",
+    "EMR Serverless StartJobRun": "Running the Spark job",
+    "List job runs": "Looking for job runs that are left",
+    "EMR Serverless CancelJobRun": "Cancelling the Spark job",
+    "EMR Serverless StopApplication": "Stopping the application",
+    "EMR Serverless DeleteApplication": "Deleting the application",
+    "SuccessNotification": "Telling the topic that it succeeded",
+    "FailureNotification": "Telling the topic that it failed",
+    "SendMessageToSQS": "Sending the result to the queue",
+}
+_TASKS = {
+    "createApplication": "The creation of the application",
+    "startApplication": "The start of the application",
+    "startJobRun": "The Spark job",
+    "listJobRuns": "The look for job runs",
+    "cancelJobRun": "The cancellation of the Spark job",
+    "stopApplication": "The stop of the application",
+    "deleteApplication": "The deletion of the application",
+    "publish": "The message to the topic",
+    "sendMessage": "The message to the queue",
+}
+_ENDS = {
+    "ExecutionSucceeded": "The execution succeeded",
+    "ExecutionFailed": "The execution failed",
+    "ExecutionTimedOut": "The execution ran out of time",
+    "ExecutionAborted": "The execution was aborted",
+}
+
 
 class UnknownStatusError(IngestionError):
     """AWS answered with an execution status that this release does not know."""
@@ -36,6 +67,8 @@ class Execution:
     input: str
     error: str | None
     cause: str | None
+    started: datetime | None = None
+    stopped: datetime | None = None
 
     @property
     def running(self) -> bool:
@@ -45,11 +78,16 @@ class Execution:
 
 @dataclass(frozen=True)
 class StateChange:
-    """A line of an execution's history worth telling: a task entered or failed, the end."""
+    """A line of an execution's history worth telling: a task entered or failed, the end.
+
+    `state` is the state of the state machine that was entered, None for other lines.
+    """
 
     event_id: int
     at: datetime
     text: str
+    failed: bool = False
+    state: str | None = None
 
 
 def describe(client: SFNClient, arn: str) -> Execution:
@@ -64,6 +102,8 @@ def describe(client: SFNClient, arn: str) -> Execution:
         input=answer.get("input", "{}"),
         error=answer.get("error"),
         cause=answer.get("cause"),
+        started=answer.get("startDate"),
+        stopped=answer.get("stopDate"),
     )
 
 
@@ -110,19 +150,27 @@ def state_changes(client: SFNClient, arn: str, after: int = 0) -> list[StateChan
     """The changes since the history event with the id `after`, oldest first."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     events = [event for page in pages for event in page["events"] if event["id"] > after]
-    told = [(event, _text(event)) for event in sorted(events, key=lambda event: event["id"])]
-    return [StateChange(event["id"], event["timestamp"], text) for event, text in told if text is not None]
+    return [change for event in sorted(events, key=lambda event: event["id"]) if (change := _change(event))]
 
 
-def _text(event: HistoryEventTypeDef) -> str | None:
-    kind = event["type"]
+def _change(event: HistoryEventTypeDef) -> StateChange | None:
+    number, at, kind = event["id"], event["timestamp"], event["type"]
     if kind == "TaskStateEntered":
-        return event["stateEnteredEventDetails"]["name"]
+        state = event["stateEnteredEventDetails"]["name"]
+        return StateChange(number, at, _STATES.get(state, f"State {state}"), state=state)
     if kind == "TaskFailed":
-        details = event["taskFailedEventDetails"]
-        return f"{details.get('resource', 'task')} failed: {details.get('error', '')}"
+        failed = event["taskFailedEventDetails"]
+        text = f"{_task(failed.get('resource'))} failed ({failed.get('error', 'no error is known')})"
+        return StateChange(number, at, text, failed=True)
     if kind == "TaskTimedOut":
-        return f"{event['taskTimedOutEventDetails'].get('resource', 'task')} timed out"
-    if kind in ("ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"):
-        return kind
+        text = f"{_task(event['taskTimedOutEventDetails'].get('resource'))} timed out"
+        return StateChange(number, at, text, failed=True)
+    if kind in _ENDS:
+        return StateChange(number, at, _ENDS[kind], failed=kind != "ExecutionSucceeded")
     return None
+
+
+def _task(resource: str | None) -> str:
+    """What a task is called whose resource is as in `startJobRun.sync`."""
+    action = (resource or "").partition(".")[0]
+    return _TASKS.get(action, f"Task {resource}" if resource else "A task")

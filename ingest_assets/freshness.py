@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter  # no public name as of 1.13
 
 from ingest_assets.assets import raw_layer_key
 from ingest_assets.automation import freshness_status
 from ingest_assets.checks import INGESTED_IN_TIME
 from ingest_assets.cron import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, last_tick_before
+from ingest_assets.event_log import EventLog
 from ingest_assets.tables import TableSpec
 from spark_scripts.months import Month
 
@@ -70,8 +70,6 @@ def _is_settled(instance: dg.DagsterInstance, table: TableSpec, month: str) -> b
     key = raw_layer_key(table.name)
     if instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[month]), limit=1).records:
         return True
-    results = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(key, INGESTED_IN_TIME), limit=1, partition_filter=PartitionKeyFilter(key=month)
-    )
-    # Dagster 1.13 stores one result of a check and month without a run, ever: `asset_check_executions` is unique in it.
-    return bool(results)
+    # Once only: Dagster 1.13 stores one result of a check and month without a run (`asset_check_executions` is unique).
+    last = EventLog(instance).last_result(dg.AssetCheckKey(key, INGESTED_IN_TIME), month)
+    return last is not None and not last[0].passed

@@ -12,14 +12,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import (  # no public names as of 1.13
-    UnresolvedAssetJobDefinition as AssetJob,
-)
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
+from ingest_assets._compat import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, UnresolvedAssetJob
 from ingest_assets.assets import raw_layer_key
 from ingest_assets.automation import schedule_status
 from ingest_assets.aws import aws_errors
@@ -52,7 +46,7 @@ class _AwsSchedule:
     timezone: str
 
 
-def ingest_job(*, table: TableSpec) -> AssetJob:
+def ingest_job(*, table: TableSpec) -> UnresolvedAssetJob:
     """The job that ingests months of a table."""
     return dg.define_asset_job(
         f"ingest_{table.name}",
@@ -61,7 +55,7 @@ def ingest_job(*, table: TableSpec) -> AssetJob:
     )
 
 
-def mirror_schedule(*, table: TableSpec, job: AssetJob) -> dg.ScheduleDefinition:
+def mirror_schedule(*, table: TableSpec, job: UnresolvedAssetJob) -> dg.ScheduleDefinition:
     """The schedule of a table, which runs its job.
 
     There is one for each table: a job of several tables would need all to have the same months.

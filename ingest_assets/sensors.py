@@ -7,17 +7,19 @@ Executions that a Dagster run started are recorded by that run, and here when it
 # No `from __future__ import annotations`: Dagster reads the annotations of a sensor's function themselves.
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from ingest_assets.automation import sensor_status
 from ingest_assets.notifications import DAGSTER, MessageError, Notification, parse
-from ingest_assets.recording import Recorder, is_being_recorded
+from ingest_assets.recorded_runs import RecordedRuns
+from ingest_assets.recording import Recorded, Recorder, is_being_recorded, last_run
 from ingest_assets.resources.notifications import Message, Notifications
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
+from spark_scripts.wording import counted, spans
 
 QUEUE = "stepfunction_datapipeline"
 
@@ -65,7 +67,7 @@ class _Tick:
 
     acknowledged: list[Message] = field(default_factory=list)
     postponed: list[Message] = field(default_factory=list)
-    events: int = 0
+    recorded: list[Recorded] = field(default_factory=list)
     executions: int = 0
     later: int = 0
 
@@ -74,14 +76,17 @@ class _Tick:
         return "; ".join(self._parts(unknown, poison)) or "the queue is empty"
 
     def _parts(self, unknown: Sequence[str], poison: Sequence[str]) -> Iterator[str]:
-        if self.events:
-            yield f"recorded {self.events} events of {self.executions} executions"
+        of = counted(self.executions, "execution")
+        if ingested := _by_table((each.table, each.ingested) for each in self.recorded):
+            yield f"recorded {ingested} of {of}"
+        if failed := _by_table((each.table, each.failed) for each in self.recorded):
+            yield f"recorded that {failed} failed in {of}" if not ingested else f"recorded that {failed} failed"
         if self.acknowledged:
-            yield f"acknowledged {len(self.acknowledged)} messages"
+            yield f"acknowledged {counted(len(self.acknowledged), 'message')}"
         if self.postponed:
-            yield f"left {len(self.postponed)} messages to the runs that started their executions"
+            yield f"left {counted(len(self.postponed), 'message')} to the runs that started their executions"
         if self.later:
-            yield f"left {self.later} executions to the next ticks"
+            yield f"left {counted(self.later, 'execution')} to the next ticks"
         if unknown:
             yield f"not in tables.yaml: {_named(unknown)}"
         if poison:
@@ -104,7 +109,7 @@ def queue_sensor(*, tables: Sequence[TableSpec]) -> dg.SensorDefinition:
         inbox = _Inbox()
         for message in notifications.receive(seconds=_RECEIVE_SECONDS, limit=_MOST_MESSAGES):
             inbox.put(message)
-        recorder = Recorder(context.instance, by_name, raw_layer)
+        recorder = Recorder(context.instance, by_name, raw_layer, _runs(context))
         tick = _record(context.instance, inbox, recorder)
         notifications.delete(tick.acknowledged)
         notifications.postpone(tick.postponed)
@@ -115,20 +120,35 @@ def queue_sensor(*, tables: Sequence[TableSpec]) -> dg.SensorDefinition:
     return sensor
 
 
+def _runs(context: dg.SensorEvaluationContext) -> RecordedRuns:
+    repository = context.repository_def
+    assert repository is not None, "Dagster gives a sensor the repository that it is in"  # noqa: S101  # for mypy
+    return RecordedRuns(context.instance, repository, context.code_location_origin, QUEUE)
+
+
 def _record(instance: dg.DagsterInstance, inbox: _Inbox, recorder: Recorder) -> _Tick:
     tick = _Tick(acknowledged=inbox.done)
     deadline = time.monotonic() + _RECORD_SECONDS
     for execution in inbox.executions.values():
+        run = last_run(instance, execution.notification.requested_by)
         if time.monotonic() > deadline:
             tick.later += 1
-        elif is_being_recorded(instance, execution.notification.requested_by):
+        elif is_being_recorded(run):
             tick.postponed += execution.messages
         else:
-            events = recorder.record(execution.notification)
-            tick.events += events
-            tick.executions += bool(events)
+            recorded = recorder.record(execution.notification, run)
+            tick.recorded += recorded
+            tick.executions += bool(recorded)
             tick.acknowledged += execution.messages
     return tick
+
+
+def _by_table(recorded: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Tables with their months, as in `orders 2024-01 to 2024-03, sales 2024-02`; a month of "" is every one."""
+    months: dict[str, set[str]] = {}
+    for table, some in recorded:
+        months.setdefault(table, set()).update(some)
+    return _named([f"{table} {spans(some - {''}) or '(every month)'}" for table, some in months.items() if some])
 
 
 def _named(things: Sequence[str]) -> str:

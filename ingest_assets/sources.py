@@ -8,11 +8,11 @@ and *Observe* reads it again, also after executions that Dagster did not start.
 
 import hashlib
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from ingest_assets._compat import previews
 from ingest_assets.metadata import EXECUTION_NAME, Metadata, column_schema
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
@@ -47,8 +47,7 @@ def source_asset(*, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
         description="The rows whose date is NULL or infinite, which are in no month, have not become more.",
     )
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # until Dagster takes observable sources out of beta
+    with previews():
         observable = dg.multi_observable_source_asset(name="__".join(key.path), specs=[spec], check_specs=[check])
 
     def observe(context: dg.AssetExecutionContext, raw_layer: RawLayer) -> Iterator[dg.ObserveResult]:

@@ -25,6 +25,7 @@ from spark_scripts.rewrites import SourceChangedError
 from spark_scripts.slicing import Slicing
 from spark_scripts.staging import Stage, Staged
 from spark_scripts.watch import Watch
+from spark_scripts.wording import counted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -255,8 +256,8 @@ class TableIngestion:
         manifest = self._publisher.publish(manifest, each.month)
         self._published.append(manifest.month)
         print(
-            f"{manifest.table} {manifest.month}: {manifest.rows} rows in {len(manifest.files)} files,"
-            f" {manifest.bytes} bytes, {manifest.seconds:.1f} s",
+            f"{manifest.table} {manifest.month}: {counted(manifest.rows, 'row')} in"
+            f" {counted(len(manifest.files), 'file')}, {counted(manifest.bytes, 'byte')}, {manifest.seconds:.1f} s",
             flush=True,
         )
 
@@ -311,7 +312,7 @@ def ingest(
                 print(f"{attempt.name} failed: {failures[attempt.name]}", flush=True)
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise IngestionError(f"{len(failures)} of {len(requests)} tables failed: {reasons}")
+        raise IngestionError(f"{len(failures)} of {counted(len(requests), 'table')} failed: {reasons}")
 
 
 def _make(

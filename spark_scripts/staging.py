@@ -15,6 +15,7 @@ from spark_scripts.hints import with_hint
 from spark_scripts.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.manifest import Column, File
 from spark_scripts.shapes import Lines, Shape, Values
+from spark_scripts.wording import counted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -117,7 +118,7 @@ class Stage:
         if rows == count.rows:
             return
         month = layout.month_label(count.month)
-        text = f"{self._table.name} {month}: {what} {rows} rows, the source counted {count.rows}"
+        text = f"{self._table.name} {month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         print(f"{text} (no common snapshot, the table may have changed in between)", flush=True)

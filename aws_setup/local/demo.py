@@ -19,6 +19,7 @@ from ingest_assets.stack import StackOutputs, stack_name
 from spark_scripts import layout
 from spark_scripts.manifest import Manifest
 from spark_scripts.months import Month
+from spark_scripts.wording import counted
 
 TABLE, MONTH = "mockrecord", Month(2024, 2)
 _COUNT = (
@@ -73,7 +74,7 @@ def _compare(manifest: Manifest) -> int:
         row = connection.execute(_COUNT).fetchone()
     expected = row[0] if row else None
     verdict = "the same" if manifest.rows == expected else "NOT the same"
-    print(f"\n{TABLE} {MONTH}: {manifest.rows} rows in the raw layer, {expected} in PostgreSQL: {verdict}")
+    print(f"\n{TABLE} {MONTH}: {counted(manifest.rows, 'row')} in the raw layer, {expected} in PostgreSQL: {verdict}")
     print("Next: `make dev` for the Dagster UI, README.md for the rest.")
     return 0 if manifest.rows == expected else 1
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 from botocore.exceptions import ClientError
-from dagster._core.storage.tags import RETRY_NUMBER_TAG  # no public name as of 1.13
 
+from ingest_assets._compat import RETRY_NUMBER_TAG
 from ingest_assets.aws import error_code
 from ingest_assets.executions import Execution, describe
 

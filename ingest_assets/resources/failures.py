@@ -13,8 +13,8 @@ from spark_scripts.errors import IngestionError
 
 # `IngestionError: …`, which the job ends with, or else `org.apache.spark.SparkException: …`.
 _ERROR_LINES = (re.compile(r"\w+Error: "), re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b"))
-# `26/11/22 21:25:03 INFO ShutdownHookManager: …`: what Spark says after the job has said its last.
-_CHATTER = re.compile(r"[\d/]+ [\d:]+ INFO ")
+# `26/11/22 21:25:03 INFO ShutdownHookManager: …`: what Spark says before the job has begun and after its last word.
+_CHATTER = re.compile(r"[\d/]+ [\d:]+ (?:INFO |WARN (?:NativeCodeLoader|Utils|MetricsConfig|SparkConf): )")
 _LINES = 20
 _LONGEST = 2000  # characters of an error or cause; Step Functions gives up to 32,768
 _RETRY = (
@@ -90,17 +90,14 @@ class Evidence:
             text.append(f"Job run {self.job_run.job_run_id} of application {self.job_run.application_id}")
         text.append(f"What to try: {self.advice()}")
         for uri, log in self.logs.items():
-            if log:
-                text += [f"Last lines of {uri}:", *(f"    {line}" for line in _last_lines(log))]
+            if lines := _last_lines(log, self.spark_error()):
+                text += [f"Last lines of {uri}:", *(f"    {line}" for line in lines)]
         return text
 
 
-def _last_lines(log: Sequence[str]) -> Sequence[str]:
-    """The last lines of a log, without those that Spark writes while it shuts down."""
-    end = len(log)
-    while end and _CHATTER.match(log[end - 1]):
-        end -= 1
-    return log[max(0, end - _LINES) : end] or log[-_LINES:]
+def _last_lines(log: Sequence[str], told: str | None) -> Sequence[str]:
+    """The last lines of a log, without those that Spark writes at its start and end, and that which is told already."""
+    return [line for line in log if line != told and not _CHATTER.match(line)][-_LINES:]
 
 
 def _shortened(text: str) -> str:

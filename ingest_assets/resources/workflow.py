@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 from botocore.exceptions import BotoCoreError, ClientError
-from dagster._core.errors import DagsterExecutionInterruptedError  # a BaseException; no public name as of 1.13
 from pydantic import Field
 
 from ingest_assets import job_runs
+from ingest_assets._compat import RunTerminatedError
 from ingest_assets.aws import AwsError, aws_errors
 from ingest_assets.console import driver_log_key, execution_url, job_output_key
 from ingest_assets.cost import LIST_PRICES, Prices, Usage, by_month, usage
@@ -33,6 +33,7 @@ from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import check_request
 from spark_scripts.errors import IngestionError
 from spark_scripts.manifest import Manifest
+from spark_scripts.wording import counted, spans
 
 EXECUTION_TAG = "ingest/execution"
 """The tag of a run, and of a materialisation that the queue told of, that names the execution."""
@@ -71,11 +72,19 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         default=LIST_PRICES.gb_hour, ge=0, description="Price of EMR Serverless in your region."
     )
 
-    def run(self, *, context: dg.AssetExecutionContext, table: str, months: Sequence[str]) -> list[IngestedMonth]:
+    def run(
+        self,
+        *,
+        context: dg.AssetExecutionContext,
+        table: str,
+        months: Sequence[str],
+        on_termination: Callable[[Sequence[IngestedMonth]], None],
+    ) -> list[IngestedMonth]:
         """Ingest these months of the table in one execution; what came of each, in their order.
 
         Raises WorkflowError when the execution did not do all of it, another IngestionError when it could not be
-        started or followed. Terminates the execution when Dagster terminates the run.
+        started or followed. When Dagster terminates the run, terminates the execution and calls `on_termination` with
+        the months that were committed before.
         """
         order = self._order(context, table, months)
         if order.attempt.found is None:
@@ -84,8 +93,9 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         try:
             self._start(order)
             execution = self._wait_for_completion(order, progress)
-        except DagsterExecutionInterruptedError:
+        except RunTerminatedError:
             self._terminate(order, f"Dagster run {context.run.run_id} was terminated")
+            on_termination(self._ingested_before(order, self._evidence(order, None).job_run, progress.usage))
             raise
         return self._extract_months(order, execution, progress.usage)
 
@@ -192,29 +202,29 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
     ) -> WorkflowError:
         """The error of an execution, with all that is known of the reason."""
         evidence = self._evidence(order, execution)
-        manifests = self._committed(order)
+        committed = self._ingested_before(order, evidence.job_run, used)
         headline = f"Execution {order.attempt.name} {verdict}"
         text = [headline, *evidence.lines()]
         if len(order.months) > 1:
-            text.insert(
-                1, f"Committed all the same: {', '.join(manifests) or 'no month'} of {len(order.months)} months"
-            )
+            done = spans(month.manifest.month for month in committed) or "none"
+            text.insert(1, f"Committed all the same: {done} of {counted(len(order.months), 'month')}")
         bucket = self.raw_layer.bucket_name()
         return WorkflowError(
             "\n".join(text),
             execution_name=order.attempt.name,
             summary=f"{headline}: {evidence.reason() or 'no reason is known'}",
-            committed=self._ingested(order, manifests, evidence.job_run, used),
+            committed=committed,
             links=execution_metadata(order.attempt.arn, bucket=bucket, job_run=evidence.job_run),
         )
 
-    def _committed(self, order: _Order) -> dict[str, Manifest]:
-        """The months that a failed execution committed; none when they cannot be read, for the failure must be told."""
+    def _ingested_before(self, order: _Order, job_run: JobRun | None, used: Usage | None) -> list[IngestedMonth]:
+        """The months that an execution committed before it failed; none when they cannot be read: it must be told."""
         try:
-            return self.raw_layer.committed(order.table, order.months, order.attempt.name)
+            manifests = self.raw_layer.committed(order.table, order.months, order.attempt.name)
         except IngestionError as error:
             order.context.log.warning(str(error))
-            return {}
+            return []
+        return self._ingested(order, manifests, job_run, used)
 
     def _evidence(self, order: _Order, execution: Execution | None) -> Evidence:
         """What history and log tell; less of it when AWS does not answer, for the failure itself must be told."""
@@ -267,7 +277,7 @@ def _check_run(order: _Order) -> None:
     if run is None or not run.is_finished:
         return
     if run.status == dg.DagsterRunStatus.CANCELED:  # by force, without waiting for this process
-        raise DagsterExecutionInterruptedError
+        raise RunTerminatedError
     raise IngestionError(f"The run is {run.status.value} already: execution {order.attempt.name} is left to its retry.")
 
 
@@ -287,9 +297,10 @@ class _Progress:
 
     def tell_state(self, change: StateChange) -> None:
         if change.event_id > self._last_event:
-            self._order.context.log.info(change.text)
+            tell = self._order.context.log.warning if change.failed else self._order.context.log.info
+            tell(change.text)
             self._last_event = change.event_id
-            if change.text == _JOB_HAS_ENDED:
+            if change.state == _JOB_HAS_ENDED:
                 self.usage = self._look_up_usage()
 
     def tell_months(self) -> None:
@@ -301,6 +312,6 @@ class _Progress:
                 return
             manifest = found[month]
             self._order.context.log.info(
-                f"{month}: {manifest.rows:,} rows, {manifest.bytes:,} bytes, {manifest.seconds:.1f} s"
+                f"{month}: {counted(manifest.rows, 'row')}, {counted(manifest.bytes, 'byte')}, {manifest.seconds:.1f} s"
             )
             del self._waiting[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spark_scripts.months import Month
+from tests.e2e import ui
 from tests.e2e.waiting import until
 
 CODE_LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "ingest_assets.definitions"}
@@ -82,14 +83,19 @@ class Webserver:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The field that the query asks for. Raises OSError or HTTPException when nobody answers."""
+        answer, *_ = self.ask_all(query, **variables).values()
+        assert not isinstance(answer, dict) or "message" not in answer, answer
+        return answer
+
+    def ask_all(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The fields that the query asks for. Raises OSError or HTTPException when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         body = json.dumps({"query": query, "variables": variables})
         connection.request("POST", "/graphql", body, {"Content-Type": "application/json"})
         document = json.loads(connection.getresponse().read())
         assert "errors" not in document, document["errors"]
-        [answer] = document["data"].values()
-        assert not isinstance(answer, dict) or "message" not in answer, answer
-        return answer
+        fields: dict[str, Any] = document["data"]
+        return fields
 
     def loaded(self) -> bool:
         """Whether it answers, and has the code location."""
@@ -170,6 +176,16 @@ class Webserver:
         query = f"query($id: ID!) {{ runOrError(runId: $id) {{ ... on Run {{ {_RUN} }} ... on Error {{ message }} }} }}"
         return _run(self.ask(query, id=run_id))
 
+    def details(self, run_id: str) -> dict[str, Any]:
+        """What the run's page shows of a run: its assets, its times and its plan."""
+        found: dict[str, Any] = self.ask(
+            """query($id: ID!) { runOrError(runId: $id) { ... on Run {
+                assetSelection { path } startTime endTime executionPlan { steps { key } } }
+                ... on Error { message } } }""",
+            id=run_id,
+        )
+        return found
+
     def ended(self, run_id: str) -> Run:
         """The run once it has ended."""
         until(lambda: self.run(run_id).finished, 240, lambda: self.log(run_id))
@@ -249,16 +265,50 @@ class Webserver:
         )
         return found[0]["evaluation"]["success"] if found and found[0]["evaluation"] else None
 
-    def ticks(self, sensor: str) -> list[str]:
-        """What the last ticks of the sensor said, the newest first. A failed tick fails the test."""
+    def check_tab(self, table: str, check: str) -> dict[str, int]:
+        """The numbers of the Partitions tab of a check: how many months are Passed, Missing and so on."""
+        found = self.ask(ui.query(*ui.CHECK_PARTITIONS), assetKey=_key(table), checkName=check)
+        return ui.tab(found["assetCheckOrError"])
+
+    def lineage(self, table: str) -> dict[str, str]:
+        """What the box of the table in the lineage counts each check as."""
+        [node] = self.ask_all(ui.query(*ui.LINEAGE), assetKeys=[_key(table)])["assetNodes"]
+        return {check["name"]: ui.icon(check) for check in node["assetChecksOrError"]["checks"]}
+
+    def execute_checks(self, table: str, *checks: str) -> str:
+        """What the button *Execute all* of an asset's checks does; the id of the run."""
+        selection = [{"assetKey": _key(table), "name": check} for check in checks]
+        launched = self.ask(
+            """mutation($it: ExecutionParams!) { launchPipelineExecution(executionParams: $it) {
+                ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }""",
+            it={
+                "selector": {
+                    "jobName": "__ASSET_JOB",
+                    "assetSelection": [],
+                    "assetCheckSelection": selection,
+                    **CODE_LOCATION,
+                },
+                "mode": "default",
+                "executionMetadata": {},
+                "runConfigData": "{}",
+            },
+        )
+        return str(launched["run"]["runId"])
+
+    def ticks(self, sensor: str, since: float = 0) -> list[str]:
+        """What the last ticks of the sensor said, the newest first, those after a time in seconds since 1970.
+
+        A failed tick fails the test.
+        """
         found = self.ask(
             """query($it: SensorSelector!) { sensorOrError(sensorSelector: $it) { ... on Sensor { sensorState {
-                status ticks(limit: 20) { status skipReason error { message } } } } ... on Error { message } } }""",
+                status ticks(limit: 20) { timestamp status skipReason error { message } } } }
+                ... on Error { message } } }""",
             it={"sensorName": sensor, **CODE_LOCATION},
         )["sensorState"]
         assert found["status"] == "RUNNING"
         assert all(tick["status"] != "FAILURE" for tick in found["ticks"]), found["ticks"]
-        return [tick["skipReason"] or "" for tick in found["ticks"]]
+        return [tick["skipReason"] or "" for tick in found["ticks"] if tick["timestamp"] > since]
 
 
 def _key(table: str) -> dict[str, list[str]]:

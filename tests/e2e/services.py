@@ -84,6 +84,13 @@ class Services:
         described = self._described(execution)
         return described["startDate"], described["stopDate"]
 
+    def tell_status(self, execution: str) -> None:
+        """Send the event of EventBridge about an execution that has ended to the queue."""
+        described = self._described(execution)
+        detail = {"executionArn": described["executionArn"], "status": described["status"], "input": described["input"]}
+        body = json.dumps({"detail-type": "Step Functions Execution Status Change", "detail": detail})
+        self.client("sqs").send_message(QueueUrl=self.outputs.queue_url, MessageBody=body)
+
     def _described(self, execution: str) -> dict[str, Any]:
         arn = f"{self.outputs.state_machine_arn.replace(':stateMachine:', ':execution:')}:{execution}"
         described: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)

@@ -37,8 +37,25 @@ def recorded(dagster: Webserver, table: str, *months: str) -> list[tuple[str, st
 
 
 def noticed(dagster: Webserver) -> bool:
-    """Whether a tick of the sensor has recorded an execution of one month: its materialisation and its checks."""
-    return any(tick.startswith(f"recorded {1 + len(PASSED)} events of 1 executions") for tick in dagster.ticks(SENSOR))
+    """Whether a tick of the sensor has recorded the execution that Dagster did not start."""
+    return any(tick.startswith("recorded sales 2024-02 of 1 execution") for tick in dagster.ticks(SENSOR))
+
+
+def shown(dagster: Webserver, table: str) -> dict[str, dict[str, int]]:
+    """The numbers of the Partitions tab of each check of the table's months, without the months that are Missing."""
+    tabs = {check: dagster.check_tab(table, check) for check in PASSED}
+    return {check: {name: count for name, count in tab.items() if name != "Missing"} for check, tab in tabs.items()}
+
+
+def each(numbers: dict[str, int]) -> dict[str, dict[str, int]]:
+    """The same numbers for every check."""
+    return dict.fromkeys(PASSED, numbers)
+
+
+def passed_in_lineage(dagster: Webserver, table: str) -> set[str]:
+    """The checks of the table's months that the lineage counts as passed."""
+    icons = dagster.lineage(table)
+    return {check for check in PASSED if icons[check] == "SUCCEEDED"}
 
 
 def at_the_gate(services: Services, source: psycopg.Connection[Any]) -> Run:
@@ -107,6 +124,24 @@ def test_an_execution_that_dagster_did_not_start_shows_in_the_history(dagster: W
     assert dagster.run(event.run_id).execution == launched.by_hand
     assert dagster.months("sales") == {"2024-02": "MATERIALIZED"}
     assert dagster.checks("sales", "2024-02") == PASSED
+    assert shown(dagster, "sales") == each({"Passed": 1})
+    assert passed_in_lineage(dagster, "sales") == {*PASSED}
+
+
+def test_an_execution_that_dagster_did_not_start_is_a_run_with_asset_month_start_and_end(
+    services: Services, dagster: Webserver, launched: Launched
+) -> None:
+    until(lambda: noticed(dagster))
+    [event] = dagster.materializations("sales", "2024-02")
+    run = dagster.details(event.run_id)
+    started, stopped = services.times(launched.by_hand)
+    assert run["assetSelection"] == [{"path": ["raw_layer", "sales"]}]
+    assert (run["startTime"], run["endTime"]) == (
+        pytest.approx(started.timestamp(), abs=0.01),
+        pytest.approx(stopped.timestamp(), abs=0.01),
+    )
+    assert [step["key"] for step in run["executionPlan"]["steps"]] == ["raw_layer__sales"]
+    assert dagster.run(event.run_id).months == ("2024-02", "2024-02")
 
 
 def test_the_months_before_the_one_that_fails_are_kept(services: Services, failed: Backfill) -> None:
@@ -120,7 +155,19 @@ def test_the_months_before_the_one_that_fails_are_kept(services: Services, faile
     for month in FAILING[:2]:
         assert services.webserver.checks("prices", month) == PASSED
     for month in FAILING[2:]:
-        assert services.webserver.checks("prices", month) == {"execution_succeeded": False}
+        assert services.webserver.checks("prices", month) == {**PASSED, "execution_succeeded": False}
+
+
+def test_a_failure_shows_in_the_check_of_the_execution_and_in_no_other(services: Services, failed: Backfill) -> None:
+    dagster = services.webserver
+    others = each({"Passed": 5})
+    assert shown(dagster, "prices") == {**others, "execution_succeeded": {"Passed": 2, "Failed": 3}}
+    assert dagster.lineage("prices")["execution_succeeded"] == "ERROR"
+    assert passed_in_lineage(dagster, "prices") == {*PASSED} - {"execution_succeeded"}
+    [run] = failed.runs
+    log = "\n".join(dagster.log(run.id))
+    assert "The Spark job failed (States.TaskFailed)" in log
+    assert "NativeCodeLoader" not in log
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +188,7 @@ def test_a_terminated_run_leaves_nothing_running_after_15_seconds_and_the_months
     services: Services, source: psycopg.Connection[Any], resumed: tuple[Run, Run]
 ) -> None:
     dagster = services.webserver
-    before = published(services.bucket, "gated")
+    before, checks = published(services.bucket, "gated"), shown(dagster, "gated")
     assert len(before) >= 2 * len(GATED)
     with closed_gate(source):
         run = at_the_gate(services, source)
@@ -155,6 +202,8 @@ def test_a_terminated_run_leaves_nothing_running_after_15_seconds_and_the_months
     assert (dagster.run(run.id).status, services.status(run.execution)) == ("CANCELED", "ABORTED")
     assert (job_run.state, job_run.application_state) == ("CANCELLED", "TERMINATED")
     assert published(services.bucket, "gated") == before
+    assert checks == shown(dagster, "gated") == each({"Passed": 2})
+    assert passed_in_lineage(dagster, "gated") == {*PASSED}
 
 
 def test_a_backfill_of_adjacent_months_is_one_run_one_execution_and_one_spark_job(
@@ -195,6 +244,31 @@ def test_each_month_of_a_backfill_has_its_numbers_and_its_checks(
         assert services.webserver.checks("orders", month) == PASSED
 
 
+def test_the_partitions_tab_of_a_check_and_the_lineage_count_the_months_of_a_backfill(
+    dagster: Webserver, orders: Backfill
+) -> None:
+    assert shown(dagster, "orders") == each({"Passed": 4})
+    assert passed_in_lineage(dagster, "orders") == {*PASSED}
+    assert not [line for run in orders.runs for line in dagster.log(run.id) if "did not yield" in line]
+
+
+def test_the_checks_that_are_made_again_without_ingesting_count_in_the_same_way(
+    services: Services, orders: Backfill
+) -> None:
+    dagster = services.webserver
+    before = shown(dagster, "orders")
+    [stray] = [file for file in published(services.bucket, "orders") if "year=2024/month=5" in file][:1]
+    Path(stray).with_name("stray.csv").write_text("x", encoding="utf-8")
+    try:
+        assert dagster.ended(dagster.execute_checks("orders", *PASSED)).status == "SUCCESS"
+        assert shown(dagster, "orders") == {**before, "objects_match_manifest": {"Passed": 3, "Failed": 1}}
+        assert dagster.lineage("orders")["objects_match_manifest"] == "ERROR"
+    finally:
+        Path(stray).with_name("stray.csv").unlink()
+    assert dagster.ended(dagster.execute_checks("orders", *PASSED)).status == "SUCCESS"
+    assert shown(dagster, "orders") == before
+
+
 def test_reexecuting_a_backfill_from_failure_does_the_months_that_failed(
     dagster: Webserver, failed: Backfill, reexecuted: str
 ) -> None:
@@ -205,3 +279,15 @@ def test_reexecuting_a_backfill_from_failure_does_the_months_that_failed(
     assert dagster.months("prices") == dict.fromkeys(FAILING, "MATERIALIZED")
     by_run = {month: before if month in FAILING[:2] else after for month in FAILING}
     assert recorded(dagster, "prices", *FAILING) == [(month, run.id, run.execution) for month, run in by_run.items()]
+    assert shown(dagster, "prices") == each({"Passed": 5})
+    assert passed_in_lineage(dagster, "prices") == {*PASSED}
+
+
+def test_a_terminated_run_makes_no_second_run_and_no_failed_check(services: Services) -> None:
+    dagster = services.webserver
+    [run] = [run for run in dagster.runs() if run.status == "CANCELED"]
+    sent = time.time()
+    services.tell_status(run.execution)  # again, for it may have been acknowledged while other tests ran
+    until(lambda: any("acknowledged" in tick for tick in dagster.ticks(SENSOR, since=sent)))
+    assert [one.id for one in dagster.runs() if one.execution == run.execution] == [run.id]
+    assert shown(dagster, "gated") == each({"Passed": 2})

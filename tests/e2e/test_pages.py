@@ -66,3 +66,31 @@ def test_the_tick_that_recorded_executions_from_outside_says_so(
         dialog.get_by_role("button", name="Close").click()
         expect(dialog).to_be_hidden()
     raise AssertionError("no such tick")
+
+
+def test_the_page_of_an_execution_that_dagster_did_not_start_opens(
+    page: Page, dagster: Webserver, launched: Launched, picture: Picture
+) -> None:
+    until(lambda: dagster.materializations("sales", "2024-02"))
+    [event] = dagster.materializations("sales", "2024-02")
+    page.goto(f"/runs/{event.run_id}")
+    body = page.locator("body")
+    expect(body).to_contain_text("raw_layer__sales")
+    expect(body).to_contain_text(f"Execution {launched.by_hand} of Step Functions started")
+    expect(body).not_to_contain_text("Unable to build execution plan")
+    picture("recorded")
+    page.goto("/runs")
+    sensor = "xpath=ancestor::*[contains(., 'stepfunction')][1]"  # of the column Launched by; long texts are cut
+    row = page.get_by_text(event.run_id[:8], exact=True).locator(sensor)
+    for text in ("raw_layer / sales", "2024-02", "Success"):
+        expect(row).to_contain_text(text)
+    expect(row).not_to_contain_text("Starting…")
+    picture("runs")
+
+
+def test_the_partitions_tab_of_a_check_counts_the_months(page: Page, orders: Backfill, picture: Picture) -> None:
+    page.goto("/assets/raw_layer/orders?view=checks&checkDetail=rows_match_source")
+    tab = page.get_by_text("Partitions", exact=True).nth(1)  # the first is the asset's
+    tab.click()
+    expect(page.locator("body")).to_contain_text(re.compile(r"Passed\s*\(4\)"))
+    picture("check")

@@ -47,7 +47,7 @@ class Machine:
     def states(self, execution: Execution) -> list[str]:
         """The tasks that the execution went through."""
         changes = executions.state_changes(self.session.client("stepfunctions"), execution.arn)
-        return [change.text for change in changes if change.text in TASKS]
+        return [change.state for change in changes if change.state in TASKS]
 
     def messages(self, execution: Execution) -> list[dict[str, Any]]:
         """The two messages of the execution itself, taken off the queue."""

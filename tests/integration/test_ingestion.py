@@ -190,7 +190,7 @@ def test_a_failing_month_keeps_the_months_before_it_and_its_own_old_files(
     run("good", fragile, months=[JANUARY, FEBRUARY])
     before = objects(bucket, fragile, FEBRUARY)
     source.execute("UPDATE job.records SET id = 20 WHERE id = -20")
-    with pytest.raises(IngestionError, match=r"1 of 1 tables failed: fragile: fragile 2024-02: .*division by zero"):
+    with pytest.raises(IngestionError, match=r"1 of 1 table failed: fragile: fragile 2024-02: .*division by zero"):
         run("bad", fragile, months=[JANUARY, FEBRUARY])
     assert manifest(bucket, fragile, JANUARY).execution == "bad"
     assert manifest(bucket, fragile, FEBRUARY).execution == "good"

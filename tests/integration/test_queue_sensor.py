@@ -20,11 +20,12 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from ingest_assets.assets import raw_layer_key
+from ingest_assets.assets import raw_layer_asset, raw_layer_key
 from ingest_assets.checks import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.notifications import Notifications
 from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.workflow import IngestionWorkflow
 from ingest_assets.sensors import queue_sensor
 from ingest_assets.tables import TableSpec
 from spark_scripts import layout
@@ -47,11 +48,16 @@ class Ticks:
         self._notifications = Notifications(account=account, queue_url=queue_url, visibility_seconds=10)
         self._raw_layer = RawLayer(account=account, s3=S3Resource())
         self._sensor = queue_sensor(tables=[TABLE])
+        workflow = IngestionWorkflow(account=account, raw_layer=self._raw_layer)
+        definitions = dg.Definitions([raw_layer_asset(table=TABLE)], resources={"workflow": workflow})
+        self._repository = definitions.get_repository_def()
         self.told: list[str] = []
 
     def tick(self) -> None:
         resources = {"raw_layer": self._raw_layer, "notifications": self._notifications}
-        with dg.build_sensor_context(instance=self._instance, resources=resources) as context:
+        with dg.build_sensor_context(
+            instance=self._instance, resources=resources, repository_def=self._repository
+        ) as context:
             result = self._sensor(context)
         assert isinstance(result, dg.SensorResult)
         assert result.skip_reason

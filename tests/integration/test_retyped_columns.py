@@ -13,7 +13,7 @@ from dagster_aws.s3 import S3Resource
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from ingest_assets.checks import evaluations
+from ingest_assets.checks import Evaluated, evaluations
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
 from spark_scripts import layout
@@ -34,7 +34,8 @@ def check(account: Any, bucket: Path) -> Check:
     raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
 
     def check(month: Month) -> dg.AssetCheckEvaluation:
-        every = evaluations(raw_layer, dg.AssetKey(["raw_layer", TABLE.name]), manifest(bucket, TABLE, month))
+        evaluated = Evaluated(dg.AssetKey(["raw_layer", TABLE.name]), str(month))
+        every = evaluations(raw_layer, evaluated, manifest(bucket, TABLE, month))
         return {evaluation.check_name: evaluation for evaluation in every}["columns_unchanged"]
 
     return check

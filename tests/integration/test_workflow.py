@@ -46,7 +46,11 @@ class Workflow:
         ]
         states: list[str] = []
         execution = follow(
-            self.client, arn, lambda change: states.append(change.text), poll_seconds=0.3, deadline_seconds=240
+            self.client,
+            arn,
+            lambda change: states.append(change.state or change.text),
+            poll_seconds=0.3,
+            deadline_seconds=240,
         )
         return execution, states
 

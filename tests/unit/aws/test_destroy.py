@@ -74,7 +74,7 @@ def test_a_secret_that_was_given_is_never_deleted(session: FakeSession, run: Run
     s3.add_response("delete_objects", {})
     s3.add_response("delete_bucket", {})
     lines = run(delete_data=True)
-    assert lines[-1] == "deleted the bucket lake and its 1 objects"
+    assert lines[-1] == "deleted the bucket lake and its 1 object"
     assert not any(GIVEN in line for line in lines)
 
 

@@ -76,6 +76,7 @@ class FakeExecution:
     error: str | None = None
     cause: str | None = None
     input: str = "{}"
+    stopped: datetime | None = None
 
 
 @dataclass
@@ -95,7 +96,7 @@ class FakeStepFunctions:
         self.on_start()
         return {}
 
-    def describe_execution(self, executionArn: str) -> dict[str, str]:
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:
         name = executionArn.rpartition(":")[2]
         if name not in self.executions:
             raise client_error("ExecutionDoesNotExist", f"Execution Does Not Exist: '{executionArn}'")
@@ -109,6 +110,8 @@ class FakeStepFunctions:
             "input": execution.input,
             "error": execution.error,
             "cause": execution.cause,
+            "startDate": STARTED,
+            "stopDate": execution.stopped,
         }
         return {key: value for key, value in answer.items() if value is not None}
 

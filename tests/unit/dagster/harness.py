@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -29,9 +29,9 @@ class Dagster:
     def materialize(self, first: str, last: str | None = None, **settings: Any) -> dg.ExecuteInProcessResult:
         return self._run(ranged(first, last or first), dg.AssetSelection.assets(KEY), settings)
 
-    def check(self, month: str | None = None) -> dg.ExecuteInProcessResult:
+    def check(self, first: str | None = None, last: str | None = None) -> dg.ExecuteInProcessResult:
         """The checks alone."""
-        tags = {} if month is None else ranged(month, month)
+        tags = {} if first is None else ranged(first, last or first)
         every_month = dg.AssetSelection.checks(*(dg.AssetCheckKey(KEY, name) for name in CHECKS))
         return self._run(tags, every_month, {})
 
@@ -59,8 +59,22 @@ class Dagster:
         events = [record.asset_materialization for record in reversed(records)]
         return {event.partition or "": dict(event.metadata) for event in events if event}
 
+    def entries(self) -> Sequence[dg.EventLogEntry]:
+        return self.instance.all_logs(self.run_id)
+
     def log(self) -> list[str]:
-        return [entry.user_message for entry in self.instance.all_logs(self.run_id)]
+        return [entry.user_message for entry in self.entries()]
+
+    def checks(self, month: str | None) -> dict[str, bool]:
+        """The newest result of each check of the month, those that it has; of the asset for None."""
+        found = {}
+        for check in CHECKS:
+            key = dg.AssetCheckKey(KEY, check)
+            history = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+            for record in reversed(history):
+                if record.partition == month and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+                    found[check] = record.evaluation.passed
+        return found
 
     def failed_step(self) -> StepFailureData:
         [failed] = self.instance.all_logs(self.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)

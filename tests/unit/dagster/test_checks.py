@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from ingest_assets.checks import CHECKS, evaluations
+from ingest_assets.checks import CHECKS, Evaluated, evaluations, evaluations_of_nothing
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
 from spark_scripts import layout
@@ -21,7 +22,7 @@ FOLDER = layout.partition_prefix("mockrecord", Month(2024, 2))
 
 def checked(month: str = "2024-02", **changes: Any) -> dict[str, dg.AssetCheckEvaluation]:
     raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
-    found = evaluations(raw_layer, KEY, replace(manifest(month, "n1"), **changes))
+    found = evaluations(raw_layer, Evaluated(KEY, month), replace(manifest(month, "n1"), **changes))
     return {evaluation.check_name: evaluation for evaluation in found}
 
 
@@ -38,7 +39,7 @@ def test_a_month_as_it_should_be_passes_every_check(aws: FakeAws) -> None:
 def test_rows_that_the_source_did_not_count_are_an_error(aws: FakeAws) -> None:
     found = checked(rows=9)["rows_match_source"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert found.description == "9 rows written, 10 counted in the source, in snapshot 00000003-0000001B-1."
+    assert found.description == "2024-02: 9 rows written, 10 counted in the source, in snapshot 00000003-0000001B-1."
 
 
 def test_rows_without_a_common_snapshot_are_a_warning(aws: FakeAws) -> None:
@@ -62,14 +63,14 @@ def test_objects_are_those_of_the_manifest(aws: FakeAws, change: dict[str, bytes
             aws.s3.objects[key] = content
     found = checked()["objects_match_manifest"]
     assert not found.passed
-    assert (found.description or "").startswith(told)
+    assert (found.description or "").startswith(f"2024-02: {told}")
 
 
 def test_objects_of_an_execution_since_are_held_against_its_manifest(aws: FakeAws) -> None:
     aws.s3.commit("2024-02", "n1")
     aws.s3.commit("2024-02", "n2", rows=4)
     found = checked()["objects_match_manifest"]
-    assert (found.passed, found.description) == (True, "1 objects, 400 bytes.")
+    assert (found.passed, found.description) == (True, "2024-02: 1 object, 400 bytes.")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_objects_of_an_execution_since_are_held_against_its_manifest(aws: FakeAw
 def test_columns_are_those_of_the_month_before(aws: FakeAws, columns: tuple[Column, ...], told: str) -> None:
     aws.s3.commit("2024-01", "n0", columns=columns)
     found = checked()["columns_unchanged"]
-    assert (found.passed, found.description) == (False, f"Since 2024-01: {told}.")
+    assert (found.passed, found.description) == (False, f"2024-02: Since 2024-01: {told}.")
 
 
 def test_a_comment_is_no_change_of_a_column(aws: FakeAws) -> None:
@@ -94,7 +95,8 @@ def test_a_comment_is_no_change_of_a_column(aws: FakeAws) -> None:
 
 def test_the_first_month_has_none_before_it(aws: FakeAws) -> None:
     found = checked()["columns_unchanged"]
-    assert (found.passed, found.description) == (True, "2024-01 has not been ingested: nothing to compare with.")
+    told = "2024-02: 2024-01 has not been ingested: nothing to compare with."
+    assert (found.passed, found.description) == (True, told)
 
 
 INT, BIGINT = ((Column("at", "timestamp"), Column("id", kind)) for kind in ("int", "bigint"))
@@ -108,7 +110,7 @@ def types_of(month: str) -> dg.AssetCheckEvaluation:
     raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
     found = raw_layer.current("mockrecord", month)
     assert found
-    every = {evaluation.check_name: evaluation for evaluation in evaluations(raw_layer, KEY, found)}
+    every = {evaluation.check_name: evaluation for evaluation in evaluations(raw_layer, Evaluated(KEY, month), found)}
     return every["columns_unchanged"]
 
 
@@ -131,8 +133,8 @@ def test_a_month_that_is_left_in_the_old_type_is_the_one_to_ingest_again(aws: Fa
     parquet(aws, "2024-02", INT)
     parquet(aws, "2024-03", BIGINT, finished="2026-02-02")
     assert types_of("2024-02").description == (
-        "Spark cannot read the Parquet files of the months as one table: id is bigint in 2 months from 2024-01 to"
-        " 2024-03, int in 2024-02. Ingest again 2024-02."
+        "2024-02: Spark cannot read the Parquet files of the months as one table: id is bigint in 2 months from 2024-01"
+        " to 2024-03, int in 2024-02. Ingest again 2024-02."
     )
     parquet(aws, "2024-02", BIGINT, finished="2026-02-03")
     assert [types_of(month).passed for month in ("2024-01", "2024-02", "2024-03")] == [True, True, True]
@@ -165,7 +167,82 @@ def test_the_months_of_a_failed_run_are_told_apart(aws: FakeAws, dagster: Dagste
     assert not dagster.materialize("2024-01", "2024-03").success
     succeeded = {"2024-01": True, "2024-02": False, "2024-03": False}
     assert results(dagster, "execution_succeeded") == succeeded
-    assert results(dagster, "rows_match_source") == {"2024-01": True}
+    assert results(dagster, "rows_match_source") == dict.fromkeys(succeeded, True)
+
+
+def test_every_result_has_its_month_its_numbers_and_its_execution_as_metadata(aws: FakeAws) -> None:
+    aws.s3.commit("2024-02", "n1")
+    found = {name: {key: one.value for key, one in done.metadata.items()} for name, done in checked().items()}
+    of_all = {"execution_name": "n1", "month": "2024-02"}
+    assert found == {
+        "execution_succeeded": {**of_all, "rows": 10, "seconds": 2.5},
+        "rows_match_source": {**of_all, "rows": 10, "source_rows": 10},
+        "objects_match_manifest": {
+            **of_all,
+            "objects": 1,
+            "bytes": 1000,
+            "objects_missing": 0,
+            "objects_not_in_the_manifest": 0,
+            "objects_of_another_size": 0,
+        },
+        "columns_unchanged": {**of_all, "columns": 2},
+        "ingested_in_time": of_all,
+    }
+
+
+def test_a_month_that_was_never_ingested_holds_nothing_but_what_no_manifest_lists(aws: FakeAws) -> None:
+    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    evaluated = Evaluated(KEY, "2024-02")
+    assert {done.check_name for done in evaluations_of_nothing(raw_layer, evaluated, CHECKS) if done.passed} == {
+        *CHECKS
+    }
+    aws.s3.objects[f"{FOLDER}stray.csv"] = b"x"
+    [failed] = [done for done in evaluations_of_nothing(raw_layer, evaluated, CHECKS) if not done.passed]
+    assert failed.check_name == "objects_match_manifest"
+    assert failed.description == f"2024-02: not in any manifest: {FOLDER}stray.csv. The month has never been ingested."
+
+
+def test_the_checks_of_a_range_are_of_its_months_only(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-01", "n1")
+    aws.s3.commit("2024-02", "n1")
+    assert dagster.check("2024-02").success
+    assert results(dagster, "objects_match_manifest") == {"2024-02": True}
+
+
+def test_a_failure_of_an_execution_stands_until_the_month_is_ingested(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-01", "n0")
+    aws.step_functions.next.status = "FAILED"
+    assert not dagster.materialize("2024-01", "2024-02").success
+    failed = {"2024-01": False, "2024-02": False}
+    assert dagster.check("2024-01", "2024-02").success
+    assert results(dagster, "execution_succeeded") == failed
+    assert dagster.check().success
+    assert results(dagster, "execution_succeeded") == {**failed, "": False}
+    now = datetime.now(UTC).isoformat()
+    aws.s3.commit("2024-01", "n1", finished=now)  # by an execution that Dagster has not recorded yet
+    assert dagster.check("2024-01").success
+    assert results(dagster, "execution_succeeded")["2024-01"]
+
+
+def test_a_result_names_the_newest_materialisation_of_its_month(aws: FakeAws, dagster: Dagster) -> None:
+    aws.step_functions.next.answers = [aws.commits("2024-01", "2024-02")]
+    assert dagster.materialize("2024-01", "2024-02").success
+    assert dagster.check().success
+    newest = {}
+    for record in dagster.instance.fetch_materializations(KEY, limit=10).records:
+        assert record.asset_materialization
+        newest[record.asset_materialization.partition] = record.storage_id
+    for check in CHECKS:
+        records = dagster.instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(KEY, check), limit=10
+        )
+        targets = [(record.partition, record.evaluation) for record in records]
+        assert len(targets) == 5  # two months twice, and all of them once
+        for month, done in targets:
+            assert done
+            assert done.target_materialization_data
+            expected = newest[month] if month else max(newest.values())
+            assert done.target_materialization_data.storage_id == expected
 
 
 def test_checks_can_be_made_again_without_ingesting(aws: FakeAws, dagster: Dagster) -> None:
@@ -181,4 +258,17 @@ def test_checks_without_a_partition_are_of_all_months_that_there_are(aws: FakeAw
     aws.s3.commit("2024-01", "n1")
     aws.s3.commit("2024-02", "n1")
     assert dagster.check().success
-    assert results(dagster, "objects_match_manifest") == {"2024-01": True, "2024-02": True}
+    assert results(dagster, "objects_match_manifest") == {"2024-01": True, "2024-02": True, "": True}
+    passed = (dg.AssetCheckSeverity.ERROR, "2 months checked, all passed.")
+    assert summaries(dagster) == dict.fromkeys(CHECKS, passed)
+
+
+def summaries(dagster: Dagster) -> dict[str, tuple[dg.AssetCheckSeverity, str | None]]:
+    """Severity and text of the result of each check for the asset."""
+    found = {}
+    for check in CHECKS:
+        key = dg.AssetCheckKey(KEY, check)
+        for record in dagster.instance.event_log_storage.get_asset_check_execution_history(key, limit=100):
+            if record.partition is None and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+                found[check] = record.evaluation.severity, record.evaluation.description
+    return found

@@ -42,6 +42,8 @@ def evidence(log: list[str]) -> Evidence:
 
 def shown(log: list[str]) -> list[str]:
     lines = evidence(log).lines()
+    if "Last lines of s3://lake/log:" not in lines:
+        return []
     return [line.strip() for line in lines[lines.index("Last lines of s3://lake/log:") + 1 :]]
 
 
@@ -73,8 +75,18 @@ def test_a_failure_says_what_to_try(reason: str, advice: str) -> None:
     assert evidence([reason]).advice().startswith(advice)
 
 
-def test_a_log_of_nothing_else_is_shown_as_it_is() -> None:
-    assert shown(SHUTDOWN) == SHUTDOWN
+def test_what_spark_says_of_itself_is_no_excerpt() -> None:
+    native = "26/11/22 21:25:00 WARN NativeCodeLoader: Unable to load native-hadoop library for your platform"
+    lost = "26/11/22 21:25:01 WARN TaskSetManager: Lost task 0.0 in stage 1.0: OutOfMemoryError"
+    assert shown([native, *SHUTDOWN]) == []
+    assert shown([native, lost, *SHUTDOWN]) == [lost]
+
+
+def test_the_error_is_told_once() -> None:
+    log = ["Traceback (most recent call last):", '  File "main.py"', "IngestionError: column x is gone"]
+    text = "\n".join(evidence(log).lines())
+    assert text.count("column x is gone") == 1
+    assert shown(log) == ["Traceback (most recent call last):", 'File "main.py"']
 
 
 def test_a_very_long_error_is_cut() -> None:

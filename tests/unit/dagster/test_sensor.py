@@ -13,7 +13,9 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from dagster_aws.s3 import S3Resource
 
+from ingest_assets._compat import RunTerminatedError
 from ingest_assets.checks import CHECKS
+from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.notifications import Notifications
 from ingest_assets.resources.raw_layer import RawLayer
@@ -32,6 +34,7 @@ class Queue:
     def __init__(self, aws: FakeAws, instance: dg.DagsterInstance) -> None:
         self.sqs = aws.sqs
         self.instance = instance
+        self.repository = build_definitions().get_repository_def()
 
     def tick(self) -> str:
         """A tick, or its preview in the UI, which is the same; its reason."""
@@ -39,7 +42,9 @@ class Queue:
         raw_layer = RawLayer(account=account, s3=S3Resource())
         resources = {"raw_layer": raw_layer, "notifications": Notifications(account=account)}
         try:
-            with dg.build_sensor_context(instance=self.instance, resources=resources) as context:
+            with dg.build_sensor_context(
+                instance=self.instance, resources=resources, repository_def=self.repository
+            ) as context:
                 result = queue_sensor(tables=load_tables())(context)
         finally:
             self.sqs.come_back()
@@ -63,7 +68,8 @@ class Queue:
                 dg.AssetCheckKey(KEY, check), limit=10_000
             )
             for each in history:
-                if isinstance(done := each.evaluation, dg.AssetCheckEvaluation):
+                done = each.evaluation
+                if isinstance(done, dg.AssetCheckEvaluation) and "execution_name" in done.metadata:
                     name = check if done.passed else f"!{check}"
                     found[name, done.partition, str(done.metadata["execution_name"].value)] += 1
         return found
@@ -86,7 +92,7 @@ def test_a_foreign_execution_is_recorded_month_by_month_and_then_acknowledged(aw
     aws.s3.commit("2024-01", "n1", rows=5)
     aws.s3.commit("2024-02", "n1", rows=7)
     aws.sqs.send(notification("SUCCEEDED", months=("2024-01", "2024-02")))
-    assert queue.tick() == "recorded 12 events of 1 executions; acknowledged 1 messages"
+    assert queue.tick() == "recorded mockrecord 2024-01 to 2024-02 of 1 execution; acknowledged 1 message"
     assert (queue.recorded(), queue.left) == (whole("2024-01", "2024-02"), 0)
     assert queue.tick() == "the queue is empty"
 
@@ -111,13 +117,17 @@ def test_messages_that_come_twice_in_any_order_and_form_are_recorded_once(aws: F
     for name in ("n2", "n1", "n2"):
         message = notification("SUCCEEDED", name)
         aws.sqs.send(message, {"TopicArn": "arn", "Message": json.dumps(message)}, status_change("SUCCEEDED", name))
-    assert queue.tick() == "recorded 12 events of 2 executions; acknowledged 9 messages"
+    assert queue.tick() == "recorded mockrecord 2024-02 of 2 executions; acknowledged 9 messages"
     aws.sqs.send(notification("SUCCEEDED", "n1"))
-    assert queue.tick() == "acknowledged 1 messages"
+    assert queue.tick() == "acknowledged 1 message"
     assert queue.recorded() == whole("2024-02") + whole("2024-02", execution="n2")
 
 
-@pytest.mark.parametrize("stored", range(7))
+BEFORE = 8
+"""The events before a month's: six that are planned, the start of the run and of its step."""
+
+
+@pytest.mark.parametrize("stored", range(BEFORE + 6 + 3))
 def test_a_tick_that_dies_while_it_records_neither_doubles_nor_loses(
     aws: FakeAws, queue: Queue, stored: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,9 +138,10 @@ def test_a_tick_that_dies_while_it_records_neither_doubles_nor_loses(
         patch.setattr(aws.sqs, "delete_message_batch", dying(aws.sqs.delete_message_batch, 0))
         with pytest.raises(DeadDaemonError):
             queue.tick()
-    assert (queue.recorded().total(), queue.left) == (min(stored, 6), 1)
+    assert (queue.recorded().total(), queue.left) == (min(max(stored - BEFORE, 0), 6), 1)
     queue.tick()
     assert (queue.recorded(), queue.left) == (whole("2024-02"), 0)
+    assert [run.status for run in queue.instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
 
 
 class DeadDaemonError(Exception):
@@ -159,7 +170,7 @@ def test_a_failure_is_a_failed_check_of_each_month_that_is_missing(aws: FakeAws,
     [record, _] = queue.instance.event_log_storage.get_asset_check_execution_history(check, limit=10)
     done = record.evaluation
     assert isinstance(done, dg.AssetCheckEvaluation)
-    assert done.description == f"Execution n1 is {status}: States.TaskFailed: no column"
+    assert done.description == f"2024-02: Execution n1 is {status}: States.TaskFailed: no column"
     assert str(done.metadata["execution"].value).endswith(":n1")
 
 
@@ -171,7 +182,7 @@ def test_a_failure_of_every_month_is_a_failed_check_of_the_asset(aws: FakeAws, q
 
 def test_a_failure_of_what_nobody_has_is_acknowledged(aws: FakeAws, queue: Queue) -> None:
     aws.sqs.send({**notification("FAILED"), "input": {"table": "gone", "months": ["2024-01"]}})
-    assert queue.tick() == "acknowledged 1 messages"
+    assert queue.tick() == "acknowledged 1 message"
     assert queue.recorded() == Counter()
 
 
@@ -179,7 +190,7 @@ def test_months_and_tables_that_dagster_does_not_have_are_named(aws: FakeAws, qu
     aws.s3.commit("1999-12", "n1")
     aws.s3.commit("2024-02", "n1", table="gone")
     aws.sqs.send({**notification("SUCCEEDED"), "input": {}})
-    assert queue.tick() == "acknowledged 1 messages; not in tables.yaml: gone 2024-02, mockrecord 1999-12"
+    assert queue.tick() == "acknowledged 1 message; not in tables.yaml: gone 2024-02, mockrecord 1999-12"
 
 
 def test_an_execution_is_left_to_its_run_while_that_runs(aws: FakeAws, queue: Queue) -> None:
@@ -187,7 +198,7 @@ def test_an_execution_is_left_to_its_run_while_that_runs(aws: FakeAws, queue: Qu
     aws.s3.commit("2024-02", "n1")
     aws.sqs.send(notification("SUCCEEDED", requested_by=run.run_id))
     for _ in range(4):
-        assert queue.tick() == "left 1 messages to the runs that started their executions"
+        assert queue.tick() == "left 1 message to the runs that started their executions"
     assert (queue.recorded(), queue.left) == (Counter(), 1)
     assert aws.sqs.postponed == {"m0": 60 * 27}  # after 1, 3 and 9 minutes
 
@@ -197,7 +208,7 @@ def test_an_execution_that_its_run_recorded_is_acknowledged(aws: FakeAws, dagste
     assert dagster.materialize("2024-02").success
     name = aws.step_functions.started[0]["name"]
     aws.sqs.send(notification("SUCCEEDED", name, requested_by=dagster.run_id))
-    assert queue.tick() == "acknowledged 1 messages"
+    assert queue.tick() == "acknowledged 1 message"
     assert queue.recorded() == whole("2024-02", execution=name)
 
 
@@ -206,7 +217,7 @@ def test_a_failure_that_its_run_recorded_is_acknowledged(aws: FakeAws, dagster: 
     assert not dagster.materialize("2024-01", "2024-02").success
     name = aws.step_functions.started[0]["name"]
     aws.sqs.send(notification("FAILED", name, ("2024-01", "2024-02"), requested_by=dagster.run_id))
-    assert queue.tick() == "acknowledged 1 messages"
+    assert queue.tick() == "acknowledged 1 message"
     assert queue.recorded() == whole("2024-01", execution=name) + failed("2024-02", execution=name)
 
 
@@ -223,12 +234,59 @@ def test_an_execution_of_a_run_that_will_be_retried_is_left_to_the_retry(aws: Fa
     run = create_run_for_test(instance, status=dg.DagsterRunStatus.FAILURE, tags={"dagster/will_retry": "true"})
     aws.s3.commit("2024-02", "n1")
     aws.sqs.send(notification("SUCCEEDED", requested_by=run.run_id))
-    assert "left 1 messages" in queue.tick()
+    assert "left 1 message" in queue.tick()
     retry = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
     instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": retry.run_id})
-    assert "left 1 messages" in queue.tick()
+    assert "left 1 message" in queue.tick()
     instance.report_run_failed(retry)
-    assert queue.tick() == "recorded 6 events of 1 executions; acknowledged 1 messages"
+    assert queue.tick() == "recorded mockrecord 2024-02 of 1 execution; acknowledged 1 message"
+
+
+def test_a_run_that_was_terminated_has_no_failed_check_and_no_second_run(
+    aws: FakeAws, dagster: Dagster, queue: Queue
+) -> None:
+    aws.s3.commit("2024-02", "n0")
+
+    def terminate() -> None:
+        raise RunTerminatedError
+
+    aws.step_functions.next.answers = [aws.commits("2024-01"), terminate]
+    assert not dagster.materialize("2024-01", "2024-03").success
+    canceled(dagster)
+    for month in ("2024-01", "2024-02", "2024-03"):
+        assert dagster.checks(month) == dict.fromkeys(CHECKS, True)
+    name = aws.step_functions.started[0]["name"]
+    before = queue.recorded()
+    assert before == whole("2024-01", execution=name) + checks("2024-02", execution="n0")
+    aws.sqs.send(notification("ABORTED", name, ("2024-01", "2024-02", "2024-03"), requested_by=dagster.run_id))
+    assert queue.tick() == "acknowledged 1 message"
+    assert queue.recorded() == before
+    assert len(queue.instance.get_runs()) == 1
+
+
+def test_what_a_run_did_not_log_before_it_was_terminated_is_logged_in_it(
+    aws: FakeAws, dagster: Dagster, queue: Queue
+) -> None:
+    run = create_run_for_test(queue.instance, status=dg.DagsterRunStatus.CANCELED)
+    aws.s3.commit("2024-01", "n1")
+    aws.sqs.send(notification("ABORTED", months=("2024-01", "2024-02"), requested_by=run.run_id))
+    assert queue.tick() == "recorded mockrecord 2024-01 of 1 execution; acknowledged 1 message"
+    assert queue.recorded() == whole("2024-01")
+    assert dagster.checks("2024-02") == dict.fromkeys(CHECKS, True)
+    [record] = queue.instance.fetch_materializations(KEY, limit=10).records
+    assert record.run_id == run.run_id
+    assert len(queue.instance.get_runs()) == 1
+
+
+def canceled(dagster: Dagster) -> None:
+    """What Dagster does at the end of a run whose termination was asked for; in this process it fails."""
+    run = dagster.instance.get_run_by_id(dagster.run_id)
+    assert run
+    dagster.instance.report_run_canceled(run)
+
+
+def checks(*months: str, execution: str) -> Recorded:
+    return Counter((check, month, execution) for month in months for check in CHECKS)
 
 
 def test_alerts_of_dagster_and_executions_that_run_on_are_acknowledged(aws: FakeAws, queue: Queue) -> None:
@@ -241,8 +299,8 @@ def test_alerts_of_dagster_and_executions_that_run_on_are_acknowledged(aws: Fake
 def test_poison_is_named_and_left_to_the_dead_letter_queue(aws: FakeAws, queue: Queue) -> None:
     aws.s3.commit("2024-02", "n1")
     aws.sqs.send("poison", notification("SUCCEEDED"))
-    told = "recorded 6 events of 1 executions; acknowledged 1 messages; left to the dead-letter queue: m0 is not JSON"
-    assert queue.tick() == told
+    told = "recorded mockrecord 2024-02 of 1 execution; acknowledged 1 message; left to the dead-letter queue: "
+    assert queue.tick() == f"{told}m0 is not JSON"
     assert (queue.recorded(), queue.left) == (whole("2024-02"), 1)
 
 
@@ -255,7 +313,7 @@ def test_a_tick_is_bounded_and_the_next_ones_do_the_rest(
     with monkeypatch.context() as patch:
         patch.setattr("ingest_assets.sensors._RECORD_SECONDS", 0.0)
         assert queue.tick() == "left 3 executions to the next ticks"
-    assert queue.tick() == "recorded 18 events of 3 executions; acknowledged 3 messages"
+    assert queue.tick() == "recorded mockrecord 2024-02 of 3 executions; acknowledged 3 messages"
     assert queue.left == 0
 
 
@@ -266,7 +324,7 @@ EVALUATION_SECONDS = 60
 def test_ten_thousand_messages_doubled_and_in_disorder_are_drained_by_ticks_that_dagster_does_not_end(
     aws: FakeAws, tmp_path: Path
 ) -> None:
-    months = {f"n{number}": str(Month(2023, 1).plus(number % 24)) for number in range(80)}
+    months = {f"n{number}": str(Month(2023, 1).plus(number % 24)) for number in range(40)}
     for name, month in months.items():
         aws.s3.commit(month, name)
     bodies = [form for name, month in months.items() for form in forms(name, month)]

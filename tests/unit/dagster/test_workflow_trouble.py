@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_aws.s3 import S3Resource
 
+from ingest_assets._compat import RunTerminatedError
 from ingest_assets.assets import raw_layer_asset
+from ingest_assets.checks import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.resources.workflow import IngestionWorkflow
@@ -21,7 +22,7 @@ from tests.unit.dagster.harness import Dagster
 
 
 def interrupt() -> None:
-    raise DagsterExecutionInterruptedError
+    raise RunTerminatedError
 
 
 def test_a_terminated_run_stops_execution_job_run_and_application(aws: FakeAws, dagster: Dagster) -> None:
@@ -32,6 +33,23 @@ def test_a_terminated_run_stops_execution_job_run_and_application(aws: FakeAws, 
     assert stopped["executionArn"].endswith(aws.step_functions.started[0]["name"])
     assert stopped["cause"].startswith("Dagster run ")
     assert aws.emr_serverless.calls == [f"cancel {JOB}", f"stop {APPLICATION}", f"delete {APPLICATION}"]
+
+
+def test_the_months_of_a_terminated_run_are_checked_as_they_are(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-02", "n0", undated_rows=0)
+    aws.step_functions.next.answers = [aws.commits("2024-01"), interrupt]
+    assert not dagster.materialize("2024-01", "2024-03").success
+    assert list(dagster.months()) == ["2024-01"]
+    assert dagster.checks("2024-01") == dict.fromkeys(CHECKS, True)
+    assert dagster.checks("2024-02") == dagster.checks("2024-03") == dict.fromkeys(CHECKS, True)
+
+
+def test_the_months_of_a_run_that_was_refused_are_checked_as_they_are(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-02", "n0", undated_rows=0)
+    del aws.s3.objects[layout.TABLES_KEY]
+    assert not dagster.materialize("2024-02").success
+    assert "no tables are deployed" in dagster.failure_text()
+    assert dagster.checks("2024-02") == dict.fromkeys(CHECKS, True)
 
 
 def test_a_run_terminated_while_it_starts_stops_what_was_started(aws: FakeAws, dagster: Dagster) -> None:

@@ -1,0 +1,170 @@
+"""Every name of Dagster that is private or a preview, in one place, with what would end its use.
+
+pyproject.toml keeps Dagster below 1.14. tests/unit/dagster/test_compat.py names each of these and holds what is used
+of it, so that a release that changes one fails there first.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+
+# What a check result says of the materialisation that it is about. Without it Dagster takes the result for outdated.
+# Ends when `AssetCheckResult` takes a partition in a run over several (https://github.com/dagster-io/dagster/issues/17005).
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as CheckTarget,
+)
+
+# What `define_asset_job` returns. Ends when dagster exports it.
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJob
+
+# Raised in the step when a run is terminated; a BaseException. Ends when dagster exports it.
+from dagster._core.errors import DagsterExecutionInterruptedError as RunTerminatedError
+
+# Read the results of one partition. End with a public method for the history of a check (issue 17005).
+from dagster._core.event_api import PartitionKeyFilter
+
+# The events of a run that Dagster did not execute. Ends with a public way to report a run that ran elsewhere: dagster
+# has one for single events (`report_runless_asset_event`), and tags for Airflow (https://github.com/dagster-io/dagster/pull/29810).
+from dagster._core.events import (
+    DagsterEvent,
+    JobFailureData,
+    RunFailureReason,
+    StepMaterializationData,
+)
+from dagster._core.execution.api import create_execution_plan
+from dagster._core.execution.plan.objects import StepFailureData, StepSuccessData, UserFailureData
+from dagster._core.remote_origin import CodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.snap import ExecutionPlanSnapshot, snapshot_from_execution_plan
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+
+# Tags of runs. Documented one by one at https://docs.dagster.io/guides/build/jobs/run-tags, exported nowhere.
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
+    RETRY_NUMBER_TAG,
+    RETRY_ON_ASSET_OR_OP_FAILURE_TAG,
+    SENSOR_NAME_TAG,
+    WILL_RETRY_TAG,
+)
+from dagster_shared.error import SerializableErrorInfo
+
+__all__ = [
+    "ASSET_PARTITION_RANGE_END_TAG",
+    "ASSET_PARTITION_RANGE_START_TAG",
+    "AUTO_RETRY_RUN_ID_TAG",
+    "PARTITION_NAME_TAG",
+    "RETRY_NUMBER_TAG",
+    "RETRY_ON_ASSET_OR_OP_FAILURE_TAG",
+    "SENSOR_NAME_TAG",
+    "WILL_RETRY_TAG",
+    "AssetCheckExecutionRecord",
+    "AssetJob",
+    "CheckTarget",
+    "CodeLocationOrigin",
+    "DagsterEvent",
+    "JobFailureData",
+    "PartitionKeyFilter",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
+    "RunFailureReason",
+    "RunTerminatedError",
+    "SerializableErrorInfo",
+    "StepFailureData",
+    "StepMaterializationData",
+    "StepSuccessData",
+    "UnresolvedAssetJob",
+    "UserFailureData",
+    "check_output",
+    "previews",
+]
+
+
+@contextmanager
+def previews() -> Iterator[None]:
+    """Without Dagster's warnings about the previews and betas that are used here.
+
+    Previews are the partitions of checks (issue 17005); beta are code references and observable sources.
+    """
+    with warnings.catch_warnings():
+        for category in (dg.PreviewWarning, dg.BetaWarning):
+            warnings.simplefilter("ignore", category)
+        yield
+
+
+def check_output(spec: dg.AssetCheckSpec) -> dg.Output[None]:
+    """The output of a check whose results the step has logged as events of their own.
+
+    Without it the log of the run says that the op "did not yield or return expected outputs". Ends with issue 17005.
+    """
+    return dg.Output(None, output_name=spec.get_python_identifier())
+
+
+@dataclass(frozen=True)
+class AssetJob:
+    """What a run of one asset and these of its checks would execute."""
+
+    definition: dg.JobDefinition
+    origin: RemoteJobOrigin | None
+    asset: dg.AssetKey
+
+    @classmethod
+    def of(
+        cls,
+        repository: dg.RepositoryDefinition,
+        location: CodeLocationOrigin | None,
+        asset: dg.AssetKey,
+        checks: Collection[str],
+    ) -> AssetJob:
+        """The part of the repository's job of all assets."""
+        keys = frozenset(dg.AssetCheckKey(asset, check) for check in checks)
+        every = repository.get_implicit_global_asset_job_def()
+        origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, repository.name), every.name) if location else None
+        return cls(every.get_subset(asset_selection={asset}, asset_check_selection=keys), origin, asset)
+
+    @cached_property
+    def plan(self) -> ExecutionPlanSnapshot:
+        """Its steps: one."""
+        return snapshot_from_execution_plan(
+            create_execution_plan(self.definition), self.definition.get_job_snapshot_id()
+        )
+
+    @property
+    def step(self) -> str:
+        """The key of the step."""
+        [step] = self.plan.step_keys_to_execute
+        return step
+
+    def add_run(self, instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]) -> dg.DagsterRun:
+        """A run that nobody launches: its events are to be reported.
+
+        It has the plan, which the run's page draws, and the planned events of the partitions in its tags. One tag keeps
+        Dagster from retrying it when it is reported to have failed.
+        """
+        return instance.create_run(
+            job_name=self.definition.name,
+            run_id=run_id,
+            run_config={},
+            status=dg.DagsterRunStatus.NOT_STARTED,
+            tags={**tags, RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"},
+            root_run_id=None,
+            parent_run_id=None,
+            step_keys_to_execute=None,
+            execution_plan_snapshot=self.plan,
+            job_snapshot=self.definition.get_job_snapshot(),
+            parent_job_snapshot=self.definition.get_parent_job_snapshot(),
+            asset_selection=frozenset({self.asset}),
+            asset_check_selection=None,  # the UI would show the checks in place of the asset
+            resolved_op_selection=None,
+            op_selection=None,
+            remote_job_origin=self.origin,
+            job_code_origin=None,
+            asset_graph=self.definition.asset_layer.asset_graph,
+        )
