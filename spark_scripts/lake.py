@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _READERS = 8  # botocore holds 10 connections
 
+_S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
+
 
 class LakeError(IngestionError):
     """The bucket refused or failed."""
@@ -42,6 +44,8 @@ class Lake:
         with _explained(f"bucket {bucket} cannot be reached"):
             hadoop = spark._jsc.hadoopConfiguration()
             self._fs = self._path(self.uri("")).getFileSystem(hadoop)
+            # S3A renames into a folder that is not there, and mkdirs would leave an object, the folder's marker.
+            self._has_folders = self._fs.getClass().getName() != _S3A
 
     def uri(self, key: str) -> str:
         """The `s3://` address of `key`."""
@@ -87,7 +91,8 @@ class Lake:
         """Move a file to a key that is free."""
         with _explained(f"{self.uri(source)} cannot be moved to {self.uri(target)}"):
             destination = self._path(self.uri(target))
-            self._fs.mkdirs(destination.getParent())
+            if self._has_folders:
+                self._fs.mkdirs(destination.getParent())
             if not self._fs.rename(self._path(self.uri(source)), destination):
                 raise LakeError(f"{self.uri(source)} could not be moved to {self.uri(target)}")
 

@@ -98,9 +98,11 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
         return None if content is None else Manifest.from_json(content.decode())
 
     def _listed(self, prefix: str) -> dict[str, int]:
+        """The sizes by key, without the objects with which S3A marks folders (their keys end with a slash)."""
         with aws_errors(f"listing {self.uri(prefix)}"):
             pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name(), Prefix=prefix)
-            return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+            entries = [entry for page in pages for entry in page.get("Contents", [])]
+            return {entry["Key"]: entry["Size"] for entry in entries if not entry["Key"].endswith("/")}
 
     def _read(self, key: str) -> bytes | None:
         with aws_errors(f"reading {self.uri(key)}"):
