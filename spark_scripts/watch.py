@@ -122,7 +122,8 @@ class Watch:
         try:
             while not self._stopped.wait(BEAT):
                 self._snapshot.keep_alive()
-                self._look()
+                with self._locks.letting_go():
+                    self._look()
         except SourceError as error:
             self.failure = ConnectionLostError(str(error), error.state)
             print(f"a connection of the job is lost: {error}", flush=True)
