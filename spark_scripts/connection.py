@@ -235,6 +235,8 @@ def _connected(jvm: Any, database: Database, execution: str) -> tuple[Any, Mappi
         properties = jvm.java.util.Properties()
         for key, value in database.properties(execution, startup).items():
             properties.setProperty(key, value)
+        # A pooler gives each transaction another server, which does not know the statements prepared on the last one.
+        properties.setProperty("prepareThreshold", "0")
         try:
             with _explained(f"cannot connect to {database}"):
                 return jvm.java.sql.DriverManager.getConnection(database.url, properties), startup
