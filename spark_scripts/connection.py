@@ -137,6 +137,17 @@ class Connection:
     def _roll_back_to(self, savepoint: Any) -> None:
         with self._turn, _explained("the connection is lost"):
             self._connection.rollback(savepoint)
+            self._connection.releaseSavepoint(savepoint)  # else the next one is nested in it, and so on
+
+    @contextmanager
+    def letting_go(self) -> Iterator[None]:
+        """As `undone`, for a few short queries: other threads wait.
+
+        A query over the catalog locks its tables until the transaction ends, and VACUUM FULL of one of them would wait
+        for that, and everybody else for VACUUM FULL.
+        """
+        with self._turn, self.undone():
+            yield
 
     def rows(self, query: str, *parameters: str) -> list[dict[str, Any]]:
         """The result of a query over the catalog, each row by column name, as JSON carries it.
@@ -224,6 +235,8 @@ def _connected(jvm: Any, database: Database, execution: str) -> tuple[Any, Mappi
         properties = jvm.java.util.Properties()
         for key, value in database.properties(execution, startup).items():
             properties.setProperty(key, value)
+        # A pooler gives each transaction another server, which does not know the statements prepared on the last one.
+        properties.setProperty("prepareThreshold", "0")
         try:
             with _explained(f"cannot connect to {database}"):
                 return jvm.java.sql.DriverManager.getConnection(database.url, properties), startup

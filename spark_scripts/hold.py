@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from spark_scripts import sql
 from spark_scripts.connection import Connection, SourceError
 from spark_scripts.errors import TryAgainError
+from spark_scripts.projections import SourceColumn
 from spark_scripts.rewrites import SourceChangedError, check_unchanged
 from spark_scripts.source import Relation, Source, read_columns, session_settings
+from spark_scripts.staging import RowCountError
 from spark_scripts.tables import Table
 from spark_scripts.watch import Watch
 
-_LOCK_NOT_AVAILABLE = "55P03"
+_LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 _SYNTAX_OR_ACCESS = "42"  # the class of SQLSTATEs of a column or relation that is not there
 _PERMISSION_DENIED = "42501"
 
@@ -46,13 +48,23 @@ class Hold:
         try:
             with connection.undone():
                 connection.set_local(session_settings(self._table))
-                connection.plan(sql.select_all(name, condition))  # the planner locks what it may read
-                check_unchanged(connection, self._now, name)
-                with self._watch.holding(self._table):
-                    yield
+                with self._watch.holding(self._table):  # from the first of several locks on
+                    connection.plan(sql.select_all(name, condition))  # the planner locks what it may read
+                    check_unchanged(connection, self._now, name)
+                    with self._explained_rows():
+                        yield
                 check_unchanged(connection, self._now, name)  # a partition may have been attached meanwhile
         except SourceError as error:
             self._check_reason(error)
+            raise
+
+    @contextmanager
+    def _explained_rows(self) -> Iterator[None]:
+        """Where rows are missing or too many, a partition that was attached meanwhile is the reason to tell."""
+        try:
+            yield
+        except RowCountError:
+            check_unchanged(self._source.connection, self._now, self._relation.name)
             raise
 
     def _check_reason(self, error: SourceError) -> None:
@@ -62,6 +74,13 @@ class Hold:
             raise LockTimeoutError(
                 f"{self._table.name}: waited {self._table.lock_timeout} s for a lock that {who} holds or wants"
             ) from error
+        if error.state == _DEADLOCK:
+            who = self._watch.blockers or "another session"
+            raise LockTimeoutError(f"{self._table.name}: PostgreSQL ended a deadlock with {who}") from error
         missing = error.state.startswith(_SYNTAX_OR_ACCESS) and error.state != _PERMISSION_DENIED
-        if missing and read_columns(self._now, self._relation.name) != self._relation.columns:
+        if missing and self._columns_now() != self._relation.columns:
             raise SourceChangedError(self._relation.name, "it has other columns") from error
+
+    def _columns_now(self) -> list[SourceColumn]:
+        with self._now.letting_go():
+            return read_columns(self._now, self._relation.name)

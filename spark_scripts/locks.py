@@ -62,7 +62,8 @@ class Locks:
     def _take(self, key: str) -> None:
         if self.connection.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(?, 0)) AS mine", key)[0]["mine"]:
             return
-        holders = [row["holder"] for row in self.connection.rows(_HOLDERS, key)]
+        with self.connection.letting_go():
+            holders = [row["holder"] for row in self.connection.rows(_HOLDERS, key)]
         self._refused[key] = " and ".join(holders) or "unknown"
 
     def check(self, key: str) -> None:

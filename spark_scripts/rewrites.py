@@ -53,7 +53,8 @@ def check_unchanged(snapshot: Connection, now: Connection, name: str) -> None:
     """
     locked = ",".join(str(row["oid"]) for row in snapshot.rows(_LOCKED))
     then = {row["oid"]: row for row in snapshot.rows(_STATE, name, locked)}
-    current = {row["oid"]: row for row in now.rows(_STATE, name, locked)}
+    with now.letting_go():
+        current = {row["oid"]: row for row in now.rows(_STATE, name, locked)}
     for oid in sorted(then.keys() | current.keys()):
         if then.get(oid) != current.get(oid):
             raise SourceChangedError(name, _difference(then.get(oid), current.get(oid)))

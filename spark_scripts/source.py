@@ -192,7 +192,8 @@ class Source:
     def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:
         """Raise SourceChangedError when the snapshot knows the name, and for another relation than there is now."""
         then = [row["oid"] for row in self.connection.rows(_NAMED, schema, relation)]
-        current = [row["oid"] for row in now.rows(_NAMED, schema, relation)]
+        with now.letting_go():
+            current = [row["oid"] for row in now.rows(_NAMED, schema, relation)]
         if then != current:
             raise SourceChangedError(name, "another relation has its name" if current else "it has lost its name")
 

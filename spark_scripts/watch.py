@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 BEAT = 2.0
 """Seconds between two looks."""
 
-_OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = ? AND usename = current_user"
+# The name as PostgreSQL shows it, which is cut at 63 bytes, and the user who logged in: SET ROLE changes current_user.
+_OURS = """
+SELECT other.pid FROM pg_stat_activity AS own JOIN pg_stat_activity AS other USING (application_name, usesysid)
+WHERE own.pid = pg_backend_pid()
+"""
 
 # pg_blocking_pids() is asked for sessions that wait only: it halts the lock manager for a moment. `waitstart` is
 # PostgreSQL 14's. A session that waits for our snapshot (CREATE INDEX CONCURRENTLY) waits for no lock of a relation.
@@ -122,7 +126,8 @@ class Watch:
         try:
             while not self._stopped.wait(BEAT):
                 self._snapshot.keep_alive()
-                self._look()
+                with self._locks.letting_go():
+                    self._look()
         except SourceError as error:
             self.failure = ConnectionLostError(str(error), error.state)
             print(f"a connection of the job is lost: {error}", flush=True)
@@ -133,7 +138,7 @@ class Watch:
         """Tell whom the job waits for, and give way to who waits for the job."""
         self._locks.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction pg_stat_activity stands still
         waiting = self._locks.rows(_WAITING)
-        ours = {row["pid"] for row in self._locks.rows(_OURS, self._execution)} | {self._snapshot.pid}
+        ours = {row["pid"] for row in self._locks.rows(_OURS)} | {self._snapshot.pid}
         for lock in waiting:
             if lock["pid"] in ours:
                 self._tell_whom_we_wait_for(lock, ours)

@@ -161,3 +161,50 @@ def test_an_index_that_is_built_meanwhile_is_no_reason_to_let_go(
         run("indexed", Table("slow", "yielding.slow", "at", "2024-01", yield_after=1, slice_by="none"))
     trigger.finish()
     assert "attempt" not in capfd.readouterr().out
+
+
+def test_an_execution_with_a_name_longer_than_postgresql_shows_ends_its_readers_as_well(
+    run: Run, account: Account
+) -> None:
+    entry = Table("slow", "yielding.slow", "at", "2024-01", yield_after=1, slice_by="none")
+    trigger = Trigger(account.source_dsn, ALTER)
+    with while_reading(trigger, "slow"):
+        run("e" * 80, entry)
+    trigger.finish()
+    assert trigger.seconds < LIMIT, trigger.seconds
+
+
+JOINED = """
+CREATE TABLE yielding.first AS SELECT 1 AS id, DATE '2024-01-15' AS at; CREATE TABLE yielding.second AS SELECT 1 AS id;
+CREATE VIEW yielding.joined AS SELECT first.*, second.id AS other FROM yielding.first JOIN yielding.second USING (id)
+"""
+
+
+def test_a_table_is_let_go_while_the_job_waits_for_the_lock_on_another(
+    run: Run, account: Account, source: psycopg.Connection[Any]
+) -> None:
+    source.execute(JOINED)
+    trigger = Trigger(account.source_dsn, ("ALTER TABLE yielding.first ADD COLUMN extra int",))
+    with psycopg.connect(account.source_dsn) as holder:
+        holder.execute("LOCK TABLE yielding.second")
+        threading.Timer(1, trigger.pull).start()
+        with pytest.raises(IngestionError, match="joined: waited 8 s for a lock"):
+            run("joined", Table("joined", "yielding.joined", "at", "2024-01", lock_timeout=8, yield_after=1))
+    trigger.finish()
+    assert trigger.seconds < 5, trigger.seconds
+
+
+def test_no_table_of_the_catalog_stays_locked(run: Run, account: Account) -> None:
+    entry = Table("base", "yielding.base", "at", "2024-01")
+    vacuum = Trigger(account.source_dsn, ("VACUUM FULL pg_rewrite", "VACUUM FULL pg_inherits"))
+    publish = Publisher.publish
+
+    def vacuum_first(self: Any, *arguments: Any) -> Any:
+        vacuum.pull()
+        return publish(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Publisher, "publish", vacuum_first)
+        run("published", entry)
+    vacuum.finish()
+    assert vacuum.seconds < 2, vacuum.seconds

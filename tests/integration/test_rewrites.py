@@ -128,3 +128,19 @@ def test_a_table_that_never_stands_still_fails_and_says_so(
     message = r'"rw"\."t" was rewritten, replaced or altered.*\(rw\.t was rewritten\): run it again'
     with pytest.raises(IngestionError, match=message):
         run("restless", ENTRY, months=MONTHS)
+
+
+def test_a_partition_that_is_attached_while_the_table_is_read_is_read_again(
+    run: Run, bucket: Path, account: Account, source: psycopg.Connection[Any]
+) -> None:
+    make, _ = REWRITES["TRUNCATE and INSERT of a partition"]
+    source.execute(make.encode())
+    source.execute("CREATE TABLE rw.march AS SELECT id, at + interval '60 days' AS at, note FROM rw.t WHERE id <= 10")
+    attach = "ALTER TABLE rw.t ATTACH PARTITION rw.march FOR VALUES FROM ('2024-03-01') TO ('2024-04-01')"
+    trigger = Trigger(account.source_dsn, (attach,))
+    with while_reading(trigger, ENTRY.name):
+        run("attached", ENTRY)
+    trigger.finish()
+    assert published(bucket) == in_the_table(source)
+    assert len(published(bucket)) == ROWS + 10
+    source.execute("DROP TABLE rw.t")
