@@ -113,7 +113,9 @@ class Connection:
         self.path_before_catalog = path["own"] if path["first"] != "pg_catalog" else None
         self.execute(f"SET LOCAL search_path = {session.CATALOG_PATH}")
         [server] = self.rows(_SERVER, ",".join(session.KNOWN))
-        self.pid, self.standby, self.known = server["pid"], server["standby"], server["known"]
+        self.pid, self.standby = server["pid"], server["standby"]
+        refused = session.SESSION.keys() - self.startup.keys() if self.startup else set()
+        self.known = [name for name in server["known"] if name not in refused]
 
     def set_local(self, settings: Mapping[str, str]) -> None:
         """Make these the settings of the transaction, until it ends or is rolled back to before."""

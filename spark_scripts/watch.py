@@ -154,7 +154,8 @@ class Watch:
 
     def _someone_waits(self, lock: Mapping[str, Any], ours: set[int]) -> None:
         hold = self._hold
-        if hold is None:
+        if hold is None:  # the session of a task that Spark has given up goes on until its query ends
+            self._end(ours.intersection(lock["blockers"]) - {self._snapshot.pid})
             return
         seen = hold.waits[lock["pid"]] = hold.waits.get(lock["pid"], -BEAT) + BEAT
         if max(seen, lock["seconds"] or 0) < hold.table.yield_after:
@@ -167,11 +168,13 @@ class Watch:
     def _let_go(self, hold: _Hold, ours: set[int]) -> None:
         """End the readers of the table, and the query of the snapshot's session that may run."""
         self._context.cancelJobGroup(hold.group)
-        readers = ours - {self._locks.pid, self._snapshot.pid}
-        for pid in sorted(readers):
-            self._locks.rows(f"SELECT pg_terminate_backend({pid}) AS done")
+        self._end(ours - {self._snapshot.pid})
         if self._snapshot.busy and self._hold is hold:
             self._locks.rows(f"SELECT pg_cancel_backend({self._snapshot.pid}) AS done")
+
+    def _end(self, readers: set[int]) -> None:
+        for pid in sorted(readers - {self._locks.pid}):
+            self._locks.rows(f"SELECT pg_terminate_backend({pid}) AS done")
 
     def _people(self, pids: list[int]) -> str:
         [row] = self._locks.rows(_WHO, ",".join(map(str, pids)))
