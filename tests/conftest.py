@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 LONGEST_FIRST = ("tests/e2e/", "tests/access/")
 SHORT_LAST = ("tests/bench/", "tests/unit/")  # they keep the one worker busy until the other has ended
