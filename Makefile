@@ -1,6 +1,6 @@
 # Everything installs itself into .venv; see README.md. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check dev bench lock production clean chromium
+.PHONY: help install demo test unit check dev bench lock production clean debian
 
 PYTHON3 := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -28,8 +28,11 @@ dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
 	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dg dev --host 127.0.0.1 --port $(PORT)
 
-test: $(INSTALLED) $(CLASSES) $(VALIDATORS) chromium ## All tests: unit, integration, end to end, and in a browser where there is one
-	$(PYTHON) -m pytest
+test: $(INSTALLED) $(CLASSES) $(VALIDATORS) debian ## All tests: unit, integration, end to end, and in a browser where there is one
+	$(PYTHON) -m pytest --numprocesses 2
+
+unit: $(INSTALLED) ## The tests that start no servers and no Spark; in less than a minute
+	$(PYTHON) -m pytest --numprocesses 2 tests/unit
 
 check: $(INSTALLED) $(VALIDATORS) ## Format, lint, types, template and its policies, Dagster definitions
 	ruff format --check .
@@ -58,11 +61,18 @@ production: $(UV) ## Install what Dagster needs in production into .venv, withou
 clean: ## Delete the local account's data, the environment and the caches
 	rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache
 
-chromium: # for the tests in a browser, which are skipped where it cannot be installed
-	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || { \
-		echo "Installing Chromium (once)"; \
-		timeout 300 sh -c 'apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium' >/dev/null 2>&1; \
-	} || echo "Chromium could not be installed: the tests in a browser are skipped"
+debian: # packages of Debian that some tests need, which are skipped where they cannot be installed
+	@$(call debian_package,command -v chromium,chromium,in a browser)
+	@$(call debian_package,ls /usr/share/postgresql/*/extension/citext.control,postgresql-contrib,on PostgreSQL servers of Debian)
+
+# $(1): succeeds where the package $(2) is installed; $(3): which tests need it. RUNLEVEL=1: installed servers are not started.
+define debian_package
+$(1) >/dev/null 2>&1 || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Debian's $(2) (once)" && \
+	timeout 300 sh -c 'export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive; apt-get -qq update && \
+		apt-get -qq install -y --no-install-recommends $(2)' >/dev/null 2>&1; \
+} || echo "Debian's $(2) could not be installed: the tests $(3) are skipped"
+endef
 
 $(INSTALLED): requirements.lock | $(UV)
 	@echo "Installing into .venv (once, about a minute)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,18 @@ JANUARY, FEBRUARY = Month(2024, 1), Month(2024, 2)
 SCANNED = "(SELECT string_agg(decode(md5(i::text), 'hex'), '') FROM generate_series(1, 36000000 / 16) AS i)"
 
 
-@pytest.fixture
-def source(source: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    execute(source, "DROP SCHEMA IF EXISTS large CASCADE; CREATE SCHEMA large")
-    yield source
-    execute(source, "DROP SCHEMA large CASCADE")
+@pytest.fixture(scope="module", autouse=True)
+def schema(account: Account) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(account.source_dsn, autocommit=True) as owner:
+        execute(owner, "DROP SCHEMA IF EXISTS large CASCADE; CREATE SCHEMA large")
+        yield owner
+        execute(owner, "DROP SCHEMA large CASCADE")
 
 
-@pytest.fixture
-def launcher(account: Account, outputs: StackOutputs, tmp_path: Path) -> Launcher:
-    return Launcher(account, outputs.bucket_name, outputs.database_secret_arn, tmp_path)
+@pytest.fixture(scope="module")
+def launcher(account: Account, outputs: StackOutputs, tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    folder = tmp_path_factory.mktemp("drivers")
+    return Launcher(account, outputs.bucket_name, outputs.database_secret_arn, folder)
 
 
 def created(source: psycopg.Connection[Any], name: str, columns: str, rows: str) -> Table:
@@ -79,19 +81,36 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()  # noqa: S324 (no secret)
 
 
-def test_large_rows_arrive_in_both_formats(launcher: Launcher, source: psycopg.Connection[Any], bucket: Path) -> None:
-    scans = created(source, "scans", "scan bytea", f"VALUES (1, '2024-01-05', {SCANNED}), (2, '2024-01-06', '\\x00')")
-    pages = "SELECT n, '2024-01-05'::date, repeat(n || 'abcdefghi,', 3000000) FROM generate_series(10, 21) AS n"
-    pages_table = created(source, "pages", "page text", pages)
+@dataclass(frozen=True)
+class Arrived:
+    """Tables that one driver with a heap of 1 GB has ingested, those of `both` in Parquet as well, and what it said."""
+
+    both: tuple[Table, ...]
+    among: Table
+    told: str
+
+
+@pytest.fixture(scope="module")
+def arrived(launcher: Launcher, schema: psycopg.Connection[Any], bucket: Path) -> Arrived:
+    scans = created(schema, "scans", "scan bytea", f"VALUES (1, '2024-01-05', {SCANNED}), (2, '2024-01-06', '\\x00')")
+    rows = "SELECT n, '2024-01-05'::date, repeat(n || 'abcdefghi,', 3000000) FROM generate_series(10, 21) AS n"
+    pages = replace(created(schema, "pages", "page text", rows), compression="gzip")
     x = "(SELECT repeat('0123\"56789', 1000000) AS x)"
-    several = f"SELECT 1, '2024-01-05'::date, x, x || 'y', convert_to(x, 'UTF8'), ARRAY[x, NULL, ','] FROM {x} AS x"
-    several_table = created(source, "several", "a text, b text, c bytea, d text[]", several)
-    csv = [scans, replace(pages_table, compression="gzip"), several_table]
-    tables = [*csv, in_parquet(scans, "zstd"), in_parquet(pages_table), in_parquet(several_table, "gzip")]
-    with ingested(launcher, bucket, "1g", *tables) as driver:
+    rows = f"SELECT 1, '2024-01-05'::date, x, x || 'y', convert_to(x, 'UTF8'), ARRAY[x, NULL, ','] FROM {x} AS x"
+    several = created(schema, "several", "a text, b text, c bytea, d text[]", rows)
+    rows = """SELECT n, '2024-01-05'::date, CASE n WHEN 50000 THEN repeat('0123456789', 7200000) ELSE 'small' END
+        FROM generate_series(1, 100000) AS n"""
+    among = created(schema, "among", "doc text", rows)
+    parquet = [in_parquet(scans, "zstd"), in_parquet(pages), in_parquet(several, "gzip")]
+    with ingested(launcher, bucket, "1g", scans, pages, several, *parquet, among) as driver:
         assert driver.child.wait(1) == 0, driver.told()[-3000:]
-        assert "scans: rows are large, fetching 1 at a time" in driver.told()
-    for table, column in [(scans, "scan"), (csv[1], "page"), *((several_table, column) for column in "abcd")]:
+        return Arrived((scans, pages, several), among, driver.told())
+
+
+def test_large_rows_arrive_in_both_formats(arrived: Arrived, source: psycopg.Connection[Any], bucket: Path) -> None:
+    assert "scans: rows are large, fetching 1 at a time" in arrived.told
+    scans, pages, several = arrived.both
+    for table, column in [(scans, "scan"), (pages, "page"), *((several, column) for column in "abcd")]:
         texts = source.execute(f"SELECT id::text, md5({column}::text) FROM {table.table}".encode())
         expected = dict(texts.fetchall())
         assert digests(bucket, table, JANUARY, column) == expected
@@ -101,18 +120,11 @@ def test_large_rows_arrive_in_both_formats(launcher: Launcher, source: psycopg.C
         assert digests(bucket, in_parquet(table), JANUARY, column) == expected
 
 
-def test_a_large_row_among_many_small_ones_arrives(
-    launcher: Launcher, source: psycopg.Connection[Any], bucket: Path
-) -> None:
-    rows = """SELECT n, '2024-01-05'::date, CASE n WHEN 50000 THEN repeat('0123456789', 7200000) ELSE 'small' END
-        FROM generate_series(1, 100000) AS n"""
-    among = created(source, "among", "doc text", rows)
-    with ingested(launcher, bucket, "1g", among) as driver:
-        assert driver.child.wait(1) == 0, driver.told()[-3000:]
-    found = digests(bucket, among, JANUARY, "doc")
+def test_a_large_row_among_many_small_ones_arrives(arrived: Arrived, bucket: Path) -> None:
+    found = digests(bucket, arrived.among, JANUARY, "doc")
     assert len(found) == 100_000
     assert found["50000"] == md5(b"0123456789" * 7_200_000)
-    assert manifest(bucket, among, JANUARY).seconds < 120  # 15 on a machine of two cores
+    assert manifest(bucket, arrived.among, JANUARY).seconds < 120  # 15 on a machine of two cores
 
 
 def test_a_text_of_200_mb_arrives_in_both_formats_with_a_heap_of_3_gb(

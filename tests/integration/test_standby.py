@@ -21,7 +21,7 @@ from tests.integration.whole import manifests
 
 pytestmark = pytest.mark.skipif(not INSTALLED, reason=MISSING)
 
-ENTRY = Table("replicated", "rw.t", "at", "2024-01", yield_after=1)
+ENTRY = Table("replicated", "rw.t", "at", "2024-01", lock_timeout=2, yield_after=1)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_standby_that_cancels_the_reading_is_told_with_the_settings_that_help(
     with standby.connect() as connection:
         connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = '1s'")
         connection.execute("SELECT pg_reload_conf()")
-    table.execute("CREATE VIEW rw.slow AS SELECT id, at, pg_sleep(0.02)::text AS note FROM rw.t")
+    table.execute("CREATE VIEW rw.slow AS SELECT id, at, pg_sleep(0.01)::text AS note FROM rw.t")
     replayed(table, standby)
     slow = Table("slow", "rw.slow", "at", "2024-01", slice_by="none")
     trigger = Trigger(primary.dsn, ("UPDATE rw.t SET note = 'changed'", "VACUUM rw.t"))

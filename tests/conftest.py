@@ -1,0 +1,36 @@
+"""The order of the tests, and which of them stay together when workers of pytest-xdist share them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+LONGEST_FIRST = ("tests/e2e/", "tests/access/")
+SHORT_LAST = ("tests/bench/", "tests/unit/")  # they keep the one worker busy until the other has ended
+
+
+class Modules(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """A module's tests stay together, for their servers; so do all of tests/e2e, which have one `dagster dev`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e/" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Modules:
+    config.option.loadscopereorder = False  # it would be by the number of tests
+    return Modules(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    """0 for what is neither long nor short."""
+    for rank, prefix in enumerate(LONGEST_FIRST, start=-len(LONGEST_FIRST)):
+        if nodeid.startswith(prefix):
+            return rank
+    return 1 + SHORT_LAST.index(found) if (found := next(filter(nodeid.startswith, SHORT_LAST), None)) else 0
