@@ -1,4 +1,4 @@
-"""The command line: `python -m aws_setup deploy | preflight | status | trigger | secret | destroy | local`.
+"""The command line: `python -m aws_setup deploy | preflight | status | trigger | dashboard | secret | destroy | local`.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong usage or AWS cannot be reached. Errors are one line on standard error.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup import deploy, destroy, jdbc, parameters, preflight, secret, status, trigger
+from aws_setup import dashboard, deploy, destroy, jdbc, parameters, preflight, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.unreachable import explain
 from ingest_assets.stack import StackError, stack_name
@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--json", action="store_true", help="as a JSON document")
     shown.add_argument("--no-drift", action="store_true", help="do not wait for CloudFormation's drift detection")
     _trigger_arguments(command("trigger", _trigger, "start an execution"))
+    opened = command("dashboard", _dashboard, "print the address of the Spark UI of an execution, good for an hour")
+    opened.add_argument("execution", metavar="EXECUTION", help="the name of the execution")
     set_secret = command("secret", _secret, "set the fields of the database secret, read from standard input")
     set_secret.epilog = (
         f"A JSON object, or KEY=VALUE lines: {', '.join(REQUIRED)}, and if you like {', '.join(OPTIONAL)}. A value"
@@ -180,6 +182,11 @@ def _trigger(options: argparse.Namespace) -> int:
         return 0 if trigger.wait(session, started, _say) else 1
     except KeyboardInterrupt:
         return _fail(f"interrupted: the execution {started.name} goes on", _INTERRUPTED)
+
+
+def _dashboard(options: argparse.Namespace) -> int:
+    print(dashboard.address(Session(), stack_name(), options.execution))
+    return 0
 
 
 def _port(text: str) -> int:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_setup.errors import UsageError
+from aws_setup.progress_view import ProgressView
 from ingest_assets import executions
 from ingest_assets.aws import error_code
 from ingest_assets.console import job_output_key
@@ -17,8 +20,15 @@ from ingest_assets.job_runs import JobRun, find
 from ingest_assets.logs import last_lines
 from ingest_assets.stack import StackOutputs
 from ingest_assets.tables import check_request
-from spark_scripts.layout import TABLES_KEY, UNDATED, execution_manifests_prefix
+from spark_scripts.layout import (
+    TABLES_KEY,
+    UNDATED,
+    execution_manifests_prefix,
+    manifest_of_execution,
+    progress_key,
+)
 from spark_scripts.manifest import Manifest
+from spark_scripts.progress import Progress
 from spark_scripts.wording import counted
 
 if TYPE_CHECKING:
@@ -66,14 +76,21 @@ def start(session: Session, stack: str, request: object, report: Report) -> Star
 
 
 def wait(session: Session, started: Started, report: Report) -> bool:
-    """Follow the execution, `report` its changes and what came of it; whether it succeeded."""
+    """Follow the execution, `report` its changes, the job's progress and what came of it; whether it succeeded.
+
+    On a terminal a line that is written over and over shows the progress; otherwise it is reported as it changes.
+    """
     client = session.client("stepfunctions")
 
-    def tell(change: executions.StateChange) -> None:
-        report(f"{change.at.astimezone():%H:%M:%S} {change.text}")
+    view = ProgressView(report, sys.stdout)
 
-    ended = executions.follow(client, started.arn, tell)
-    manifests = list(_ingested(session.client("s3"), started))
+    def tell(change: executions.StateChange) -> None:
+        view.say(f"{change.at.astimezone():%H:%M:%S} {change.text}")
+
+    s3 = session.client("s3")
+    ended = executions.follow(client, started.arn, tell, on_look=lambda: view.look(partial(_progress, s3, started)))
+    view.end(_progress(s3, started))
+    manifests = list(_ingested(s3, started))
     for line in _table(manifests):
         report(line)
     if ended.status == "SUCCEEDED":
@@ -106,7 +123,19 @@ def _ingested(client: S3Client, started: Started) -> Iterator[Manifest]:
     )
     for page in pages:
         for entry in page.get("Contents", []):
+            if manifest_of_execution(started.name, entry["Key"]) is None:
+                continue
             yield Manifest.from_json(client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read().decode())
+
+
+def _progress(client: S3Client, started: Started) -> Progress | None:
+    try:
+        body = client.get_object(Bucket=started.outputs.bucket_name, Key=progress_key(started.name))["Body"]
+    except client.exceptions.ClientError as error:
+        if error_code(error) not in ("NoSuchKey", "404"):
+            raise
+        return None
+    return Progress.readable(body.read().decode())
 
 
 def _table(manifests: list[Manifest]) -> list[str]:

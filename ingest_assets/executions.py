@@ -114,8 +114,9 @@ def follow(
     *,
     poll_seconds: float = 1.0,
     deadline_seconds: float | None = None,
+    on_look: Callable[[], None] = lambda: None,
 ) -> Execution:
-    """Call `on_change` for every change until the execution has ended, and return it.
+    """Call `on_change` for every change until the execution has ended, and return it. Call `on_look` in each round.
 
     Raises TimeoutError when it is still running after `deadline_seconds`; the execution then goes on.
     """
@@ -127,6 +128,7 @@ def follow(
         for change in state_changes(client, arn, after=last_event):
             on_change(change)
             last_event = change.event_id
+        on_look()
         if not execution.running:
             return execution
         if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:

@@ -20,6 +20,7 @@ from spark_scripts.manifest import Column, Manifest
 from spark_scripts.months import Month
 from spark_scripts.projections import lossy_conditions
 from spark_scripts.publish import Publisher
+from spark_scripts.reporter import Reporter
 from spark_scripts.request import TableRequest
 from spark_scripts.rewrites import SourceChangedError
 from spark_scripts.slicing import Slicing
@@ -58,19 +59,21 @@ class TableIngestion:
         source: Source,
         locks: Locks,
         watch: Watch,
+        reporter: Reporter,
         lake: Lake,
         table: Table,
         catalog: Optional[Catalog] = None,
     ) -> None:
         self._source = source
         self._lake = lake
+        self._reporter = reporter
         self._table = table
         self._relation = source.relation(table, locks.connection)
         self._hold = Hold(source, locks.connection, watch, table, self._relation)
         self._date = self._relation.date
         self._cores = files.cores(spark)
         self._slicing = Slicing(source.connection, table, self._relation, self._cores)
-        self._stage = Stage(spark, source, lake, table, self._relation)
+        self._stage = Stage(spark, source, lake, reporter, table, self._relation)
         self._publisher = Publisher(lake, locks)
         self._catalog = catalog
         self._published: list[str] = []
@@ -88,6 +91,7 @@ class TableIngestion:
             wanted = self._every_month(counts) if months is None else months
             every = [undated, *(counts.get(month, Count(month, 0)) for month in wanted)]
             self._check_emptied(every)
+            self._reporter.count(self._table.name, len(every), sum(each.rows for each in every))
             for batch in self._batches(every):
                 self._ingest(batch, undated.rows, full=months is None)
 
@@ -156,7 +160,7 @@ class TableIngestion:
             if counts:
                 self._slicing = Slicing(self._source.connection, self._table, self._relation, self._cores)
                 self._slicing.decide(list(counts.values()), condition, full=months is None)
-                print(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}", flush=True)
+                self._reporter.say(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}")
         return counts
 
     def _every_month(self, counts: Collection[Optional[Month]]) -> list[Month]:
@@ -194,7 +198,7 @@ class TableIngestion:
         except IngestionError as error:
             if full or len(batch) == 1:
                 raise
-            print(f"{error}; now month by month, which keeps the months before the one that fails", flush=True)
+            self._reporter.say(f"{error}; now month by month, which keeps the months before the one that fails")
             for each in batch:
                 self._ingest([each], undated, full)
             return
@@ -211,7 +215,7 @@ class TableIngestion:
         except SourceError as error:
             if error.state not in REFUSED_LOGIN or not self._source.read_secret_again():
                 raise
-            print(f"{self._table.name}: the secret has changed, reading with its new values", flush=True)
+            self._reporter.say(f"{self._table.name}: the secret has changed, reading with its new values")
             return self._staged(counts, full)
         return {each.month: found for each, found in zip(counts, staged)}
 
@@ -255,6 +259,7 @@ class TableIngestion:
         )
         manifest = self._publisher.publish(manifest, each.month)
         self._published.append(manifest.month)
+        self._reporter.committed(manifest.rows)
         print(
             f"{manifest.table} {manifest.month}: {counted(manifest.rows, 'row')} in"
             f" {counted(len(manifest.files), 'file')}, {counted(manifest.bytes, 'byte')}, {manifest.seconds:.1f} s",
@@ -294,13 +299,16 @@ def ingest(
     """
     failures = {}
     waiting = deque(_Attempt(request) for request in requests)
-    with Watch(spark, locks.connection, source.connection, source.execution) as watch:
+    with (
+        Reporter(spark, lake, source.execution) as reporter,
+        Watch(spark, locks.connection, source.connection, source.execution, reporter) as watch,
+    ):
         while waiting:
             attempt = waiting.popleft()
             try:
-                _make(attempt, spark, source, locks, watch, lake, catalog)
+                _make(attempt, spark, source, locks, watch, reporter, lake, catalog)
             except TryAgainError as error:
-                print(f"{attempt.name}: attempt {attempt.number} of {ATTEMPTS}: {error}", flush=True)
+                reporter.say(f"{attempt.name}: attempt {attempt.number} of {ATTEMPTS}: {error}")
                 if attempt.number == ATTEMPTS:
                     failures[attempt.name] = str(error)
                 elif isinstance(error, SourceChangedError):
@@ -309,7 +317,7 @@ def ingest(
                     waiting.append(attempt.next(PAUSE))
             except Exception as error:  # a fault of our own must not end the other tables either
                 failures[attempt.name] = str(watch.failure or _one_line(error))
-                print(f"{attempt.name} failed: {failures[attempt.name]}", flush=True)
+                reporter.say(f"{attempt.name} failed: {failures[attempt.name]}")
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise IngestionError(f"{len(failures)} of {counted(len(requests), 'table')} failed: {reasons}")
@@ -321,6 +329,7 @@ def _make(
     source: Source,
     locks: Locks,
     watch: Watch,
+    reporter: Reporter,
     lake: Lake,
     catalog: Optional[Catalog],
 ) -> None:
@@ -329,7 +338,8 @@ def _make(
     time.sleep(max(0.0, attempt.not_before - time.monotonic()))
     if attempt.number > 1:
         source.renew()
-    TableIngestion(spark, source, locks, watch, lake, attempt.request.table, catalog).run(attempt.request.months)
+    table = attempt.request.table
+    TableIngestion(spark, source, locks, watch, reporter, lake, table, catalog).run(attempt.request.months)
 
 
 def _one_line(error: Exception) -> str:

@@ -54,6 +54,17 @@ def execution_manifests_prefix(execution: str) -> str:
     return f"{_MANIFESTS}executions/{execution}/"
 
 
+def progress_key(execution: str) -> str:
+    """What the job of an execution has done so far; not a manifest, though it is beside them."""
+    return f"{execution_manifests_prefix(execution)}_progress.json"
+
+
+def manifest_of_execution(execution: str, key: str) -> Optional[tuple[str, str]]:
+    """Table and month label of an object below the execution's manifests; None for one that is no manifest."""
+    table, slash, file = key[len(execution_manifests_prefix(execution)) :].partition("/")
+    return (table, file[: -len(".json")]) if slash else None
+
+
 def current_manifest_key(name: str, month: Optional[Month]) -> str:
     """The manifest that says what the month holds now. Writing it is the commit of the month."""
     return f"{current_manifests_prefix(name)}{month_label(month)}.json"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from spark_scripts.counts import Count
     from spark_scripts.lake import Lake
+    from spark_scripts.reporter import Reporter
     from spark_scripts.slicing import Slice
     from spark_scripts.source import Relation, Source
     from spark_scripts.tables import Table
@@ -45,10 +46,13 @@ class Staged:
 class Stage:
     """Where an execution writes one table before it is published."""
 
-    def __init__(self, spark: SparkSession, source: Source, lake: Lake, table: Table, relation: Relation) -> None:
+    def __init__(
+        self, spark: SparkSession, source: Source, lake: Lake, reporter: Reporter, table: Table, relation: Relation
+    ) -> None:
         self._spark = spark
         self._source = source
         self._lake = lake
+        self._reporter = reporter
         self._table = table
         self._relation = relation
         self._prefix = layout.staging_prefix(source.execution, table.name)
@@ -68,7 +72,8 @@ class Stage:
         folder = f"{self._prefix}{layout.month_label(counts[0].month)}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
         shape = self._shape(counts[0].lossy)
-        with _explained(what), large_rows.explained(what, self._spark):
+        reading = self._reporter.reading(what.partition(" ")[2], len(slices))
+        with _explained(what), large_rows.explained(what, self._spark), reading:
             written, columns = self._write(shape, shape.query(rows, sliced), slices, folder)
         if not written.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
@@ -105,7 +110,7 @@ class Stage:
                 if size == 1 or not large_rows.exceed_a_fetch(error):
                     raise
             self._fetch_size = max(1, size // files.FETCH_FEWER)
-            print(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time", flush=True)
+            self._reporter.say(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time")
 
     def _checked(self, rows: int, count: Count, folder: str) -> int:
         self._check("Spark wrote", rows, count)
@@ -121,7 +126,7 @@ class Stage:
         text = f"{self._table.name} {month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
-        print(f"{text} (no common snapshot, the table may have changed in between)", flush=True)
+        self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
 
     def _data_files(self, folder: str, shape: Shape) -> Iterator[File]:
         for file in self._lake.files(folder):

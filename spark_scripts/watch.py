@@ -19,6 +19,7 @@ from spark_scripts.errors import TryAgainError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from spark_scripts.reporter import Reporter
     from spark_scripts.tables import Table
 
 BEAT = 2.0
@@ -69,11 +70,14 @@ class Watch:
     waited for.
     """
 
-    def __init__(self, spark: SparkSession, locks: Connection, snapshot: Connection, execution: str) -> None:
+    def __init__(
+        self, spark: SparkSession, locks: Connection, snapshot: Connection, execution: str, reporter: Reporter
+    ) -> None:
         self._context = spark.sparkContext
         self._locks = locks
         self._snapshot = snapshot
         self._execution = execution
+        self._reporter = reporter
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._hold: Optional[_Hold] = None
@@ -130,7 +134,7 @@ class Watch:
                     self._look()
         except SourceError as error:
             self.failure = ConnectionLostError(str(error), error.state)
-            print(f"a connection of the job is lost: {error}", flush=True)
+            self._reporter.say(f"a connection of the job is lost: {error}")
             if self._hold is not None:
                 self._context.cancelJobGroup(self._hold.group)
 
@@ -149,7 +153,7 @@ class Watch:
         others = sorted(set(lock["blockers"]) - ours)
         people = self._people(others)
         if people and people != self.blockers:
-            print(f"waiting for a lock on {lock['relation']}, which is held or wanted by {people}", flush=True)
+            self._reporter.say(f"waiting for a lock on {lock['relation']}, which is held or wanted by {people}")
         self.blockers = people or self.blockers
 
     def _someone_waits(self, lock: Mapping[str, Any], ours: set[int]) -> None:
@@ -162,7 +166,7 @@ class Watch:
             return
         if not hold.gave_way:
             hold.gave_way = self._people([lock["pid"]]) or f"process {lock['pid']}"
-            print(f"{hold.table.name}: letting go of it, for {hold.gave_way} waits", flush=True)
+            self._reporter.say(f"{hold.table.name}: letting go of it, for {hold.gave_way} waits")
         self._let_go(hold, ours)
 
     def _let_go(self, hold: _Hold, ours: set[int]) -> None:

@@ -16,6 +16,7 @@ from ingest_assets.resources.account import AwsAccount
 from spark_scripts import layout
 from spark_scripts.manifest import Manifest
 from spark_scripts.months import Month
+from spark_scripts.progress import Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -62,8 +63,13 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
     def ingested_by(self, execution: str) -> list[tuple[str, str]]:
         """Table and month of each manifest that an execution left, without those of rows that have no month."""
         prefix = layout.execution_manifests_prefix(execution)
-        found = [key[len(prefix) : -len(".json")].split("/") for key in self._listed(prefix)]
-        return sorted((table, month) for table, month in found if month != layout.UNDATED)
+        found = [layout.manifest_of_execution(execution, key) for key in self._listed(prefix)]
+        return sorted(each for each in found if each and each[1] != layout.UNDATED)
+
+    def progress(self, execution: str) -> Progress | None:
+        """How far the job of an execution has come; None before it has begun, and of a form of another release."""
+        content = self._read(layout.progress_key(execution))
+        return None if content is None else Progress.readable(content.decode())
 
     def committed(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
         """The manifests of the months whose current content is of this execution."""

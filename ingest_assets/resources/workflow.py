@@ -38,7 +38,8 @@ from spark_scripts.wording import counted, spans
 EXECUTION_TAG = "ingest/execution"
 """The tag of a run, and of a materialisation that the queue told of, that names the execution."""
 
-_GLANCE_SECONDS = 10.0  # between two looks at which months are committed
+_GLANCE_SECONDS = 5.0  # between two looks at the job's progress and at which months are committed
+_JOB_BEGINS = "EMR Serverless StartJobRun"
 _JOB_HAS_ENDED = "EMR Serverless StopApplication"  # the state of the state machine that follows the job run
 
 
@@ -145,6 +146,7 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         while time.monotonic() - started < self.deadline_minutes * 60:
             try:
                 execution = self._follow(order, progress)
+                progress.tell_job()
                 progress.tell_months()
             except AwsError as error:
                 away = time.monotonic() - last_answer
@@ -282,7 +284,7 @@ def _check_run(order: _Order) -> None:
 
 
 class _Progress:
-    """Tells the run's log what the execution does: each state once, each month when it is committed.
+    """Tells the run's log what the execution does: each state and each line of the job once, each month when committed.
 
     `usage` is that of the job run, looked up when it has ended: EMR Serverless forgets it with the application.
     """
@@ -293,6 +295,8 @@ class _Progress:
         self._raw_layer = raw_layer
         self._look_up_usage = usage
         self._last_event = 0
+        self._said = 0
+        self._summary = ""
         self._waiting = list(order.months)
 
     def tell_state(self, change: StateChange) -> None:
@@ -300,8 +304,24 @@ class _Progress:
             tell = self._order.context.log.warning if change.failed else self._order.context.log.info
             tell(change.text)
             self._last_event = change.event_id
+            if change.state == _JOB_BEGINS:
+                self._order.context.log.info(
+                    f"To open its Spark UI: python -m aws_setup dashboard {self._order.attempt.name}"
+                )
             if change.state == _JOB_HAS_ENDED:
                 self.usage = self._look_up_usage()
+
+    def tell_job(self) -> None:
+        """What the Spark job has said since the last look, and how far it has come."""
+        found = self._raw_layer.progress(self._order.attempt.name)
+        if found is None:
+            return
+        for line in found.new_lines(self._said):
+            self._order.context.log.info(f"Spark job: {line}")
+        self._said = found.said
+        if found.reading and found.summary() != self._summary:
+            self._summary = found.summary()
+            self._order.context.log.info(f"Spark job: {self._summary}")
 
     def tell_months(self) -> None:
         """The job commits the months in their order, so that the first that is not yet there ends the look."""

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import dagster as dg
 
+from spark_scripts import layout
+from spark_scripts.progress import Progress
 from tests.unit.dagster.fakes import APPLICATION, JOB, FakeAws, FakeExecution, entered, nothing
 from tests.unit.dagster.harness import Dagster, value
 
@@ -75,10 +78,16 @@ def test_the_run_s_log_tells_states_once_and_months_as_they_commit(aws: FakeAws,
     assert dagster.materialize("2024-01", "2024-02").success
     name = aws.step_functions.started[0]["name"]
     log = [line for line in dagster.log() if not line.startswith(("Materialized", "Resource"))]
-    told = log[log.index(next(line for line in log if line.startswith("Started execution mock"))) :][:6]
+    told = log[log.index(next(line for line in log if line.startswith("Started execution mock"))) :][:7]
     assert told[0].startswith(f"Started execution {name}: https://us-east-1.console.aws.amazon.com/states/")
-    assert told[1:4] == ["Creating an EMR Serverless application", "Running the Spark job", "State Succeeded"]
-    assert told[4:] == ["2024-01: 10 rows, 1,000 bytes, 2.5 s", "2024-02: 10 rows, 1,000 bytes, 2.5 s"]
+    opens = f"To open its Spark UI: python -m aws_setup dashboard {name}"
+    assert told[1:5] == [
+        "Creating an EMR Serverless application",
+        "Running the Spark job",
+        opens,
+        "State Succeeded",
+    ]
+    assert told[5:] == ["2024-01: 10 rows, 1,000 bytes, 2.5 s", "2024-02: 10 rows, 1,000 bytes, 2.5 s"]
 
 
 def test_a_task_that_failed_is_a_warning_in_words(aws: FakeAws, dagster: Dagster) -> None:
@@ -189,3 +198,26 @@ def test_a_run_names_its_execution_in_a_tag(aws: FakeAws, dagster: Dagster) -> N
     run = dagster.instance.get_run_by_id(dagster.run_id)
     assert run
     assert run.tags["ingest/execution"] == aws.step_functions.started[0]["name"]
+
+
+def test_the_run_s_log_tells_each_line_of_the_job_once_and_how_far_it_has_come(aws: FakeAws, dagster: Dagster) -> None:
+    progress = Progress("", ("mockrecord: slices by ctid",), 1, "mockrecord", all_months=2, all_rows=20)
+
+    def tells() -> None:
+        key = layout.progress_key(aws.step_functions.started[-1]["name"])
+        aws.s3.objects[key] = replace(progress, reading="2024-02", read=1, slices=4).to_json().encode()
+
+    aws.step_functions.next.answers = [tells, nothing, aws.commits("2024-02")]
+    assert dagster.materialize("2024-02").success
+    assert [line for line in dagster.log() if line.startswith("Spark job: ")] == [
+        "Spark job: mockrecord: slices by ctid",
+        "Spark job: mockrecord: 0 of 2 months committed, 0 of 20 rows, 2024-02: 1 of 4 slices read",
+    ]
+
+
+def test_a_progress_of_another_release_is_left_unread(aws: FakeAws, dagster: Dagster) -> None:
+    def tells() -> None:
+        aws.s3.objects[layout.progress_key(aws.step_functions.started[-1]["name"])] = b'{"version": 99}'
+
+    aws.step_functions.next.answers = [tells, aws.commits("2024-02")]
+    assert dagster.materialize("2024-02").success
