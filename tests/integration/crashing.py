@@ -169,6 +169,8 @@ def comparable(found: Mapping[str, Manifest]) -> dict[str, Manifest]:
             month,
             execution="",
             snapshot=None,
+            table_bytes=None,  # autovacuum changes it,
+            table_rows=None,  # and this estimate
             seconds=0,
             started="",
             finished="",
