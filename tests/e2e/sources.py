@@ -14,7 +14,7 @@ GATE = 4712
 TABLES = """
 - {table: e2e.sales, date_column: sold_at, first_month: 2024-01, description: Nothing is wrong with it.}
 - {table: e2e.prices, date_column: sold_at, first_month: 2024-01, description: Fails where a quantity is 0.}
-- {table: e2e.gated, date_column: sold_at, first_month: 2024-01, description: Waits at a gate.}
+- {table: e2e.gated, date_column: sold_at, first_month: 2024-01, lock_timeout: 600, description: Waits at a gate.}
 """
 
 

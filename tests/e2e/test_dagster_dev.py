@@ -76,7 +76,7 @@ def kill_the_daemon(services: Services) -> None:
     """Kill it, and wait for the next one."""
     [daemon] = services.processes("dagster._daemon")
     daemon.kill()
-    until(lambda: services.processes("dagster._daemon") not in ([], [daemon]) and services.webserver.loaded(), 240)
+    until(lambda: services.processes("dagster._daemon") not in ([], [daemon]) and services.webserver.loaded(), 300)
 
 
 @pytest.fixture(scope="module")

@@ -211,7 +211,7 @@ def test_a_terminated_run_leaves_nothing_running(
     step_functions = session.client("stepfunctions")
 
     def interrupt_when_spark_runs() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             for name in executions(session, outputs).keys() - before.keys():
                 arn = f"{outputs.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
