@@ -87,7 +87,7 @@ def _interrupt_when_the_job_runs() -> Iterator[None]:
 
 
 def _tick_schedule(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    schedule = definitions.resolve_schedule_def(SCHEDULE)
+    schedule = definitions.resolve_schedule_def(f"{SCHEDULE}_mockrecord")
     with dg.build_schedule_context(
         instance=instance, scheduled_execution_time=_TICK, resources={"account": AwsAccount()}
     ) as context:
@@ -104,7 +104,8 @@ def _postpone_a_message() -> None:
 
 def _tick_queue(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
     resources = {name: definitions.resources[name] for name in ("raw_layer", "notifications")}  # type: ignore[index]
-    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+    repository = definitions.get_repository_def()
+    with dg.build_sensor_context(instance=instance, resources=resources, repository_def=repository) as context:
         definitions.resolve_sensor_def(QUEUE)(context)
 
 
