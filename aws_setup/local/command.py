@@ -130,9 +130,9 @@ def _print_exports(variables: Mapping[str, str], removed: Sequence[str]) -> None
 
 
 def _stay_up(account: LocalAccount) -> int:
-    _print_exports(account.environment, account.removed)
-    _say("Ctrl-C stops the account")
     try:
+        _print_exports(account.environment, account.removed)
+        _say("Ctrl-C stops the account")
         while True:
             signal.pause()
     except _Ended as end:

@@ -92,8 +92,10 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def connected(spark: SparkSession) -> Callable[[dict[str, str]], str]:
+def connected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], str]:
     """How a secret of these fields connects: `TLS`, `clear`, or the reason why it does not."""
+    # Only the driver connects here, and later tasks of this session would look for the file, which is gone by then.
+    monkeypatch.setattr(spark.sparkContext, "addFile", lambda _path: None)
 
     def connected(fields: dict[str, str]) -> str:
         try:

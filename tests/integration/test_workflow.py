@@ -126,8 +126,8 @@ def test_a_full_ingest_takes_every_month_whole(workflow: Workflow, source: psyco
             f"SELECT to_char({local}, 'YYYY-MM'), count(*) FROM {table} WHERE isfinite({local}) GROUP BY 1".encode()
         ).fetchall()
     )
-    assert len(counted) == 24
-    assert {str(month): workflow.manifest(name, month).rows for month in MONTHS} == counted
+    assert counted.keys() > {str(month) for month in MONTHS}  # the sample goes on to the running month
+    assert {month: workflow.manifest(name, Month.parse(month)).rows for month in counted} == counted
     query = f"SELECT count(*) FROM {table} WHERE {local} IS NULL OR NOT isfinite({local})"
     assert source.execute(query.encode()).fetchone() == (workflow.manifest(name, None).rows,)
 
