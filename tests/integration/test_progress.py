@@ -57,7 +57,7 @@ def slow(source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> It
     source.execute(
         "CREATE VIEW progress.slow AS SELECT at, CASE WHEN pg_sleep(0.1) IS NULL THEN 1 END AS one FROM progress.days"
     )
-    yield Table("slow", "progress.slow", "at", "2024-01", slices=6)
+    yield Table("slow", "progress.slow", "at", "2024-01", slice_by="date", slices=6)
     source.execute("DROP SCHEMA progress CASCADE")
 
 
