@@ -26,7 +26,7 @@ class Progress:
     `said` counts all lines since the start. The other figures are about `table`, the one that is read now: `months` and
     `rows` are committed, of `all_months` and `all_rows` that the source has counted; the rows without a month count as
     one of the months. `reading` names the months that are read at once, empty while nothing is read; of their `slices`
-    so many are `read`. `seconds_before_reading` is the time from the start of Spark to the first read; None before it.
+    so many are `read`.
     """
 
     execution: str
@@ -40,7 +40,6 @@ class Progress:
     reading: str = ""
     read: int = 0
     slices: int = 0
-    seconds_before_reading: Optional[float] = None
 
     def to_json(self) -> str:
         """The progress as a JSON document."""

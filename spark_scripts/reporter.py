@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,9 +64,6 @@ class Reporter:
     @contextmanager
     def reading(self, what: str, slices: int) -> Iterator[None]:
         """While this lasts, Spark reads so many slices in the newest job of this thread's job group."""
-        if self._progress.seconds_before_reading is None:
-            started = self._spark.startTime / 1000
-            self._change(seconds_before_reading=round(time.time() - started, 1))
         self._change(reading=what, slices=slices, read=0)
         self._group = self._spark.getLocalProperty("spark.jobGroup.id")
         try:

@@ -9,7 +9,7 @@ from spark_scripts.progress import Progress, ProgressError
 
 HALF = Progress(
     "e", ("one", "two"), 2, "orders", months=2, all_months=4, rows=2_000, all_rows=8_000, reading="2024-03", read=1,
-    slices=2, seconds_before_reading=4.5,
+    slices=2,
 )  # fmt: skip
 
 
