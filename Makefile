@@ -38,7 +38,7 @@ check: $(INSTALLED) $(VALIDATORS) ## Format, lint, types, template and its polic
 	ruff format --check .
 	ruff check .
 	mypy
-	$(PYTHON) -m aws_setup.template | cfn-lint --include-checks W I --
+	$(PYTHON) -m aws_setup.cloudformation.template | cfn-lint --include-checks W I --
 	$(PYTHON) -m tests.validators $(dir $(VALIDATORS))bin
 	dg check defs
 

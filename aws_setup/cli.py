@@ -17,12 +17,14 @@ from typing import Any
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup import dashboard, deploy, destroy, jdbc, parameters, preflight, secret, status, trigger
+from aws_setup.checks.unreachable import explain
+from aws_setup.cloudformation import parameters
+from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, trigger
 from aws_setup.errors import UsageError
-from aws_setup.unreachable import explain
-from ingest_assets.stack import StackError, stack_name
-from spark_scripts.database import OPTIONAL, REQUIRED, is_port
-from spark_scripts.errors import IngestionError, InvalidInputError
+from aws_setup.job_bundle import jdbc
+from ingest_assets.aws.stack import StackError, stack_name
+from spark_scripts.contract.database import OPTIONAL, REQUIRED, is_port
+from spark_scripts.contract.errors import IngestionError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark_scripts.errors import IngestionError
+from spark_scripts.contract.errors import IngestionError
 
 
 class UsageError(IngestionError):

@@ -1,7 +1,7 @@
 """Every name of Dagster that is private or a preview, in one place, with what would end its use.
 
-pyproject.toml keeps Dagster below 1.14. tests/unit/dagster/test_compat.py names each of these and holds what is used
-of it, so that a release that changes one fails there first.
+pyproject.toml keeps Dagster below 1.14. tests/unit/ingest_assets/test_compat.py names each of these and
+holds what is used of it, so that a release that changes one fails there first.
 """
 
 from __future__ import annotations

@@ -8,20 +8,20 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from ingest_assets._compat import check_output, previews
-from ingest_assets.aws import AwsError
+from ingest_assets.aws.errors import AwsError
 from ingest_assets.checks import check_specs
-from ingest_assets.event_log import EventLog
+from ingest_assets.lineage.event_log import EventLog
+from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.metadata import IngestedMonth
-from ingest_assets.month_log import Failure, MonthLog
 from ingest_assets.partitions import monthly_partitions
-from ingest_assets.resources.failures import WorkflowError
 from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.resources.workflow import IngestionWorkflow
 from ingest_assets.sources import source_events, source_key
 from ingest_assets.tables import TableSpec, tables_path
-from spark_scripts.errors import IngestionError
-from spark_scripts.manifest import Manifest
-from spark_scripts.wording import spans
+from ingest_assets.workflow.failures import WorkflowError
+from ingest_assets.workflow.resource import IngestionWorkflow
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.wording import spans
 
 GROUP = "raw_layer"
 

@@ -11,7 +11,7 @@ import os
 
 import dagster as dg
 
-from spark_scripts.errors import InvalidInputError
+from spark_scripts.contract.errors import InvalidInputError
 
 VARIABLE = "INGEST_AUTOMATION"
 

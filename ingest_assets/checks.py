@@ -17,9 +17,9 @@ from ingest_assets.metadata import EXECUTION_NAME, Metadata
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
-from spark_scripts.manifest import Column, Manifest
-from spark_scripts.months import Month
-from spark_scripts.wording import counted, spans
+from spark_scripts.contract.manifest import Column, Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.wording import counted, spans
 
 EXECUTION_SUCCEEDED = "execution_succeeded"
 INGESTED_IN_TIME = "ingested_in_time"

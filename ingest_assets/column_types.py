@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ingest_assets.resources.raw_layer import RawLayer
-from spark_scripts.manifest import Manifest
+from spark_scripts.contract.manifest import Manifest
 
 Types = dict[str, str]
 

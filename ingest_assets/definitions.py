@@ -11,18 +11,18 @@ from itertools import groupby
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
-from ingest_assets.alerts import alert_sensor
 from ingest_assets.assets import raw_layer_asset
-from ingest_assets.freshness import freshness_sensor
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.alerts import Alerts
-from ingest_assets.resources.notifications import Notifications
+from ingest_assets.resources.queue import Notifications
 from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.resources.workflow import IngestionWorkflow
+from ingest_assets.resources.topic import Alerts
 from ingest_assets.schedules import ingest_job, mirror_schedule
-from ingest_assets.sensors import queue_sensor
+from ingest_assets.sensors.execution_queue import queue_sensor
+from ingest_assets.sensors.freshness import freshness_sensor
+from ingest_assets.sensors.run_failures import alert_sensor
 from ingest_assets.sources import source_asset, source_key
 from ingest_assets.tables import load_tables
+from ingest_assets.workflow.resource import IngestionWorkflow
 
 
 def build_definitions() -> dg.Definitions:

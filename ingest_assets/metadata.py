@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ingest_assets import console
-from ingest_assets.job_runs import JobRun
-from spark_scripts import layout
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
+from ingest_assets.aws import console_links
+from ingest_assets.aws.job_runs import JobRun
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
 
 Metadata = Mapping[str, dg.MetadataValue]
 
@@ -41,7 +41,7 @@ def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_r
         "files": dg.MetadataValue.int(len(manifest.files)),
         "seconds": dg.MetadataValue.float(float(manifest.seconds)),
         **{key: dg.MetadataValue.text(text) for key, text in texts.items() if text is not None},
-        "folder": dg.MetadataValue.url(console.folder_url(execution_arn, bucket, prefix)),
+        "folder": dg.MetadataValue.url(console_links.folder_url(execution_arn, bucket, prefix)),
         **execution_metadata(execution_arn, bucket=bucket, job_run=job_run),
     }
 
@@ -50,10 +50,10 @@ def execution_metadata(execution_arn: str, *, bucket: str, job_run: JobRun | Non
     """Which execution and job run it was, with links to their pages."""
     metadata: dict[str, dg.MetadataValue] = {
         EXECUTION_NAME: dg.MetadataValue.text(execution_arn.rpartition(":")[2]),
-        "execution": dg.MetadataValue.url(console.execution_url(execution_arn)),
+        "execution": dg.MetadataValue.url(console_links.execution_url(execution_arn)),
     }
     if job_run and job_run.job_run_id:
-        page = console.job_run_url(execution_arn, bucket, job_run.application_id, job_run.job_run_id)
+        page = console_links.job_run_url(execution_arn, bucket, job_run.application_id, job_run.job_run_id)
         metadata["job_run"] = dg.MetadataValue.url(page)
         metadata["job_run_id"] = dg.MetadataValue.text(job_run.job_run_id)
         metadata["application_id"] = dg.MetadataValue.text(job_run.application_id)

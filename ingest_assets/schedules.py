@@ -16,8 +16,8 @@ import dagster as dg
 from ingest_assets._compat import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, UnresolvedAssetJob
 from ingest_assets.assets import raw_layer_key
 from ingest_assets.automation import schedule_status
-from ingest_assets.aws import aws_errors
-from ingest_assets.cron import (
+from ingest_assets.aws.errors import aws_errors
+from ingest_assets.aws.schedule_expression import (
     SCHEDULE_EXPRESSION,
     SCHEDULE_TIMEZONE,
     cron_schedule,
@@ -28,7 +28,7 @@ from ingest_assets.cron import (
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.tables import TableSpec
-from spark_scripts.request import resolve
+from spark_scripts.contract.request import resolve
 
 NAME = "eventbridge_mirror"
 
@@ -121,12 +121,13 @@ def _drift(schedule: _AwsSchedule) -> Iterator[str]:
         yield (
             f"{schedule.name} has the expression {schedule.expression} in EventBridge, Dagster has "
             f"{SCHEDULE_EXPRESSION}: {_DEPLOY} 'ScheduleExpression={SCHEDULE_EXPRESSION}', or change "
-            "SCHEDULE_EXPRESSION in ingest_assets/cron.py"
+            "SCHEDULE_EXPRESSION in ingest_assets/aws/schedule_expression.py"
         )
     if schedule.timezone != SCHEDULE_TIMEZONE:
         yield (
             f"{schedule.name} has the time zone {schedule.timezone} in EventBridge, Dagster has {SCHEDULE_TIMEZONE}: "
-            f"{_DEPLOY} ScheduleTimezone={SCHEDULE_TIMEZONE}, or change SCHEDULE_TIMEZONE in ingest_assets/cron.py"
+            f"{_DEPLOY} ScheduleTimezone={SCHEDULE_TIMEZONE}, or change SCHEDULE_TIMEZONE in"
+            " ingest_assets/aws/schedule_expression.py"
         )
     if schedule.state != _ENABLED:
         yield (

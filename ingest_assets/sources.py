@@ -16,7 +16,7 @@ from ingest_assets._compat import previews
 from ingest_assets.metadata import EXECUTION_NAME, Metadata, column_schema
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
-from spark_scripts.manifest import Manifest
+from spark_scripts.contract.manifest import Manifest
 
 GROUP = "postgres"
 NO_ROWS_WITHOUT_DATE = "no_rows_without_date"

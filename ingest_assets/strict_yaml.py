@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from spark_scripts.errors import InvalidInputError
+from spark_scripts.contract.errors import InvalidInputError
 
 
 class YamlError(InvalidInputError):

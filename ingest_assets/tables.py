@@ -17,12 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import ErrorDetails
 
 from ingest_assets.strict_yaml import YamlError, lines_of_entries, read_yaml
-from spark_scripts.errors import InvalidInputError
-from spark_scripts.identifiers import parse_table
-from spark_scripts.months import Month
-from spark_scripts.request import resolve
-from spark_scripts.session import LOCK_TIMEOUT
-from spark_scripts.tables import YIELD_AFTER, Table, tables_from_json
+from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.identifiers import parse_table
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.request import resolve
+from spark_scripts.contract.tables import LOCK_TIMEOUT, YIELD_AFTER, Table, tables_from_json
 
 _T = TypeVar("_T")
 

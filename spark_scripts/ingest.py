@@ -11,31 +11,33 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Optional
 
-from spark_scripts import files, layout, sql
-from spark_scripts.connection import REFUSED_LOGIN, ConnectionLostError, SourceError
-from spark_scripts.counts import Count, count
-from spark_scripts.errors import IngestionError, TryAgainError
-from spark_scripts.hold import Hold
-from spark_scripts.manifest import Column, Manifest
-from spark_scripts.months import Month
-from spark_scripts.projections import lossy_conditions
-from spark_scripts.publish import Publisher
-from spark_scripts.reporter import Reporter
-from spark_scripts.request import TableRequest
-from spark_scripts.rewrites import SourceChangedError
-from spark_scripts.slicing import Slicing
-from spark_scripts.staging import Stage, Staged
-from spark_scripts.watch import Watch
-from spark_scripts.wording import counted
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import IngestionError, TryAgainError
+from spark_scripts.contract.manifest import Column, Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.request import TableRequest
+from spark_scripts.contract.wording import counted
+from spark_scripts.driver.reporter import Reporter
+from spark_scripts.lake import spark_io
+from spark_scripts.lake.publish import Publisher
+from spark_scripts.lake.staging import Stage, Staged
+from spark_scripts.locking.hold import Hold
+from spark_scripts.locking.rewrites import SourceChangedError
+from spark_scripts.locking.watch import Watch
+from spark_scripts.postgres import sql
+from spark_scripts.postgres.connection import REFUSED_LOGIN, ConnectionLostError, SourceError
+from spark_scripts.postgres.counts import Count, count
+from spark_scripts.postgres.projections import lossy_conditions
+from spark_scripts.postgres.slicing import Slicing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_scripts.catalog import Catalog
-    from spark_scripts.lake import Lake
-    from spark_scripts.locks import Locks
-    from spark_scripts.source import Source
-    from spark_scripts.tables import Table
+    from spark_scripts.contract.tables import Table
+    from spark_scripts.glue.catalog import Catalog
+    from spark_scripts.lake.bucket import Lake
+    from spark_scripts.locking.advisory import Locks
+    from spark_scripts.postgres.source import Source
 
 BATCH_ROWS = 1_000_000
 """Months are read together up to so many rows: fewer Spark jobs, and still a backfill commits as it goes."""
@@ -71,7 +73,7 @@ class TableIngestion:
         self._relation = source.relation(table, locks.connection)
         self._hold = Hold(source, locks.connection, watch, table, self._relation)
         self._date = self._relation.date
-        self._cores = files.cores(spark)
+        self._cores = spark_io.cores(spark)
         self._slicing = Slicing(source.connection, table, self._relation, self._cores)
         self._stage = Stage(spark, source, lake, reporter, table, self._relation)
         self._publisher = Publisher(lake, locks)

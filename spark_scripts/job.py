@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any, Optional
 import boto3
 from pyspark.sql import SparkSession
 
-from spark_scripts import files, layout, runtime, tls
-from spark_scripts.arguments import JobArguments
-from spark_scripts.catalog import Catalog
-from spark_scripts.database import read_database, read_secret
-from spark_scripts.errors import IngestionError, InvalidInputError
+from spark_scripts.contract import layout
+from spark_scripts.contract.arguments import JobArguments
+from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.request import resolve
+from spark_scripts.contract.tables import tables_from_json
+from spark_scripts.driver import runtime
+from spark_scripts.glue.catalog import Catalog
 from spark_scripts.ingest import ingest
-from spark_scripts.lake import Lake, read_text
-from spark_scripts.locks import Locks
-from spark_scripts.publish import lock_key
-from spark_scripts.request import resolve
-from spark_scripts.source import Source
-from spark_scripts.tables import tables_from_json
+from spark_scripts.lake import spark_io
+from spark_scripts.lake.bucket import Lake, read_text
+from spark_scripts.lake.publish import lock_key
+from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres import certificates
+from spark_scripts.postgres.source import Source
+from spark_scripts.secret import read_database, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +68,7 @@ def run(arguments: JobArguments) -> None:
     lock_keys = [lock_key(arguments.bucket, request.table.name) for request in requests]
     with (
         spark_session(arguments.execution, keys) as spark,
-        tls.shared(spark, database.sslrootcert),
+        certificates.shared(spark, database.sslrootcert),
         Locks.taken(spark, database, arguments.execution, lock_keys) as locks,
         Source.connect(spark, database, arguments.execution, read_again) as source,  # after the locks: see locks.py
     ):
@@ -89,7 +92,7 @@ def _aws_keys(fields: Mapping[str, Any]) -> dict[str, str]:
 def spark_session(execution: str, aws_keys: Mapping[str, str]) -> Iterator[SparkSession]:
     """A session for the execution, stopped on every way out. The keys, if any, stay out of Spark's configuration."""
     builder: Any = SparkSession.builder
-    spark: SparkSession = builder.appName(f"ingest {execution}").config(map=files.SESSION).getOrCreate()
+    spark: SparkSession = builder.appName(f"ingest {execution}").config(map=spark_io.SESSION).getOrCreate()
     try:
         print(runtime.describe(spark), flush=True)
         hadoop = spark._jsc.hadoopConfiguration()

@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import boto3
 
-from aws_setup import deploy, jdbc, secret
+from aws_setup.commands import deploy, secret
+from aws_setup.job_bundle import jdbc
+from aws_setup.job_bundle.java import java_home
 from aws_setup.local import environment
-from aws_setup.local.console import Console
+from aws_setup.local.console_pages import Console
 from aws_setup.local.home import BUCKET, Home
-from aws_setup.local.java import java_home
-from aws_setup.local.postgres import DATABASE, OWNER, READER, Postgres, check_port
-from aws_setup.local.s3 import S3
 from aws_setup.local.sample import load_sample
+from aws_setup.local.services.postgres import DATABASE, OWNER, READER, Postgres, check_port
+from aws_setup.local.services.s3 import S3
 from aws_setup.local.source import Source, open_source
 from aws_setup.local.tables import TablesWatch
-from ingest_assets.stack import stack_name
+from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path
 
 if TYPE_CHECKING:
-    from aws_setup.local.moto.server import LocalAws
+    from aws_setup.local.emulator.server import LocalAws
 
 _Part = TypeVar("_Part")
 
@@ -174,9 +175,9 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
 
     def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
         # moto takes seconds to import: PostgreSQL makes its data folder in that time.
-        from aws_setup.local.moto.roles import Keys, assume  # noqa: PLC0415
-        from aws_setup.local.moto.server import LocalAws  # noqa: PLC0415
-        from aws_setup.local.moto.spark import SparkSubmit  # noqa: PLC0415
+        from aws_setup.local.emulator.core.roles import Keys, assume  # noqa: PLC0415
+        from aws_setup.local.emulator.server import LocalAws  # noqa: PLC0415
+        from aws_setup.local.emulator.spark.submit import SparkSubmit  # noqa: PLC0415
 
         keys = Keys(*self._job_keys)
         spark = SparkSubmit(

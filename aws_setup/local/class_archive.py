@@ -17,9 +17,9 @@ import pyspark
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from aws_setup.local.java import java_home
-from spark_scripts import files
-from spark_scripts.tables import Table
+from aws_setup.job_bundle.java import java_home
+from spark_scripts.contract.tables import Table
+from spark_scripts.lake import spark_io
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".local" / "cache" / "classes"
@@ -66,14 +66,14 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 def use_spark(scratch: Path) -> None:
     """Do what the jobs do, so that their classes are loaded."""
-    spark = SparkSession.builder.config(map={**files.SESSION}).getOrCreate()
+    spark = SparkSession.builder.config(map={**spark_io.SESSION}).getOrCreate()
     frame = spark.range(1000).select(
         F.col("id").cast("string").alias("line"), (F.col("id") % 3).cast("int").alias("day")
     )
     for table in (Table("a", "a.a", "a", "2024-01"), Table("b", "b.b", "b", "2024-01", format="parquet")):
         folder = (scratch / table.name).as_uri()
-        files.write(frame, table, folder)
-        files.count_back(spark, table, f"{folder}/day=1")
+        spark_io.write(frame, table, folder)
+        spark_io.count_back(spark, table, f"{folder}/day=1")
     spark.stop()
 
 

@@ -17,8 +17,8 @@ from aws_setup.local import environment
 from aws_setup.local.account import LocalAccount
 from aws_setup.local.dotenv import refuse_dotenv
 from aws_setup.local.home import Home
-from aws_setup.local.postgres import client_programs
-from aws_setup.local.processes import Child
+from aws_setup.local.processes.child import Child
+from aws_setup.local.services.postgres import client_programs
 
 DEFAULT_HOME = Path(__file__).parents[2] / ".local"
 NOT_FOUND = 127

@@ -15,11 +15,11 @@ from pathlib import Path
 import boto3
 import psycopg
 
-from ingest_assets.stack import StackOutputs, stack_name
-from spark_scripts import layout
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
-from spark_scripts.wording import counted
+from ingest_assets.aws.stack import StackOutputs, stack_name
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.wording import counted
 
 TABLE, MONTH = "mockrecord", Month(2024, 2)
 _COUNT = (

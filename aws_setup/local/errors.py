@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aws_setup.errors import UsageError
-from spark_scripts.errors import IngestionError
+from spark_scripts.contract.errors import IngestionError
 
 
 class LocalAccountError(IngestionError):

@@ -16,8 +16,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aws_setup.local.errors import SourceError
-from spark_scripts import tls
-from spark_scripts.errors import InvalidInputError
+from spark_scripts.contract import tls
+from spark_scripts.contract.errors import InvalidInputError
 
 _CONNECT_SECONDS = 10
 _FORM = (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ingest_assets.tables import TablesError, load_tables
-from spark_scripts.layout import TABLES_KEY
-from spark_scripts.tables import tables_to_json
+from spark_scripts.contract.layout import TABLES_KEY
+from spark_scripts.contract.tables import tables_to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

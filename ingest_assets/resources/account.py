@@ -11,8 +11,8 @@ from botocore.loaders import Loader
 from botocore.session import Session
 from pydantic import Field, PrivateAttr
 
-from ingest_assets.aws import aws_errors
-from ingest_assets.stack import StackOutputs, stack_name
+from ingest_assets.aws.errors import aws_errors
+from ingest_assets.aws.stack import StackOutputs, stack_name
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

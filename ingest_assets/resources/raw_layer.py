@@ -10,13 +10,13 @@ from botocore.exceptions import ClientError
 from dagster_aws.s3 import S3Resource
 from pydantic import Field, PrivateAttr
 
-from ingest_assets.aws import aws_errors, error_code
-from ingest_assets.logs import last_lines
+from ingest_assets.aws.driver_logs import last_lines
+from ingest_assets.aws.errors import aws_errors, error_code
 from ingest_assets.resources.account import AwsAccount
-from spark_scripts import layout
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
-from spark_scripts.progress import Progress
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.progress import Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -20,14 +20,14 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import psycopg
 
-from ingest_assets.alerts import NAME as ALERTS
-from ingest_assets.cron import SCHEDULE_TIMEZONE
+from ingest_assets.aws.schedule_expression import SCHEDULE_TIMEZONE
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.alerts import Alerts
-from ingest_assets.resources.notifications import Notifications
+from ingest_assets.resources.queue import Notifications
+from ingest_assets.resources.topic import Alerts
 from ingest_assets.schedules import NAME as SCHEDULE
-from ingest_assets.sensors import QUEUE
+from ingest_assets.sensors.execution_queue import QUEUE
+from ingest_assets.sensors.run_failures import NAME as ALERTS
 from tests.access import recorder
 
 _TICK = datetime(2026, 3, 15, 2, tzinfo=ZoneInfo(SCHEDULE_TIMEZONE))
@@ -47,7 +47,7 @@ def main() -> None:
         _tick_schedule(definitions, instance)
         _postpone_a_message()
         _tick_queue(definitions, instance)
-    # The sensor publishes by this one call; what it publishes is a matter of tests/unit/dagster/test_alerts.py.
+    # The sensor publishes by this one call; tests/unit/ingest_assets/test_run_failures.py tests what it publishes.
     Alerts(account=AwsAccount()).publish(subject=ALERTS, sentence="A run failed.", document={})
 
 

@@ -77,7 +77,7 @@ def _of_the_job(names: Names) -> Iterator[Unseen]:
     for above in ("catalog", "database/raw"):  # asked for with each table
         yield Unseen(Request("job", "glue:GetTable", f"{glue}:{above}"), GLUE)
     for action in ("GetPartitions", "UpdateTable", "UpdatePartition", "BatchDeletePartition"):
-        later = "spark_scripts/catalog.py, when the table is there already"
+        later = "spark_scripts/glue/catalog.py, when the table is there already"
         yield Unseen(Request("job", f"glue:{action}", f"{glue}:table/raw/mockrecord"), later)
 
 
@@ -116,9 +116,9 @@ def _of_the_schedule(names: Names) -> Iterator[Unseen]:
 
 def _of_the_host(names: Names) -> Iterator[Unseen]:
     log = f"{names.bucket}/logs/applications/00a/jobs/00b/SPARK_DRIVER/stdout.gz"
-    yield Unseen(Request("host", "s3:GetObject", log), "ingest_assets/job_runs.py, once the job's log is written")
+    yield Unseen(Request("host", "s3:GetObject", log), "ingest_assets/aws/job_runs.py, once the job's log is written")
     runs = f"arn:aws:emr-serverless:{REGION}:{ACCOUNT}:/applications/00a"
-    ended = "ingest_assets/job_runs.py, when a run ends before the history has the job's id"
+    ended = "ingest_assets/aws/job_runs.py, when a run ends before the history has the job's id"
     yield Unseen(Request("host", "emr-serverless:ListJobRuns", runs), ended)
     for action in ("Decrypt", "GenerateDataKey"):
         yield Unseen(Request("host", f"kms:{action}", names.key), SNS_KEYS)

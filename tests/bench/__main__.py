@@ -19,11 +19,11 @@ from typing import Any
 import psycopg
 import pyspark
 
-from aws_setup import artifacts, jdbc
+from aws_setup.job_bundle import artifacts, jdbc
 from aws_setup.local.account import LocalAccount
+from aws_setup.local.emulator.spark.logs import last_exceptions
 from aws_setup.local.home import Home
-from aws_setup.local.moto.spark_logs import last_exceptions
-from spark_scripts.errors import IngestionError
+from spark_scripts.contract.errors import IngestionError
 from tests.bench import contestants, measure, report
 from tests.bench.contestants import Contestant, SparkJobs
 from tests.bench.dataset import MONTH, MONTHS, Dataset, Facts

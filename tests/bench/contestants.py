@@ -14,16 +14,16 @@ from typing import Any
 
 import boto3
 
-from aws_setup import jdbc
-from aws_setup.artifacts import Artifacts
+from aws_setup.job_bundle import jdbc
+from aws_setup.job_bundle.artifacts import Artifacts
+from aws_setup.job_bundle.java import java_home
 from aws_setup.local.account import LocalAccount
+from aws_setup.local.emulator.emrserverless.job_run import SparkJob
+from aws_setup.local.emulator.spark.submit import SparkSubmit
 from aws_setup.local.home import BUCKET
-from aws_setup.local.java import java_home
-from aws_setup.local.moto.emr_job_run import SparkJob
-from aws_setup.local.moto.spark import SparkSubmit
-from ingest_assets.stack import StackOutputs, stack_name
-from spark_scripts import layout
-from spark_scripts.tables import Table, tables_to_json
+from ingest_assets.aws.stack import StackOutputs, stack_name
+from spark_scripts.contract import layout
+from spark_scripts.contract.tables import Table, tables_to_json
 from tests.bench import output
 from tests.bench.dataset import DATE_COLUMN, MONTH, MONTHS, Dataset
 from tests.bench.measure import Command

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from aws_setup.local.processes import Child
+from aws_setup.local.processes.child import Child
 
 EVERY_SECONDS = 0.05
 

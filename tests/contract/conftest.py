@@ -20,8 +20,8 @@ from typing import Any
 import boto3
 import pytest
 
-from ingest_assets.notifications import Notification, parse
-from ingest_assets.stack import StackOutputs
+from ingest_assets.aws.messages import Notification, parse
+from ingest_assets.aws.stack import StackOutputs
 from tests.integration.conftest import running_account
 
 _PATIENCE_SECONDS = 900.0

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws_setup.applications import NOT_DELETED
+from aws_setup.checks.applications import NOT_DELETED
 from aws_setup.cli import main
-from ingest_assets.executions import describe, follow
-from ingest_assets.stack import stack_tags
+from ingest_assets.aws.executions import describe, follow
+from ingest_assets.aws.stack import stack_tags
 from tests.contract.conftest import Environment, Mailbox
 
 pytestmark = pytest.mark.aws

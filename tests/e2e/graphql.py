@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from spark_scripts.months import Month
+from spark_scripts.contract.months import Month
 from tests.e2e import ui
 from tests.e2e.waiting import until
 

@@ -19,8 +19,8 @@ from typing import Any
 import boto3
 import psutil
 
-from aws_setup.local.processes import Child
-from ingest_assets.stack import DEFAULT_STACK, StackOutputs
+from aws_setup.local.processes.child import Child
+from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs
 from tests.e2e.graphql import Webserver
 from tests.e2e.waiting import until
 

@@ -11,7 +11,7 @@ import psutil
 import psycopg
 import pytest
 
-from spark_scripts import layout
+from spark_scripts.contract import layout
 from tests.e2e.conftest import ADJACENT, APART, FAILING, SENSOR, Launched
 from tests.e2e.graphql import Backfill, Run, Webserver
 from tests.e2e.services import Services

@@ -24,20 +24,20 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
-from aws_setup.jdbc import driver_jar
-from aws_setup.local.moto.spark import s3_properties
-from ingest_assets.stack import StackOutputs, stack_name
-from spark_scripts import files
-from spark_scripts.catalog import Catalog
-from spark_scripts.database import Database
+from aws_setup.job_bundle.jdbc import driver_jar
+from aws_setup.local.emulator.spark.submit import s3_properties
+from ingest_assets.aws.stack import StackOutputs, stack_name
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.request import TableRequest
+from spark_scripts.contract.tables import Table
+from spark_scripts.glue.catalog import Catalog
 from spark_scripts.ingest import ingest
-from spark_scripts.lake import Lake
-from spark_scripts.locks import Locks
-from spark_scripts.months import Month
-from spark_scripts.publish import lock_key
-from spark_scripts.request import TableRequest
-from spark_scripts.source import Source
-from spark_scripts.tables import Table
+from spark_scripts.lake import spark_io
+from spark_scripts.lake.bucket import Lake
+from spark_scripts.lake.publish import lock_key
+from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres.source import Source
 from tests.integration.published import Run
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,7 @@ def database(account: Account) -> Database:
 def spark(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A Spark session of this process that sees the lake as the job does."""
     folder = tmp_path_factory.mktemp("spark")
-    builder: Any = SparkSession.builder.master("local[2]").config(map={**files.SESSION})
+    builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION})
     builder = builder.config(map={**s3_properties(account.lake)})
     session: SparkSession = (
         builder.config("spark.jars", str(driver_jar()))

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import psutil
 import pyspark
 
-from aws_setup.jdbc import driver_jar
-from aws_setup.local.java import java_home
-from aws_setup.local.moto.emr_job_run import SparkJob
-from aws_setup.local.moto.spark import SparkSubmit
-from aws_setup.local.processes import Child
+from aws_setup.job_bundle.java import java_home
+from aws_setup.job_bundle.jdbc import driver_jar
+from aws_setup.local.emulator.emrserverless.job_run import SparkJob
+from aws_setup.local.emulator.spark.submit import SparkSubmit
+from aws_setup.local.processes.child import Child
 from tests.integration.conftest import ROOT, Account
 
 _HOPS = {"connection", "expect", "transfer-encoding", "keep-alive"}

@@ -11,9 +11,9 @@ from typing import Any
 
 import boto3
 
-from ingest_assets import executions
-from ingest_assets.executions import Execution
-from ingest_assets.stack import StackOutputs
+from ingest_assets.aws import executions
+from ingest_assets.aws.executions import Execution
+from ingest_assets.aws.stack import StackOutputs
 
 RELEASED = ["EMR Serverless StopApplication", "EMR Serverless DeleteApplication"]
 CREATED = ["EMR Serverless CreateApplication", "EMR Serverless StartApplication", "EMR Serverless StartJobRun"]

@@ -12,10 +12,10 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from spark_scripts import layout
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
 
 Run = Callable[..., None]
 """`run(execution, *tables, months=None, catalog=None)`: the fixture of conftest.py."""

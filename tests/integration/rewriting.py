@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts.connection import Connection
-from spark_scripts.staging import Stage
+from spark_scripts.lake.staging import Stage
+from spark_scripts.postgres.connection import Connection
 
 ROWS = 1000
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aws_setup.local.moto.emr_job_run import SparkJob
+from aws_setup.local.emulator.emrserverless.job_run import SparkJob
 
 
 @dataclass

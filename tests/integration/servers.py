@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from aws_setup.local.processes import Child
-from spark_scripts.database import Database
+from aws_setup.local.processes.child import Child
+from spark_scripts.contract.database import Database
 
 _EXTENSIONS = ("citext", "cube", "hstore", "isn", "ltree", "postgres_fdw", "seg")
 _INSTALLED = sorted(

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from spark_scripts import glue
-from spark_scripts.catalog import Catalog
-from spark_scripts.glue import CatalogError
-from spark_scripts.manifest import Column, Manifest
+from spark_scripts.contract.manifest import Column, Manifest
+from spark_scripts.glue import definitions
+from spark_scripts.glue.catalog import Catalog
+from spark_scripts.glue.definitions import CatalogError
 
 MANIFEST = Manifest(
     table="Records",
@@ -86,7 +86,7 @@ def test_database_table_and_partitions_are_made_once_and_then_left_alone(glue_: 
     assert glue_.keep(MANIFEST, MARCH) == ["CreateDatabase", "CreateTable", "BatchCreatePartition"]
     assert glue_.keep(MANIFEST, replace(MARCH, execution="run-2", finished=LATER)) == []
     assert glue_.months() == [["2024", "2"], ["2024", "3"]]
-    wanted = glue.define("Records", "lake", [MANIFEST])
+    wanted = definitions.define("Records", "lake", [MANIFEST])
     assert wanted is not None
     found = glue_.glue.get_partition(**TABLE, PartitionValues=["2024", "2"])["Partition"]
     assert {key: found[key] for key in ("Values", "StorageDescriptor", "Parameters")} == wanted.partitions["2024", "2"]
@@ -173,7 +173,11 @@ def test_a_partition_that_leads_elsewhere_is_put_right(glue_: Recorded) -> None:
 @pytest.mark.parametrize(
     ("location", "keys", "told"),
     [
-        ("s3://other/records/", glue.PARTITION_KEYS, "it is at s3://other/records/ with the partition keys year int"),
+        (
+            "s3://other/records/",
+            definitions.PARTITION_KEYS,
+            "it is at s3://other/records/ with the partition keys year int",
+        ),
         ("s3://lake/raw-layer/Records/", [{"Name": "day", "Type": "date"}], "with the partition keys day date"),
         ("", [], "it is at no location with the partition keys none"),
     ],
@@ -203,7 +207,7 @@ def test_a_partition_that_cannot_be_updated_is_named(glue_: Recorded) -> None:
 
 def test_partitions_that_a_batch_could_not_write_are_named(glue_: Recorded) -> None:
     glue_.keep(MANIFEST, MARCH)
-    wanted = glue.define("Records", "lake", [MARCH])
+    wanted = definitions.define("Records", "lake", [MARCH])
     assert wanted is not None
     with pytest.raises(
         CatalogError, match="could not be written: year=2024/month=3: AlreadyExistsException, Partition"
@@ -233,7 +237,7 @@ LINES = {
 
 
 def test_hive_reads_a_line_of_csv_by_the_tables_settings_as_it_was_meant(spark: Any) -> None:
-    wanted = glue.define("Records", "lake", [MANIFEST])
+    wanted = definitions.define("Records", "lake", [MANIFEST])
     assert wanted is not None
     settings = wanted.table["StorageDescriptor"]["SerdeInfo"]
     serde = spark._jvm

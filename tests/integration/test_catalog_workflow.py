@@ -13,15 +13,15 @@ import duckdb
 import psycopg
 import pytest
 
-from aws_setup import deploy
-from aws_setup.jdbc import driver_jar
-from ingest_assets.executions import Execution, follow
-from ingest_assets.stack import StackOutputs
-from spark_scripts.catalog import Catalog
-from spark_scripts.errors import IngestionError
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from aws_setup.commands import deploy
+from aws_setup.job_bundle.jdbc import driver_jar
+from ingest_assets.aws.executions import Execution, follow
+from ingest_assets.aws.stack import StackOutputs
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
+from spark_scripts.glue.catalog import Catalog
 from tests.integration.conftest import Account
 from tests.integration.published import Run, manifest
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from aws_setup.cli import main
-from ingest_assets.stack import StackOutputs
+from ingest_assets.aws.stack import StackOutputs
 
 Capture = pytest.CaptureFixture[str]
 FEBRUARY = '{"table": "mockrecord", "months": ["2024-02"]}'

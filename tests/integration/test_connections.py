@@ -11,15 +11,17 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_scripts import files, ingest, watch
-from spark_scripts.database import Database
-from spark_scripts.errors import IngestionError
-from spark_scripts.lake import Lake
-from spark_scripts.locks import Locks
-from spark_scripts.publish import lock_key
-from spark_scripts.request import TableRequest
-from spark_scripts.source import ReadSecret, Source
-from spark_scripts.tables import Table
+from spark_scripts import ingest
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.request import TableRequest
+from spark_scripts.contract.tables import Table
+from spark_scripts.lake import spark_io
+from spark_scripts.lake.bucket import Lake
+from spark_scripts.lake.publish import lock_key
+from spark_scripts.locking import watch
+from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres.source import ReadSecret, Source
 from tests.integration.proxies import proxy
 from tests.integration.rewriting import Trigger, while_reading
 from tests.integration.servers import Server, embedded_programs, new_server
@@ -84,7 +86,7 @@ def test_connections_that_would_be_cut_in_silence_are_kept_alive(
     ingestion: Ingestion, reader: Database, server: Server, bucket: Path, monkeypatch: pytest.MonkeyPatch, beat: float
 ) -> None:
     monkeypatch.setattr(watch, "BEAT", beat)
-    monkeypatch.setattr(files, "FETCH_SIZE", 1)  # so that the reader itself is never silent for long
+    monkeypatch.setattr(spark_io, "FETCH_SIZE", 1)  # so that the reader itself is never silent for long
     with proxy(lambda _: reader.port, patience=5) as cutting:
         through = replace(reader, port=cutting.port)
         if beat == watch.BEAT and beat < 5:

@@ -20,12 +20,12 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
-from ingest_assets.stack import StackOutputs
-from spark_scripts import layout
-from spark_scripts.database import Database
-from spark_scripts.errors import IngestionError
-from spark_scripts.manifest import Manifest
-from spark_scripts.tables import Table, tables_to_json
+from ingest_assets.aws.stack import StackOutputs
+from spark_scripts.contract import layout
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.tables import Table, tables_to_json
 from tests.integration import crashing
 from tests.integration.conftest import Account
 from tests.integration.crashing import MONTHS, Folders, Moment, State, ingest_into, shortened

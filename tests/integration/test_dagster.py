@@ -18,11 +18,11 @@ import dagster as dg
 import psycopg
 import pytest
 
+from ingest_assets.aws.job_runs import find
+from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.definitions import build_definitions
-from ingest_assets.job_runs import find
-from ingest_assets.stack import StackOutputs
-from spark_scripts import layout
-from spark_scripts.months import Month
+from spark_scripts.contract import layout
+from spark_scripts.contract.months import Month
 from tests.integration.conftest import Account
 
 ROOT = Path(__file__).parents[2]

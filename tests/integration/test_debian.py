@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts.database import Database
-from spark_scripts.tables import Table
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.tables import Table
 from tests.integration import type_tables
 from tests.integration.published import Run
 from tests.integration.servers import INSTALLED, MISSING, database_of, debian_programs, new_server

@@ -11,10 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts import ingest, watch
-from spark_scripts.errors import IngestionError
-from spark_scripts.publish import Publisher
-from spark_scripts.tables import Table
+from spark_scripts import ingest
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.tables import Table
+from spark_scripts.lake.publish import Publisher
+from spark_scripts.locking import watch
 from tests.integration.conftest import Account
 from tests.integration.published import Run
 from tests.integration.rewriting import Trigger, at_statement, while_reading

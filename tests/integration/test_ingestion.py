@@ -16,19 +16,19 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_scripts import layout
-from spark_scripts.connection import SourceError
-from spark_scripts.database import Database
-from spark_scripts.errors import IngestionError, InvalidInputError
+from spark_scripts.contract import layout
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.request import TableRequest
+from spark_scripts.contract.tables import Table
 from spark_scripts.ingest import ingest
-from spark_scripts.lake import Lake
-from spark_scripts.locks import LockedError, Locks
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
-from spark_scripts.publish import lock_key
-from spark_scripts.request import TableRequest
-from spark_scripts.source import Source
-from spark_scripts.tables import Table
+from spark_scripts.lake.bucket import Lake
+from spark_scripts.lake.publish import lock_key
+from spark_scripts.locking.advisory import LockedError, Locks
+from spark_scripts.postgres.connection import SourceError
+from spark_scripts.postgres.source import Source
 from tests.integration.crashing import files_below
 from tests.integration.published import Run, copied_back, manifest, objects, read_csv
 
@@ -390,7 +390,9 @@ def test_rows_that_went_missing_fail_the_month_and_publish_nothing(
     run: Run, records: Table, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = objects(bucket, records, FEBRUARY)
-    monkeypatch.setattr("spark_scripts.sql.slices", lambda *_: ["sliced BETWEEN '2024-02-01' AND '2024-02-02'"])
+    monkeypatch.setattr(
+        "spark_scripts.postgres.sql.slices", lambda *_: ["sliced BETWEEN '2024-02-01' AND '2024-02-02'"]
+    )
     message = f"Spark wrote 0 rows, the source counted {len(NAUGHTY)} in the same snapshot"
     with pytest.raises(IngestionError, match=message):
         run("short", replace(records, slice_by="date"), months=[FEBRUARY])

@@ -13,11 +13,11 @@ import duckdb
 import psycopg
 import pytest
 
-from ingest_assets.stack import StackOutputs
-from spark_scripts import layout
-from spark_scripts.errors import IngestionError
-from spark_scripts.months import Month
-from spark_scripts.tables import Table, tables_to_json
+from ingest_assets.aws.stack import StackOutputs
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table, tables_to_json
 from tests.integration.conftest import Account
 from tests.integration.drivers import Driver, Launcher
 from tests.integration.published import Run, manifest, read_csv_of_any_length

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aws_setup.local.postgres import READER, Postgres
+from aws_setup.local.services.postgres import READER, Postgres
 from tests.integration.conftest import ROOT, Account, local
 
 # A command with a child in another session; both ignore SIGTERM.

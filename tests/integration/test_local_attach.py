@@ -14,11 +14,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from aws_setup.local.console import Console
+from aws_setup.local.console_pages import Console
 from aws_setup.local.tables import TablesWatch
-from ingest_assets import console
-from spark_scripts.layout import TABLES_KEY
-from spark_scripts.tables import tables_from_json
+from ingest_assets.aws import console_links
+from spark_scripts.contract.layout import TABLES_KEY
+from spark_scripts.contract.tables import tables_from_json
 from tests.integration.conftest import ROOT, Account, local
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:EMRServerlessStepFunction:gone"
@@ -107,7 +107,7 @@ def test_the_links_of_a_month_lead_to_its_folder_and_from_there_to_its_files(
     pages: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INGEST_CONSOLE_URL", pages.url)
-    link = console.folder_url(ARN, "bucket", "raw-layer/orders/year=2024/")
+    link = console_links.folder_url(ARN, "bucket", "raw-layer/orders/year=2024/")
     status, kind, body = get(link)
     assert (status, kind) == (200, "text/html; charset=utf-8")
     assert b'<a href="bucket?prefix=raw-layer/orders/year%3D2024/part%200.csv">part 0.csv</a>' in body
@@ -138,7 +138,7 @@ def test_port_and_token_are_those_of_the_start_before(tmp_path: Path) -> None:
 
 
 def test_the_link_of_an_execution_leads_to_its_states(account: Account) -> None:
-    page, _, fragment = console.execution_url(ARN).partition("#")
+    page, _, fragment = console_links.execution_url(ARN).partition("#")
     assert page.startswith(account.environment["INGEST_CONSOLE_URL"])
     assert b"location.replace('../executions/' + location.hash.split('/').pop())" in get(page)[2]
     status, _, body = get(f"{page.partition('/states')[0]}/executions/{fragment.rpartition('/')[2]}")

@@ -17,9 +17,9 @@ import psycopg
 import pytest
 
 from aws_setup.local.errors import LocalAccountError, PortTakenError, SourceError
-from aws_setup.local.postgres import OWNER, READER, Postgres
-from aws_setup.local.processes import Child
+from aws_setup.local.processes.child import Child
 from aws_setup.local.sample import load_sample
+from aws_setup.local.services.postgres import OWNER, READER, Postgres
 from aws_setup.local.source import open_source
 from tests.integration.conftest import ROOT
 
@@ -186,7 +186,7 @@ def test_root_can_run_it_from_a_folder_that_is_closed_to_others(
 def test_other_users_run_it_as_themselves(tmp_path: Path) -> None:
     os.chown(tmp_path, *NOBODY)
     script = (
-        "import os, psycopg; from pathlib import Path; from aws_setup.local.postgres import OWNER, Postgres\n"
+        "import os, psycopg; from pathlib import Path; from aws_setup.local.services.postgres import OWNER, Postgres\n"
         f"with Postgres(Path({str(tmp_path)!r}) / 'postgres', Path({str(tmp_path)!r}) / 'log') as server:\n"
         "    print(psycopg.connect(server.dsn(OWNER)).execute('SELECT 42').fetchone(), os.geteuid())\n"
     )

@@ -13,7 +13,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from aws_setup.local.s3 import S3
+from aws_setup.local.services.s3 import S3
 
 MEGABYTE = 1 << 20
 

@@ -17,7 +17,7 @@ from dagster_aws.s3 import S3ComputeLogManager
 from dagster_postgres import DagsterPostgresStorage
 from psycopg.conninfo import conninfo_to_dict
 
-from aws_setup.local.postgres import OWNER, Postgres
+from aws_setup.local.services.postgres import OWNER, Postgres
 
 ROOT = Path(__file__).parents[2]
 INSTANCE = ROOT / "docs" / "production" / "dagster.yaml"

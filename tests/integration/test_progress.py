@@ -12,15 +12,15 @@ from botocore.exceptions import ClientError
 from dagster_aws.s3 import S3Resource
 from pyspark.sql import SparkSession
 
+from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.stack import StackOutputs
-from spark_scripts import reporter
-from spark_scripts.database import Database
-from spark_scripts.lake import Lake
-from spark_scripts.months import Month
-from spark_scripts.progress import Progress
-from spark_scripts.tables import Table
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.progress import Progress
+from spark_scripts.contract.tables import Table
+from spark_scripts.driver import reporter
+from spark_scripts.lake.bucket import Lake
 from tests.integration.crashing import ingest_into
 
 MONTHS = [Month(2024, number) for number in (1, 2, 3)]

@@ -1,7 +1,7 @@
 """The sensor on a queue of the local account, with an event log in SQLite: messages that come twice, in disorder.
 
 moto looks at every message of a queue for each that it gives, so that thousands are a test of their own, with a queue
-in memory: tests/unit/dagster/test_sensor.py.
+in memory: tests/unit/ingest_assets/test_sensor.py.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from dagster_aws.s3 import S3Resource
 from ingest_assets.assets import raw_layer_asset, raw_layer_key
 from ingest_assets.checks import CHECKS
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.notifications import Notifications
+from ingest_assets.resources.queue import Notifications
 from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.resources.workflow import IngestionWorkflow
-from ingest_assets.sensors import queue_sensor
+from ingest_assets.sensors.execution_queue import queue_sensor
 from ingest_assets.tables import TableSpec
-from spark_scripts import layout
-from spark_scripts.months import Month
-from tests.unit.dagster.fakes import manifest, notification, status_change
+from ingest_assets.workflow.resource import IngestionWorkflow
+from spark_scripts.contract import layout
+from spark_scripts.contract.months import Month
+from tests.unit.ingest_assets.fakes import manifest, notification, status_change
 
 MESSAGES = 200
 EXECUTIONS = 20

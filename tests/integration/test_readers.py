@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, copied_back, manifest
 from tests.integration.type_cases import TEXTS
 from tests.integration.type_tables import quoted

@@ -16,9 +16,9 @@ from pyspark.sql import SparkSession
 from ingest_assets.checks import Evaluated, evaluations
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
-from spark_scripts import layout
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts.contract import layout
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, manifest
 from tests.integration.whole import execute
 

@@ -12,11 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts import ingest, watch
-from spark_scripts.connection import Connection
-from spark_scripts.errors import IngestionError
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts import ingest
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
+from spark_scripts.locking import watch
+from spark_scripts.postgres.connection import Connection
 from tests.integration.conftest import Account
 from tests.integration.published import Run, read_csv
 from tests.integration.rewriting import NEW, REWRITES, ROWS, TABLE, Trigger, at_statement, rewrite, while_reading

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
 from tests.integration.hostile import hostile_path
 from tests.integration.published import Run
 from tests.integration.type_parquet import ParquetTable

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts.database import Database
-from spark_scripts.errors import IngestionError
-from spark_scripts.tables import Table
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, read_csv
 from tests.integration.servers import Server, database_of, embedded_programs, new_server
 from tests.integration.whole import manifests

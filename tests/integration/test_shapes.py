@@ -14,9 +14,9 @@ import duckdb
 import psycopg
 import pytest
 
-from spark_scripts import layout
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts.contract import layout
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, read_csv
 from tests.integration.type_tables import quoted
 from tests.integration.whole import Source, differing, execute, manifests, settle

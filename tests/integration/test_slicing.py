@@ -10,13 +10,13 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_scripts import sql
-from spark_scripts.counts import count
-from spark_scripts.database import Database
-from spark_scripts.months import Month
-from spark_scripts.slicing import Slicing
-from spark_scripts.source import Source
-from spark_scripts.tables import Table
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
+from spark_scripts.postgres import sql
+from spark_scripts.postgres.counts import count
+from spark_scripts.postgres.slicing import Slicing
+from spark_scripts.postgres.source import Source
 
 ROWS = "SELECT n AS id, timestamp '2024-01-01' + n * interval '1 minute' AS at, repeat('x', 200) AS pad"
 MONTHS = [Month(2024, 2)]

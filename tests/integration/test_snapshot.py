@@ -23,15 +23,15 @@ import pytest
 from psycopg import sql
 from pyspark.sql import SparkSession
 
-from spark_scripts.database import Database
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.request import TableRequest
+from spark_scripts.contract.tables import Table
 from spark_scripts.ingest import ingest
-from spark_scripts.lake import Lake
-from spark_scripts.locks import Locks
-from spark_scripts.months import Month
-from spark_scripts.publish import lock_key
-from spark_scripts.request import TableRequest
-from spark_scripts.source import Source
-from spark_scripts.tables import Table
+from spark_scripts.lake.bucket import Lake
+from spark_scripts.lake.publish import lock_key
+from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres.source import Source
 from tests.integration.conftest import Account
 from tests.integration.whole import manifests
 

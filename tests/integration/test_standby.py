@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts import ingest, watch
-from spark_scripts.database import Database
-from spark_scripts.errors import IngestionError
-from spark_scripts.tables import Table
+from spark_scripts import ingest
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.tables import Table
+from spark_scripts.locking import watch
 from tests.integration.published import Run, read_csv
 from tests.integration.rewriting import REWRITES, ROWS, TABLE, Trigger, while_reading
 from tests.integration.servers import INSTALLED, MISSING, Server, debian_programs, new_server, standby_of

@@ -12,11 +12,11 @@ from typing import Any
 import boto3
 import pytest
 
-from aws_setup import deploy, preflight
-from aws_setup.local.moto.emr_job_run import Pace, SparkJob
-from aws_setup.local.moto.server import LocalAws
-from ingest_assets import notifications
-from ingest_assets.stack import DEFAULT_STACK, StackOutputs
+from aws_setup.commands import deploy, preflight
+from aws_setup.local.emulator.emrserverless.job_run import Pace, SparkJob
+from aws_setup.local.emulator.server import LocalAws
+from ingest_assets.aws import messages
+from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs
 from tests.integration.machine import CANCELLED, CREATED, RELEASED, Machine
 from tests.integration.scripted_jobs import ScriptedJobs
 
@@ -327,7 +327,7 @@ def test_a_stopped_execution_is_told_by_eventbridge_in_a_sentence(machine: Machi
     machine.session.client("stepfunctions").stop_execution(executionArn=arn, error="Terminated", cause="by hand")
     (event,) = machine.events(arn, 1)
     assert event["sentence"] == f"The ingestion {arn.rpartition(':')[2]} is ABORTED: look at it in Step Functions."
-    told = notifications.parse(json.dumps(event))
+    told = messages.parse(json.dumps(event))
     assert (told.status, told.execution_arn, told.request, told.error) == ("ABORTED", arn, NAMED, "Terminated")
 
 
@@ -335,5 +335,5 @@ def test_a_failed_execution_is_told_by_eventbridge_to_the_queue_alone(machine: M
     execution = machine.run(["2024-02"])
     (event,) = machine.events(execution.arn, 1)
     assert "sentence" not in event
-    told = notifications.parse(json.dumps(event))
+    told = messages.parse(json.dumps(event))
     assert (told.status, told.execution_arn, told.error) == ("FAILED", execution.arn, "InvalidInput")

@@ -16,12 +16,13 @@ from pyspark.sql import SparkSession
 
 from aws_setup.local.errors import SourceError
 from aws_setup.local.source import open_source
-from ingest_assets.stack import StackOutputs
-from spark_scripts import layout, tls
-from spark_scripts.connection import Connection
-from spark_scripts.database import Database, Endpoint, database_from_fields
-from spark_scripts.errors import IngestionError
-from spark_scripts.tables import Table, tables_to_json
+from ingest_assets.aws.stack import StackOutputs
+from spark_scripts.contract import layout
+from spark_scripts.contract.database import Database, Endpoint, database_from_fields
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.tables import Table, tables_to_json
+from spark_scripts.postgres import certificates
+from spark_scripts.postgres.connection import Connection
 from tests.certificates import Authority, Signed
 from tests.integration.conftest import Account
 from tests.integration.drivers import Launcher
@@ -101,7 +102,7 @@ def connected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Callable[
         try:
             database = database_from_fields(fields, Endpoint())
             with (
-                tls.shared(spark, database.sslrootcert),
+                certificates.shared(spark, database.sslrootcert),
                 Connection.open(spark, database, "how") as connection,
             ):
                 [row] = connection.rows("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts.tables import Table
+from spark_scripts.contract.tables import Table
 from tests.integration import type_tables
 from tests.integration.published import Run
 from tests.integration.type_cases import SCALARS, WITHOUT_VALUES

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from spark_scripts import layout
-from spark_scripts.errors import IngestionError
-from spark_scripts.months import Month
-from spark_scripts.tables import Table
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, manifest
 from tests.integration.whole import execute
 

@@ -12,12 +12,12 @@ import boto3
 import psycopg
 import pytest
 
-from ingest_assets.executions import Execution, follow
-from ingest_assets.stack import StackOutputs
-from spark_scripts import layout
-from spark_scripts.manifest import Manifest
-from spark_scripts.months import Month
-from spark_scripts.tables import tables_from_json, tables_to_json
+from ingest_assets.aws.executions import Execution, follow
+from ingest_assets.aws.stack import StackOutputs
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import tables_from_json, tables_to_json
 
 Session = boto3.session.Session
 MONTHS = [Month(2023, 1).plus(number) for number in range(24)]

@@ -16,12 +16,12 @@ import pytest
 from psycopg.types.json import Jsonb
 from pyspark.sql import SparkSession
 
-from spark_scripts.database import Database
-from spark_scripts.errors import IngestionError
-from spark_scripts.months import Month
-from spark_scripts.source import Source
-from spark_scripts.tables import Table
-from spark_scripts.zones import spelled
+from spark_scripts.contract.database import Database
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
+from spark_scripts.postgres.source import Source
+from spark_scripts.postgres.zones import spelled
 from tests.integration.published import Run
 from tests.integration.whole import differing, manifests
 

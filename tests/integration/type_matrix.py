@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spark_scripts.tables import Table
+from spark_scripts.contract.tables import Table
 from tests.integration.type_parquet import ParquetTable
 from tests.integration.type_tables import changed_texts, changed_values, kinds
 from tests.integration.whole import Source, read_back

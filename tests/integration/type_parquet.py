@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from spark_scripts.tables import Table
+from spark_scripts.contract.tables import Table
 from tests.integration.type_tables import quoted
 from tests.integration.whole import Source, manifests
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
-from spark_scripts.tables import Table
+from spark_scripts.contract.tables import Table
 from tests.integration.type_cases import FILLED, SETUP, UNREADABLE
 from tests.integration.whole import BACK, Source, execute
 

@@ -8,10 +8,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from spark_scripts import layout
-from spark_scripts.manifest import Manifest
-from spark_scripts.session import FORMATS
-from spark_scripts.tables import Table
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.tables import Table
+from spark_scripts.postgres.session import FORMATS
 
 Source = psycopg.Connection[Any]
 

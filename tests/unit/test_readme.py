@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aws_setup import cli, parameters, template
-from ingest_assets.cost import LIST_PRICES, Usage
+from aws_setup import cli
+from aws_setup.cloudformation import parameters, template
+from ingest_assets.aws.cost import LIST_PRICES, Usage
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

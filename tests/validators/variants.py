@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aws_setup import template
+from aws_setup.cloudformation import template
 
 ACCOUNT, REGION, PARTITION = "123456789012", "us-east-1", "aws"
 STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/example/1"

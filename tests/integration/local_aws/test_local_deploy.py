@@ -12,11 +12,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from aws_setup.deploy import deploy, dry_run
-from aws_setup.destroy import destroy
+from aws_setup.commands.deploy import deploy, dry_run
+from aws_setup.commands.destroy import destroy
+from aws_setup.commands.secret import put_database_secret
 from aws_setup.errors import DeployError
-from aws_setup.secret import put_database_secret
-from spark_scripts.database import Endpoint
+from spark_scripts.contract.database import Endpoint
 from tests.integration.local_aws.conftest import REGION, Aws
 
 STACK = "data-lake-ingestion"

@@ -15,8 +15,8 @@ import pytest
 from moto.core.config import default_user_config
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 
-from aws_setup.local.moto.emr_job_run import JobProcess, Pace, SparkJob
-from aws_setup.local.moto.server import LocalAws
+from aws_setup.local.emulator.emrserverless.job_run import JobProcess, Pace, SparkJob
+from aws_setup.local.emulator.server import LocalAws
 from tests.integration.local_aws.conftest import PACE, ROLE, Aws, PlainPython, StateMachines, task, until
 
 # Says its process id and does not heed SIGTERM.

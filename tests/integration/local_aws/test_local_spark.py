@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aws_setup.local.moto.spark import SparkSubmit
+from aws_setup.local.emulator.spark.submit import SparkSubmit
 from tests.integration.local_aws.conftest import ROLE, Aws, start, until
 
 JOB = """

@@ -8,8 +8,8 @@ from typing import Any
 import botocore.session
 import pytest
 
-from aws_setup.local.moto.casing import ParametersError, request_from_parameters, result_from_response
-from aws_setup.local.moto.coercion import coerced
+from aws_setup.local.emulator.core.casing import ParametersError, request_from_parameters, result_from_response
+from aws_setup.local.emulator.core.coercion import coerced
 
 START: dict[str, Any] = {
     "ApplicationId": "app",

@@ -7,7 +7,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from aws_setup.local.moto.constraints import validation_message, violations
+from aws_setup.local.emulator.core.constraints import validation_message, violations
 
 GOOD = {"releaseLabel": "emr-7.14.0", "type": "SPARK", "clientToken": "token"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aws_setup.local.moto.emr_usage import Workers, utilization, workers
+from aws_setup.local.emulator.emrserverless.usage import Workers, utilization, workers
 
 
 def test_a_job_that_pins_nothing_takes_sixteen_vcpus() -> None:

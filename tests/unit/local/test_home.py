@@ -8,7 +8,7 @@ import pytest
 
 from aws_setup.local.errors import AccountInUseError, NoAccountError
 from aws_setup.local.home import BUCKET, Home
-from aws_setup.local.processes import Child
+from aws_setup.local.processes.child import Child
 
 
 def test_a_second_account_in_the_folder_is_refused_naming_the_first(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_children_of_a_killed_launcher_are_waited_for(tmp_path: Path) -> Non
     command = ["sh", "-c", "trap 'sleep 1; exit' TERM; echo up; while :; do sleep 0.1; done"]
     script = (
         "import time; from pathlib import Path; from aws_setup.local.home import Home;"
-        "from aws_setup.local.processes import Child\n"
+        "from aws_setup.local.processes.child import Child\n"
         f"with Home(Path({str(tmp_path)!r})).locked() as lock:\n"
         f"    child = Child({command}, hold=[lock])\n"
         "    time.sleep(600)"

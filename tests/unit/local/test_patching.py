@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from aws_setup.local.moto.patching import replace_attribute, replace_environment, replace_item
+from aws_setup.local.emulator.core.patching import replace_attribute, replace_environment, replace_item
 
 
 class Owner:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aws_setup.local.processes import Child, ProgramNotFoundError
+from aws_setup.local.processes.child import Child, ProgramNotFoundError
 
 ROOT = Path(__file__).parents[3]
 # A child in a session of its own with a grandchild, both deaf to SIGTERM: the worst that a command can do.
@@ -113,7 +113,7 @@ def test_descendants_end_when_the_command_ends(stubborn: Path) -> None:
 def test_no_descendant_outlives_the_launcher(stubborn: Path, number: signal.Signals, foreground: bool) -> None:
     launcher = textwrap.dedent(f"""
         import sys, time
-        from aws_setup.local.processes import Child
+        from aws_setup.local.processes.child import Child
         child = Child([sys.executable, {str(stubborn)!r}], grace=0.2, foreground={foreground})
         time.sleep(600)
     """)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from aws_setup.local.moto.spark_logs import GzippedCopy, last_exceptions
+from aws_setup.local.emulator.spark.logs import GzippedCopy, last_exceptions
 
 
 def test_the_copy_is_readable_at_any_time(tmp_path: Path) -> None:
@@ -28,11 +28,12 @@ def outputs(folder: Path, stdout: str, stderr: str) -> tuple[Path, Path]:
 
 
 def test_the_newest_error_of_python_comes_first(tmp_path: Path) -> None:
-    stdout = "Traceback (most recent call last):\n  File x\nKeyError: 'a'\nspark_scripts.errors.JobError: no table\n"
+    stdout = "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n"
+    stdout += "spark_scripts.contract.errors.JobError: no table\n"
     stderr = "26/11/22 21:08:24 ERROR X: java.lang.Exception: logged\nCaused by: java.io.IOException: refused\n"
 
     assert last_exceptions(*outputs(tmp_path, stdout, stderr)).splitlines() == [
-        "spark_scripts.errors.JobError: no table",
+        "spark_scripts.contract.errors.JobError: no table",
         "KeyError: 'a'",
         "Caused by: java.io.IOException: refused",
     ]

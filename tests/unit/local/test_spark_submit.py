@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aws_setup.local.moto.emr_job_run import SparkJob
-from aws_setup.local.moto.spark import SparkSubmit, s3_properties
+from aws_setup.local.emulator.emrserverless.job_run import SparkJob
+from aws_setup.local.emulator.spark.submit import SparkSubmit, s3_properties
 
 JOB = SparkJob(
     application_id="app",

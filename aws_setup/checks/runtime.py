@@ -1,0 +1,61 @@
+"""What the last job of the stack found beside it on EMR: the first line of its log says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from aws_setup.checks.findings import Finding, note, warning
+from aws_setup.cloudformation import stacks
+from ingest_assets.aws.console_links import job_output_key
+from ingest_assets.aws.driver_logs import first_lines
+from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.job_runs import find
+from spark_scripts.driver.runtime import PREFIX
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+CHECK = "runtime"
+
+_EXECUTIONS = 5  # how many are looked at; one may have failed before its job began
+_UNKNOWN = "which Python, boto3, Hadoop and file system EMR has is known after the first execution, from its job's log"
+
+
+def check(session: Session, stack: stacks.Stack | None) -> Iterator[Finding]:
+    """What the last job that told of it ran on; a warning when `s3://` was EMRFS there."""
+    found = _last_line(session, stack) if stack is not None and "StateMachineArn" in stack.outputs else None
+    if found is None:
+        yield note(CHECK, _UNKNOWN)
+    elif ".emr." in found.rpartition(" by ")[2]:  # com.amazon.ws.emr.hadoop.fs.EmrFileSystem
+        yield warning(
+            CHECK, f"{found}: this is EMRFS, which the job's policy does not serve; take a newer ReleaseLabel"
+        )
+    else:
+        yield note(CHECK, found)
+
+
+def _last_line(session: Session, stack: stacks.Stack) -> str | None:
+    client = session.client("stepfunctions")
+    machine = stack.outputs["StateMachineArn"]
+    listed = client.list_executions(stateMachineArn=machine, maxResults=_EXECUTIONS)["executions"]
+    lines = (_line(session, stack.outputs["BucketName"], execution["executionArn"]) for execution in listed)
+    return next((line for line in lines if line is not None), None)
+
+
+def _line(session: Session, bucket: str, execution: str) -> str | None:
+    run = find(session.client("stepfunctions"), execution)
+    if run is None or run.job_run_id is None:
+        return None
+    try:
+        body = session.client("s3").get_object(Bucket=bucket, Key=job_output_key(run.application_id, run.job_run_id))[
+            "Body"
+        ]
+    except ClientError as missing:
+        if error_code(missing) != "NoSuchKey":
+            raise
+        return None
+    lines = first_lines(body.iter_chunks())
+    return next((line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)), None)

@@ -1,0 +1,4 @@
+"""The template, the state machine, and the stack that they make.
+
+May import nothing from `commands`, `checks` and `local`.
+"""

@@ -1,0 +1,104 @@
+"""Change sets: what a deployment would do to the stack, before it does it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from aws_setup.errors import DeployError
+from ingest_assets.aws.stack import stack_tags
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import (
+        ChangeTypeDef,
+        CreateChangeSetInputTypeDef,
+        ParameterTypeDef,
+        ResourceToImportTypeDef,
+        TagTypeDef,
+    )
+
+# CloudFormation tells "no change" as a failure with one of these reasons only.
+_NO_CHANGE = ("The submitted information didn't contain changes", "No updates are to be performed")
+
+_LONGEST_WAIT_SECONDS = 300.0
+_LONGEST_POLL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """A change set that can be executed. `changes` has a line for each resource that it touches."""
+
+    id: str
+    stack_id: str
+    changes: tuple[str, ...]
+
+
+def create(
+    client: CloudFormationClient,
+    stack: str,
+    *,
+    kind: Literal["CREATE", "UPDATE", "IMPORT"],
+    template: str,
+    parameters: list[ParameterTypeDef],
+    imports: list[ResourceToImportTypeDef] | None = None,
+) -> ChangeSet | None:
+    """Make a change set and wait until CloudFormation has worked it out; None when nothing would change.
+
+    One with `imports` gives the stack no tags, which CloudFormation refuses ("As part of the import operation, you
+    cannot modify or add [RoleArn, Tags]"); the update that follows does. Raises DeployError with CloudFormation's
+    reason when it refuses.
+    """
+    request: CreateChangeSetInputTypeDef = {
+        "StackName": stack,
+        "ChangeSetName": f"deploy-{secrets.token_hex(6)}",
+        "ChangeSetType": kind,
+        "TemplateBody": template,
+        "Parameters": parameters,
+        "Capabilities": ["CAPABILITY_IAM"],
+    }
+    if imports:
+        request["ResourcesToImport"] = imports
+    else:
+        request["Tags"] = _tags(stack)
+    made = client.create_change_set(**request)
+    status, reason = _wait(client, stack, made["Id"])
+    if status == "CREATE_COMPLETE":
+        return ChangeSet(made["Id"], made["StackId"], _changes(client, stack, made["Id"]))
+    client.delete_change_set(ChangeSetName=made["Id"], StackName=stack)
+    if reason.startswith(_NO_CHANGE):
+        return None
+    raise DeployError(f"CloudFormation refuses the change of stack {stack}: {reason or status}")
+
+
+def _tags(stack: str) -> list[TagTypeDef]:
+    return [{"Key": key, "Value": value} for key, value in stack_tags(stack).items()]
+
+
+def _wait(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, str]:
+    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+    pause = 0.2
+    while True:
+        answer = client.describe_change_set(ChangeSetName=change_set, StackName=stack)
+        if answer["Status"] in ("CREATE_COMPLETE", "FAILED"):
+            return answer["Status"], answer.get("StatusReason", "")
+        if time.monotonic() > deadline:
+            raise DeployError(f"the change set {change_set} is still {answer['Status']} after five minutes")
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def _changes(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, ...]:
+    pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set, StackName=stack)
+    return tuple(_line(change) for page in pages for change in page.get("Changes", []))
+
+
+def _line(change: ChangeTypeDef) -> str:
+    resource = change["ResourceChange"]
+    line = f"{resource['Action']} {resource['LogicalResourceId']} ({resource['ResourceType']})"
+    replaced = {"True": ", replaced", "Conditional": ", perhaps replaced"}.get(resource.get("Replacement", ""), "")
+    touched = sorted({detail["Target"].get("Name", "") for detail in resource.get("Details", []) if "Target" in detail})
+    names = ", ".join(name for name in touched if name)
+    return f"{line}{replaced}{f': {names}' if names else ''}"

@@ -1,0 +1,122 @@
+"""The CloudFormation template with the state machine and the schedule's defaults in it.
+
+`python -m aws_setup.cloudformation.template` prints it, for linters.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aws_setup.cloudformation import short_forms
+from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, trailing_months
+from spark_scripts.contract.errors import IngestionError
+
+_HERE = Path(__file__).parent
+TEMPLATE = _HERE / "template.yaml"
+STATE_MACHINE = _HERE / "state_machine.asl.json"
+
+# CreateChangeSet's limit for TemplateBody: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
+MAXIMUM_BYTES = 51_200
+
+# What people read in template.yaml and in messages of `deploy`, and what linters are told.
+_FOR_PEOPLE = {
+    "Parameters": ("Description", "ConstraintDescription"),
+    "Outputs": ("Description",),
+    "Resources": ("Metadata",),
+}
+
+
+def template() -> dict[str, Any]:
+    """The template as CloudFormation gets it."""
+    return short_forms.read(rendered())
+
+
+def parameters() -> dict[str, dict[str, Any]]:
+    """The declared parameters by name, with what the template's file says of each."""
+    declared: dict[str, dict[str, Any]] = annotated()["Parameters"]
+    return declared
+
+
+def state_machine() -> dict[str, Any]:
+    """The state machine as it stands in its file: placeholders `${…}` are filled by CloudFormation."""
+    definition: dict[str, Any] = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
+    return definition
+
+
+def annotated() -> dict[str, Any]:
+    """The template with all that its files hold: also descriptions, comments and what linters are told."""
+    return copy.deepcopy(_read())
+
+
+@cache
+def _read() -> dict[str, Any]:
+    document = short_forms.read(TEMPLATE.read_text(encoding="utf-8"))
+    document["Resources"]["StateMachine"]["Properties"]["Definition"] = state_machine()
+    for name, default in _schedule_defaults().items():
+        document["Parameters"][name]["Default"] = default
+    return document
+
+
+def is_current(body: object) -> bool:
+    """Whether `body`, as GetTemplate gives it (botocore reads JSON into a mapping), is this template."""
+    return (short_forms.read(body) if isinstance(body, str) else body) == template()
+
+
+@cache
+def rendered() -> str:
+    """The template as a change set takes it, 51,200 bytes at most, without what only people read.
+
+    Raises IngestionError when it is larger.
+    """
+    document = annotated()
+    for section, keys in _FOR_PEOPLE.items():
+        for about in document[section].values():
+            for key in keys:
+                about.pop(key, None)
+    for resource in document["Resources"].values():
+        _leave_out_defaults(resource)
+    properties = document["Resources"]["StateMachine"]["Properties"]
+    properties["Definition"] = _without_comments(properties["Definition"])
+    text = short_forms.write(document)
+    size = len(text.encode())
+    if size > MAXIMUM_BYTES:
+        raise IngestionError(f"the rendered template has {size} bytes, a change set takes {MAXIMUM_BYTES}")
+    return text
+
+
+def _leave_out_defaults(resource: dict[str, Any]) -> None:
+    """Delete is what CloudFormation does without a policy; linters want it written out."""
+    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+        if resource.get(policy) == "Delete":
+            del resource[policy]
+
+
+def _without_comments(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_comments(value) for key, value in node.items() if key != "Comment"}
+    return [_without_comments(value) for value in node] if isinstance(node, list) else node
+
+
+def _schedule_defaults() -> dict[str, str | int]:
+    """The defaults of the parameters that Dagster's mirror of the schedule shares."""
+    return {
+        "ScheduleExpression": SCHEDULE_EXPRESSION,
+        "ScheduleTimezone": SCHEDULE_TIMEZONE,
+        "TrailingMonths": trailing_months(SCHEDULE_EXPRESSION),
+    }
+
+
+def main() -> None:
+    """Print the template with its comments, indented."""
+    rendered()  # it must fit
+    json.dump(annotated(), sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The Spark UI of an execution: EMR Serverless signs an address when it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_setup.errors import UsageError
+from ingest_assets.aws.console_links import job_output_key
+from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.job_runs import find
+from ingest_assets.aws.stack import StackOutputs
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+_GONE = ("ResourceNotFoundException", "ValidationException")
+
+
+def address(session: Session, stack: str, execution: str) -> str:
+    """The address of the Spark UI of an execution's job, good for an hour; whoever has it may read the UI.
+
+    The live UI while the job runs, afterwards the history server. An application that was deleted has none
+    (https://docs.aws.amazon.com/emr-serverless/latest/APIReference/API_GetDashboardForJobRun.html).
+    Raises UsageError when the execution is unknown, has no job run yet, or its application is gone.
+    """
+    outputs = StackOutputs.read(session.client("cloudformation"), stack)
+    machine = outputs.state_machine_arn.replace(":stateMachine:", ":execution:")
+    client = session.client("stepfunctions")
+    try:
+        run = find(client, f"{machine}:{execution}")
+    except client.exceptions.ExecutionDoesNotExist as error:
+        raise UsageError(f"the state machine has no execution named {execution}") from error
+    if run is None or run.job_run_id is None:
+        raise UsageError(f"execution {execution} has no Spark job yet: ask again when it runs one")
+    emr = session.client("emr-serverless")
+    try:
+        return emr.get_dashboard_for_job_run(applicationId=run.application_id, jobRunId=run.job_run_id)["url"]
+    except emr.exceptions.ClientError as error:
+        if error_code(error) not in _GONE:
+            raise
+        log = f"s3://{outputs.bucket_name}/{job_output_key(run.application_id, run.job_run_id)}"
+        raise UsageError(
+            f"application {run.application_id} is gone, and the Spark UI with it: the driver's log is {log}"
+        ) from error

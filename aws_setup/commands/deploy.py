@@ -1,0 +1,278 @@
+"""Create or update the stack by change set, and put into its bucket what the state machine runs.
+
+The first time the stack comes first, since it makes the bucket; later the uploads do, since the changed state
+machine names them. A bucket and secrets that `destroy` kept are imported before the stack is made (see kept.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from aws_setup.cloudformation import changeset, parameters, retained, stacks, template
+from aws_setup.commands import preflight, secret
+from aws_setup.errors import DeployError
+from aws_setup.job_bundle import artifacts
+from ingest_assets.aws.stack import StackOutputs
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
+
+Report = Callable[[str], None]
+
+_ADVICE = {
+    "UPDATE_ROLLBACK_FAILED": "continue its rollback (`aws cloudformation continue-update-rollback`) and deploy again",
+    "IMPORT_ROLLBACK_FAILED": "look at its events, and delete the stack with all resources retained",
+    "DELETE_FAILED": "run `python -m aws_setup destroy` again and then deploy",
+}
+_DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+
+_SERVICE_LINKED_ROLE = (
+    "the first application in an AWS account makes the role AWSServiceRoleForAmazonEMRServerless, which may take a"
+    " minute; should that be refused: `aws iam create-service-linked-role --aws-service-name"
+    " ops.emr-serverless.amazonaws.com`"
+)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be deployed, before anything was asked of AWS."""
+
+    stack: str
+    given: Mapping[str, str]
+    tables: Path | None
+    driver_jar: Path
+    ignore: Collection[str]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a deployment starts from. `existing` is None before the first one."""
+
+    found: stacks.Stack | None
+    existing: stacks.Stack | None
+    taken_over: Mapping[str, retained.Resource]
+    values: Mapping[str, str]
+    complete: list[ParameterTypeDef] = field(repr=False)
+    built: artifacts.Artifacts = field(repr=False)
+
+    @property
+    def bucket(self) -> str | None:
+        """The bucket of the existing stack."""
+        return self.existing.outputs.get("BucketName") if self.existing else None
+
+
+def deploy(
+    session: Session,
+    *,
+    stack: str,
+    parameters: Mapping[str, str],
+    tables: Path | None,
+    driver_jar: Path,
+    report: Report,
+    ignore: Collection[str] = (),
+    confirm: Callable[[str], bool] = lambda _: True,
+) -> StackOutputs:
+    """Bring the stack named `stack` to this checkout and return its outputs.
+
+    `parameters` are template parameters; those not given keep their value. `tables` is a tables.yaml, None the one
+    of the environment. `report` gets a line per step, the first one names account and region; `ignore` are checks of
+    the preflight to leave out. `confirm` is asked before a stack is made. Raises UsageError, TablesError and CronError
+    before anything is changed, DeployError with the preflight's errors, with CloudFormation's reasons, or because
+    `confirm` said no.
+    """
+    client = session.client("cloudformation")
+    where = _where(session)
+    report(f"deploying stack {stack} to {where}")
+    plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
+    if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Make it?"):
+        raise DeployError("nothing was deployed")
+    if plan.bucket is not None:
+        artifacts.upload(session.client("s3"), plan.bucket, plan.built, report)
+    _clear(client, plan, report)
+    _import(client, stack, plan, report)
+    change_set = _change_set(client, stack, plan)
+    if change_set is None:
+        report(f"stack {stack} is up to date")
+    else:
+        with _secret_kept(session, plan, report):
+            _execute(client, stack, change_set, report)
+    outputs = StackOutputs.read(client, stack)
+    if outputs.bucket_name != plan.bucket:
+        artifacts.upload(session.client("s3"), outputs.bucket_name, plan.built, report)
+    elif change_set is not None:
+        _prune(session, outputs, plan, report)
+    for line in _explanations(plan):
+        report(line)
+    return outputs
+
+
+def dry_run(
+    session: Session,
+    *,
+    stack: str,
+    parameters: Mapping[str, str],
+    tables: Path | None,
+    driver_jar: Path,
+    report: Report,
+    ignore: Collection[str] = (),
+) -> None:
+    """Make every check that `deploy` makes, `report` what it would change, and change nothing.
+
+    Raises what `deploy` raises.
+    """
+    client = session.client("cloudformation")
+    report(f"looking at stack {stack} in {_where(session)}")
+    plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
+    if plan.found is not None and plan.existing is None and plan.found.status != "REVIEW_IN_PROGRESS":
+        report(f"stack {stack} is {plan.found.status}: deploy would delete it and create it anew")
+        return
+    change_set = _import_set(client, stack, plan) if plan.taken_over else _change_set(client, stack, plan)
+    if change_set is None:
+        report(f"stack {stack} would not change")
+        return
+    for change in change_set.changes:
+        report(change)
+    if plan.taken_over:
+        report("and then add the rest of the template")
+    client.delete_change_set(ChangeSetName=change_set.id, StackName=stack)
+    if plan.found is None:
+        client.delete_stack(StackName=change_set.stack_id)  # the empty one that the change set made
+
+
+def _where(session: Session) -> str:
+    """The account and the region that the session leads to."""
+    client = session.client("sts")
+    return f"account {client.get_caller_identity()['Account']}, region {client.meta.region_name}"
+
+
+def _plan(session: Session, wanted: _Wanted, report: Report) -> _Plan:
+    """Look at what is there and check it. Changes nothing."""
+    parameters.check(wanted.given)
+    found = stacks.describe(session.client("cloudformation"), wanted.stack)
+    existing = _usable(found)
+    taken_over = retained.find(session, wanted.stack, wanted.given) if existing is None else {}
+    given = {**retained.names(taken_over), **wanted.given}
+    previous = existing.parameters if existing else None
+    values = parameters.effective(given, previous)
+    target = preflight.Target(
+        wanted.stack, values, existing, taken_over, wanted.tables, driver_jar=lambda: wanted.driver_jar
+    )
+    preflight.enforce(preflight.check(session, target, wanted.ignore), report)
+    built = artifacts.build(wanted.tables, wanted.driver_jar)
+    complete = parameters.complete(
+        given, previous, stack=wanted.stack, script_prefix=built.script_prefix, driver_key=built.driver_key
+    )
+    return _Plan(found, existing, taken_over, values, complete, built)
+
+
+def _usable(stack: stacks.Stack | None) -> stacks.Stack | None:
+    """The stack to update, None when it must be created. Raises DeployError when neither can be done now."""
+    if stack is None or not stack.made:
+        return None
+    if stack.changing:
+        raise DeployError(f"stack {stack.name} is {stack.status}: deploy again when that is over")
+    if stack.status in _ADVICE:
+        raise DeployError(f"stack {stack.name} is {stack.status}: {_ADVICE[stack.status]}")
+    return stack
+
+
+def _clear(client: CloudFormationClient, plan: _Plan, report: Report) -> None:
+    """Delete a stack whose creation failed: it can be neither updated nor created."""
+    if plan.existing is None and plan.found is not None and plan.found.status != "REVIEW_IN_PROGRESS":
+        report(f"stack {plan.found.name} is {plan.found.status}: deleting what its failed creation left")
+        stacks.remove(client, plan.found, report)
+        stacks.wait_for_names(report)
+
+
+def _import_set(client: CloudFormationClient, stack: str, plan: _Plan) -> changeset.ChangeSet | None:
+    return changeset.create(
+        client,
+        stack,
+        kind="IMPORT",
+        template=retained.import_template(plan.taken_over),
+        parameters=plan.complete,
+        imports=retained.to_import(plan.taken_over),
+    )
+
+
+def _import(client: CloudFormationClient, stack: str, plan: _Plan, report: Report) -> None:
+    for one in plan.taken_over.values():
+        report(f"taking over {one.value}, which an earlier stack left")
+    change_set = _import_set(client, stack, plan) if plan.taken_over else None
+    if change_set is not None:
+        _execute(client, stack, change_set, report)
+
+
+def _change_set(client: CloudFormationClient, stack: str, plan: _Plan) -> changeset.ChangeSet | None:
+    if plan.existing is not None and _current(client, plan.existing, plan.complete):
+        return None
+    return changeset.create(
+        client,
+        stack,
+        kind="CREATE" if plan.existing is None and not plan.taken_over else "UPDATE",
+        template=template.rendered(),
+        parameters=plan.complete,
+    )
+
+
+def _current(client: CloudFormationClient, stack: stacks.Stack, complete: list[ParameterTypeDef]) -> bool:
+    """Whether the stack has this template and these parameters: then no change set is needed to add a table."""
+    values = {one["ParameterKey"]: one["ParameterValue"] for one in complete if "ParameterValue" in one}
+    if values.items() - stack.parameters.items():
+        return False
+    return template.is_current(client.get_template(StackName=stack.name)["TemplateBody"])
+
+
+def _secret_kept(session: Session, plan: _Plan, report: Report) -> AbstractContextManager[None]:
+    """Guards the value of the secret that an update of the stack could touch."""
+    if plan.values.get("DatabaseSecretArn"):
+        return nullcontext()
+    if "DatabaseSecret" in plan.taken_over:
+        return secret.kept_value(session, plan.taken_over["DatabaseSecret"].value, report)
+    arn = plan.existing.outputs.get("DatabaseSecretArn") if plan.existing else None
+    return secret.kept_value(session, arn, report) if arn else nullcontext()
+
+
+def _execute(client: CloudFormationClient, stack: str, change_set: changeset.ChangeSet, report: Report) -> None:
+    for change in change_set.changes:
+        report(change)
+    watch = stacks.Watch(client, change_set.stack_id, report)
+    client.execute_change_set(ChangeSetName=change_set.id, StackName=stack)
+    last = watch.wait()
+    if last.status not in _DONE:
+        raise stacks.failed(last, watch)
+
+
+def _prune(session: Session, outputs: StackOutputs, plan: _Plan, report: Report) -> None:
+    """Delete uploads that neither this deployment nor the one before names, unless an execution may still use them."""
+    used = [f"{plan.built.script_prefix}/", plan.built.driver_key]
+    if plan.existing is not None:
+        before = plan.existing.parameters
+        used += [f"{before['ScriptPrefix']}/", before["DriverKey"]] if "ScriptPrefix" in before else []
+    try:
+        if not stacks.running_executions(session, outputs.state_machine_arn):
+            artifacts.prune(session.client("s3"), outputs.bucket_name, used, report)
+    except ClientError as error:  # the deployment itself is done
+        report(f"warning: old uploads were not deleted: {error}")
+
+
+def _explanations(plan: _Plan) -> Iterator[str]:
+    """What AWS does next without saying so."""
+    before = plan.existing.parameters if plan.existing else {}
+    for name, mails in (("SuccessEmail", "a mail"), ("FailureEmail", "two mails (failures and alarms)")):
+        address = plan.values.get(name)
+        if address and address != before.get(name):
+            yield (
+                f"AWS sends {mails} to {address} to confirm the subscription: nothing arrives before its link was"
+                f" opened. It is good for 2 days; after that deploy with {name} empty, and then with {address} again"
+            )
+    if plan.existing is None:
+        yield _SERVICE_LINKED_ROLE

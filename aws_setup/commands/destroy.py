@@ -1,0 +1,127 @@
+"""Delete the stack. The bucket and the secrets stay, unless their deletion is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from aws_setup.checks import network
+from aws_setup.checks.unreachable import DENIED
+from aws_setup.cloudformation import stacks
+from aws_setup.errors import DeployError, UsageError
+from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.stack import StackError
+from spark_scripts.contract.wording import counted
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+Report = Callable[[str], None]
+
+
+def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callable[[str], bool], report: Report) -> bool:
+    """Delete the stack when `confirm` says yes to the question; whether it was deleted.
+
+    Raises StackError when there is none, UsageError while an execution runs (its job would be left to itself) and while
+    a rule of another security group refers to the job's (EC2 would not delete it), DeployError when a resource or an
+    object could not be deleted.
+    """
+    client = session.client("cloudformation")
+    found = stacks.describe(client, stack)
+    if found is None:
+        raise StackError(f"no stack named {stack}: check INGEST_STACK and the region")
+    _check_idle(session, found)
+    _check_security_group(session, client, found, report)
+    data = _data(found)
+    fate = "and delete" if delete_data else "and keep"
+    if not confirm(f"Delete the stack {stack} {fate} {', '.join(data)}?"):
+        return False
+    stacks.remove(client, found, report)
+    report(f"deleted the stack {stack}")
+    if delete_data:
+        _delete_data(session, found, report)
+    else:
+        report(f"kept {', '.join(data)}; the next deploy of {stack}, after a minute, takes them over again")
+    return True
+
+
+def _check_idle(session: Session, stack: stacks.Stack) -> None:
+    arn = stack.outputs.get("StateMachineArn")
+    if arn is None:
+        return
+    running = stacks.running_executions(session, arn)
+    if running:
+        raise UsageError(f"execution {running[0]} is running: wait for its end, or stop it, and try again")
+
+
+def _check_security_group(session: Session, client: CloudFormationClient, stack: stacks.Stack, report: Report) -> None:
+    group = stack.outputs.get("JobSecurityGroupId")
+    if group is None:
+        return
+    try:
+        referring = network.rules_referring_to(session, group)
+    except ClientError as refused:
+        if error_code(refused) not in DENIED:
+            raise
+        report(f"warning: not checked whether other security groups refer to {group}: {refused.operation_name} denied")
+        return
+    owns = bool(referring) and stacks.has_resource(client, stack, "DatabaseAdmitsJob")
+    foreign = [rule.to_text() for rule in referring if not (owns and _admits_job(rule, stack))]
+    if foreign:
+        raise UsageError(
+            f"the job's security group {group} cannot be deleted while other groups refer to it: take away"
+            f" {', '.join(foreign)}, then destroy again"
+        )
+
+
+def _admits_job(rule: network.Rule, stack: stacks.Stack) -> bool:
+    """Whether it is the rule that the template makes; EC2 holds no two rules that are the same."""
+    port = int(stack.parameters["DatabasePort"])
+    made = (stack.parameters["DatabaseSecurityGroupId"], "inbound", (port, port))
+    return (rule.group_id, rule.way, rule.ports) == made
+
+
+def _data(stack: stacks.Stack) -> list[str]:
+    names = [f"the bucket {stack.outputs['BucketName']}"] if "BucketName" in stack.outputs else []
+    return names + [f"the secret {arn}" for arn in _secrets(stack)] or ["nothing else"]
+
+
+def _secrets(stack: stacks.Stack) -> list[str]:
+    """The stack's own secrets: one that was given by parameter is not ours to delete."""
+    if stack.parameters.get("DatabaseSecretArn"):
+        return [stack.outputs["AwsKeysSecretArn"]] if "AwsKeysSecretArn" in stack.outputs else []
+    return [stack.outputs[key] for key in ("DatabaseSecretArn", "AwsKeysSecretArn") if key in stack.outputs]
+
+
+def _delete_data(session: Session, stack: stacks.Stack, report: Report) -> None:
+    if "BucketName" in stack.outputs:
+        _delete_bucket(session, stack.outputs["BucketName"], report)
+    secrets = session.client("secretsmanager")
+    for arn in _secrets(stack):
+        try:
+            secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+        report(f"deleted the secret {arn}")
+
+
+def _delete_bucket(session: Session, bucket: str, report: Report) -> None:
+    client = session.client("s3")
+    count = 0
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        objects: list[ObjectIdentifierTypeDef] = [
+            {"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in listed
+        ]
+        if objects:
+            refused = client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+            if refused:
+                raise DeployError(f"cannot delete s3://{bucket}/{refused[0]['Key']}: {refused[0].get('Message', '')}")
+            count += len(objects)
+    client.delete_bucket(Bucket=bucket)
+    report(f"deleted the bucket {bucket} and its {counted(count, 'object')}")

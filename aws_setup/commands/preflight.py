@@ -1,0 +1,230 @@
+"""What would make a deployment or its first execution fail, found before anything is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aws_setup.checks import network, runtime, sizes
+from aws_setup.checks.findings import Finding, error, warning
+from aws_setup.checks.unreachable import DENIED
+from aws_setup.cloudformation import parameters, retained, stacks
+from aws_setup.commands import secret
+from aws_setup.errors import DeployError, UsageError
+from aws_setup.job_bundle import jdbc
+from ingest_assets.aws.errors import error_code
+from ingest_assets.tables import load_tables
+from spark_scripts.contract.errors import IngestionError
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+CHECKS = ("release", "size", "network", "bucket", "secret", "driver", "tables")
+"""What can be left out. Who the caller is is always asked."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be deployed. `parameters` are all of them as they will be; `existing` is None before the first time.
+
+    `taken_over` are the kept resources that the deployment imports, by logical id. `driver_jar` finds the driver.
+    """
+
+    stack: str
+    parameters: Mapping[str, str]
+    existing: stacks.Stack | None
+    taken_over: Mapping[str, retained.Resource]
+    tables: Path | None
+    driver_jar: Callable[[], Path]
+
+    @property
+    def has_bucket(self) -> bool:
+        """Whether the stack has its bucket already, or takes it over."""
+        return "Bucket" in self.taken_over or self.existing is not None
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether the stack has its database secret already, or takes it over."""
+        return "DatabaseSecret" in self.taken_over or self.existing is not None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Who asks, and what was found. `checks` are those that were made."""
+
+    stack: str
+    identity: str
+    checks: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error."""
+        return any(finding.level == "error" for finding in self.findings)
+
+    def to_json(self) -> str:
+        """As a JSON document."""
+        return json.dumps(asdict(self), indent=1)
+
+    def to_text(self) -> str:
+        """For people: a line for each finding, and one for each check without any."""
+        found = {finding.check for finding in self.findings}
+        lines = [f"{'identity':<9} ok       {self.identity}"]
+        lines += [f"{check:<9} ok" for check in self.checks if check not in found]
+        lines += [f"{one.check:<9} {one.level:<8} {one.text}" for one in self.findings]
+        return "\n".join(lines)
+
+
+def check(
+    session: Session, target: Target, ignore: Collection[str] = (), checks: Collection[str] = CHECKS
+) -> Preflight:
+    """Make these checks but those to `ignore`. Raises botocore's errors when AWS does not know the caller."""
+    caller = session.client("sts").get_caller_identity()
+    made = tuple(name for name in checks if name not in ignore)
+    findings = [finding for name in made for finding in _made(name, session, target)]
+    return Preflight(target.stack, caller["Arn"], made, tuple(findings))
+
+
+def enforce(found: Preflight, report: Callable[[str], None]) -> None:
+    """`report` the warnings. Raises DeployError with the errors, a line for each."""
+    for finding in found.findings:
+        if finding.level == "warning":
+            report(f"warning: {finding.text}")
+    errors = [
+        f"{one.text} (--ignore {one.check} deploys all the same)" for one in found.findings if one.level == "error"
+    ]
+    if errors:
+        raise DeployError("\n".join(errors))
+
+
+def read(
+    session: Session, stack: str, given: Mapping[str, str], driver_jar: Callable[[], Path], ignore: Collection[str]
+) -> Preflight:
+    """The checks of a deployment with the parameters `given`, which is not made, and what the last job ran on.
+
+    Raises UsageError for wrong parameters.
+    """
+    parameters.check(given)
+    existing = stacks.describe(session.client("cloudformation"), stack)
+    if existing is not None and not existing.made:
+        existing = None
+    taken_over = retained.find(session, stack, given) if existing is None else {}
+    values = parameters.effective({**retained.names(taken_over), **given}, existing.parameters if existing else None)
+    target = Target(stack, values, existing, taken_over, None, driver_jar)
+    return check(session, target, ignore, (*CHECKS, runtime.CHECK))
+
+
+def _made(name: str, session: Session, target: Target) -> list[Finding]:
+    """What the check of that name finds; what the caller may not look at is a warning."""
+    try:
+        return list(_CHECKS[name](session, target))
+    except ClientError as denied:
+        if error_code(denied) in DENIED:
+            return [warning(name, f"the {name} was not checked: {denied.operation_name} is not allowed to you")]
+        reason = denied.response.get("Error", {}).get("Message", "")
+        return [warning(name, f"the {name} could not be checked: {denied.operation_name}: {reason}")]
+    except BotoCoreError as unreached:
+        return [warning(name, f"the {name} could not be checked: {' '.join(str(unreached).split())}")]
+
+
+def _release(session: Session, target: Target) -> Iterator[Finding]:
+    """ListReleaseLabels is EMR's on EC2, and need not know every label of EMR Serverless: hence no error."""
+    label = target.parameters["ReleaseLabel"]
+    try:
+        parameters.check({"ReleaseLabel": label})
+    except UsageError as refused:  # a stack of an older template has it
+        yield error("release", f"{refused}: give --parameter ReleaseLabel=…")
+        return
+    if label not in _release_labels(session, label):
+        yield warning(
+            "release", f"EMR does not list the release {label} in this region: check the parameter ReleaseLabel"
+        )
+
+
+def _release_labels(session: Session, prefix: str) -> list[str]:
+    client: Any = session.client("emr")  # no stubs are installed for EMR
+    labels: list[str] = client.list_release_labels(Filters={"Prefix": prefix}).get("ReleaseLabels", [])
+    return labels
+
+
+def _size(_: Session, target: Target) -> Iterator[Finding]:
+    return sizes.check(target.parameters)
+
+
+def _network(session: Session, target: Target) -> Iterator[Finding]:
+    return network.check(session, target.parameters)
+
+
+def _bucket(session: Session, target: Target) -> Iterator[Finding]:
+    name = target.parameters.get("BucketName")
+    if name is None:
+        yield error("bucket", "BucketName is needed: --parameter BucketName=… (bucket names are global)")
+    elif not target.has_bucket:
+        yield from _new_bucket(session, name, target.stack)
+
+
+def _new_bucket(session: Session, name: str, stack: str) -> Iterator[Finding]:
+    try:
+        session.client("s3").head_bucket(Bucket=name)
+    except ClientError as refused:
+        code = error_code(refused)
+        if code in ("403", "301"):
+            yield error(
+                "bucket", f"the bucket name {name} is taken by somebody else or in another region: choose another"
+            )
+        elif code != "404":
+            raise
+        return
+    yield error(
+        "bucket",
+        f"the bucket {name} exists and is not marked as this stack's: choose another name, or give it the tags"
+        f" {retained.marks(stack)} for deploy, which needs tag:GetResources for that, to take it over",
+    )
+
+
+def _secret(session: Session, target: Target) -> Iterator[Finding]:
+    return secret.check(session, target.stack, target.parameters, known=target.has_secret)
+
+
+def _runtime(session: Session, target: Target) -> Iterator[Finding]:
+    return runtime.check(session, target.existing)
+
+
+def _driver(_: Session, target: Target) -> Iterator[Finding]:
+    try:
+        jar = target.driver_jar()
+        version = jdbc.driver_version(jar)
+    except jdbc.DriverNotFoundError as missing:
+        yield error("driver", str(missing))
+        return
+    if version < jdbc.OLDEST_SAFE:
+        shown, safe = (".".join(map(str, numbers)) for numbers in (version, jdbc.OLDEST_SAFE))
+        yield error(
+            "driver",
+            f"the JDBC driver {jar} is {shown}, older than {safe} (CVE-2025-49146): set POSTGRES_JDBC_JAR to"
+            " a newer one",
+        )
+
+
+def _tables(_: Session, target: Target) -> Iterator[Finding]:
+    try:
+        load_tables(target.tables)
+    except IngestionError as wrong:
+        yield error("tables", str(wrong))
+
+
+_CHECKS: Mapping[str, Callable[[Session, Target], Iterator[Finding]]] = {
+    "release": _release,
+    "size": _size,
+    "network": _network,
+    "bucket": _bucket,
+    "secret": _secret,
+    "driver": _driver,
+    "tables": _tables,
+    runtime.CHECK: _runtime,
+}

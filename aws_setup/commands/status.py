@@ -1,0 +1,172 @@
+"""What the deployed stack is doing: schedule, executions, queues, and applications that cost money."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from aws_setup.checks import applications
+from aws_setup.checks.applications import Application
+from aws_setup.checks.schedule_drift import differences
+from aws_setup.cloudformation import stacks
+from aws_setup.cloudformation.drift import Drift, detect
+from aws_setup.cloudformation.parameters import application_name
+from ingest_assets.aws.stack import StackError, StackOutputs
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+_EXECUTIONS = 5
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The EventBridge schedule. `input` is what it starts an execution with.
+
+    `differences` say what Dagster's mirror of it has otherwise.
+    """
+
+    name: str
+    state: str
+    expression: str
+    timezone: str
+    input: str
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExecutionLine:
+    """One of the last executions. `stopped` is None while it runs."""
+
+    name: str
+    status: str
+    started: str
+    stopped: str | None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue and about how many messages wait in it or are being read. `dead`: what lies in it was given up on."""
+
+    url: str
+    waiting: int
+    in_flight: int
+    dead: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that `status` shows. Times are ISO 8601 with their zone."""
+
+    stack: str
+    stack_status: str
+    changed: str
+    outputs: dict[str, str]
+    schedule: Schedule
+    executions: tuple[ExecutionLine, ...]
+    queues: tuple[Queue, ...]
+    applications: tuple[Application, ...]
+    drift: Drift | None = None
+
+    def to_json(self) -> str:
+        """As a JSON document."""
+        return json.dumps(asdict(self), indent=1)
+
+    def to_text(self) -> str:
+        """For people."""
+        return "\n".join(
+            [
+                f"stack         {self.stack}: {self.stack_status}, changed {self.changed}",
+                f"bucket        {self.outputs['BucketName']}",
+                *_section("drift", self._drift_lines()),
+                *_section("schedule", self._schedule_lines()),
+                *_section("executions", [_execution_line(one) for one in self.executions]),
+                *_section(
+                    "queues",
+                    [f"{one.waiting} waiting, {one.in_flight} read  {one.url}{_remark(one)}" for one in self.queues],
+                ),
+                *_section("applications", [one.to_text() for one in self.applications]),
+            ]
+        )
+
+    def _schedule_lines(self) -> list[str]:
+        one = self.schedule
+        return [f"{one.name}: {one.state}, {one.expression} {one.timezone}", *one.differences]
+
+    def _drift_lines(self) -> list[str]:
+        if self.drift is None:
+            return ["not asked for"]
+        return [f"{self.drift.state}: {self.drift.text}", *self.drift.resources]
+
+
+def read(session: Session, name: str, *, drift: bool = True) -> Status:
+    """The status of the stack named `name`; `drift` takes CloudFormation half a minute.
+
+    Raises StackError when there is none or it has not been finished.
+    """
+    client = session.client("cloudformation")
+    stack = stacks.describe(client, name)
+    if stack is None:
+        raise StackError(f"no stack named {name}: run `python -m aws_setup deploy`, or set INGEST_STACK")
+    outputs = StackOutputs.read(client, name)
+    running = stacks.running_executions(session, outputs.state_machine_arn)
+    dead = [stack.outputs[key] for key in ("DeadLetterQueueUrl", "ScheduleDeadLetterQueueUrl") if key in stack.outputs]
+    return Status(
+        stack=stack.name,
+        stack_status=stack.status,
+        changed=_time(stack.changed),
+        outputs=stack.outputs,
+        schedule=_schedule(session, outputs.schedule_name, stack.parameters),
+        executions=_executions(session, outputs.state_machine_arn),
+        queues=(_queue(session, outputs.queue_url), *(_queue(session, url, dead=True) for url in dead)),
+        applications=applications.read(session.client("emr-serverless"), application_name(name), left_over=not running),
+        drift=detect(client, name) if drift else None,
+    )
+
+
+def _schedule(session: Session, name: str, deployed: dict[str, str]) -> Schedule:
+    answer = session.client("scheduler").get_schedule(Name=name)
+    expression, timezone = answer["ScheduleExpression"], answer.get("ScheduleExpressionTimezone", "UTC")
+    request = answer["Target"].get("Input", "{}")
+    differs = tuple(differences(expression, timezone, request, deployed))
+    return Schedule(name, answer["State"], expression, timezone, request, differs)
+
+
+def _executions(session: Session, state_machine: str) -> tuple[ExecutionLine, ...]:
+    answer = session.client("stepfunctions").list_executions(stateMachineArn=state_machine, maxResults=_EXECUTIONS)
+    return tuple(
+        ExecutionLine(
+            name=entry["name"],
+            status=entry["status"],
+            started=_time(entry["startDate"]),
+            stopped=_time(entry["stopDate"]) if "stopDate" in entry else None,
+        )
+        for entry in answer["executions"]
+    )
+
+
+def _queue(session: Session, url: str, *, dead: bool = False) -> Queue:
+    answer = session.client("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    )["Attributes"]
+    waiting, in_flight = answer["ApproximateNumberOfMessages"], answer["ApproximateNumberOfMessagesNotVisible"]
+    return Queue(url, int(waiting), int(in_flight), dead)
+
+
+def _remark(queue: Queue) -> str:
+    return "  look at them: they were given up on" if queue.dead and queue.waiting else ""
+
+
+def _execution_line(execution: ExecutionLine) -> str:
+    end = f"to {execution.stopped}" if execution.stopped else ""
+    return f"{execution.status:<9} {execution.name}  {execution.started} {end}".rstrip()
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [f"{label:<13} {line}" for label, line in zip([title, *[""] * len(lines)], lines or ["none"], strict=False)]
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

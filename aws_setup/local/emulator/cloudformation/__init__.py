@@ -1,0 +1,1 @@
+"""CloudFormation: what moto's engine does differently from AWS."""

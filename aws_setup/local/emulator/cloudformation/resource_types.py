@@ -1,0 +1,349 @@
+"""CloudFormation resource types that moto lacks, or makes in a form that the rest of moto does not see.
+
+Each makes its resource through the account's own API over loopback, so that what the stack holds is what clients see.
+Properties are those of https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/; drop a type when
+moto's list (`moto.cloudformation.parsing.get_model_map`) has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from moto.cloudformation.exceptions import UnformattedGetAttTemplateException, ValidationError
+from moto.core.common_models import CloudFormationModel
+from moto.settings import moto_server_port
+
+from aws_setup.local.emulator.core.casing import request_from_parameters
+from aws_setup.local.emulator.core.coercion import coerced
+from aws_setup.local.emulator.core.constraints import validation_message, violations
+
+Properties = Mapping[str, Any]
+Clients = Callable[[str], Any]  # boto3 clients by service; which one is not known to a type checker
+
+
+class LoopbackResource(CloudFormationModel):
+    """A resource that is made through the API of its service. Subclasses say how."""
+
+    type_name: ClassVar[str] = "?"
+    name_property: ClassVar[str] = ""
+    attributes: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, physical_resource_id: str, **attributes: str) -> None:
+        self.physical_resource_id = physical_resource_id
+        self._attributes = attributes
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Make the resource."""
+        raise NotImplementedError
+
+    def remove(self, clients: Clients) -> None:
+        """Delete the resource. A policy goes with what it stands on."""
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        """Fn::GetAtt."""
+        if attribute_name not in self._attributes:
+            raise UnformattedGetAttTemplateException
+        return self._attributes[attribute_name]
+
+    def delete(self, account_id: str, region_name: str) -> None:  # noqa: ARG002
+        """Called by moto's engine."""
+        self.remove(clients(region_name))
+
+    def is_created(self) -> bool:
+        """Called by moto's engine."""
+        return True
+
+    @classmethod
+    def cloudformation_type(cls) -> str:
+        """Called by moto's engine."""
+        return cls.type_name
+
+    @classmethod
+    def cloudformation_name_type(cls) -> str:
+        """Called by moto's engine."""
+        return cls.name_property
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        """Called by moto's engine."""
+        return attr in cls.attributes
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,  # noqa: ARG003
+        region_name: str,
+        **_: Any,
+    ) -> Self:
+        """Called by moto's engine."""
+        return cls.create(resource_name, cloudformation_json.get("Properties", {}), clients(region_name))
+
+
+def clients(region_name: str) -> Clients:
+    """Clients of the account itself, in that region."""
+    session = boto3.session.Session("local", "local", region_name=region_name)
+    config = Config(proxies={}, retries={"total_max_attempts": 1})
+    endpoint = f"http://127.0.0.1:{moto_server_port()}"
+    make: Any = session.client
+    return lambda service: make(service, endpoint_url=endpoint, config=config)
+
+
+def _send(client: Any, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Call an operation; numbers and booleans that the template holds as text become what the API takes.
+
+    Raises ValidationError for what the service's model does not allow, since moto takes it. Idempotency tokens are
+    boto3's to fill in.
+    """
+    model = client.meta.service_model.operation_model(operation)
+    methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
+    parameters = coerced(request, model.input_shape)
+    members = model.input_shape.members
+    filled_in = {name: str(uuid4()) for name, member in members.items() if member.metadata.get("idempotencyToken")}
+    found = list(violations({**filled_in, **parameters}, model.input_shape))
+    if found:
+        raise ValidationError(message=validation_message(found))
+    response: dict[str, Any] = getattr(client, methods[operation])(**parameters)
+    return response
+
+
+class Subscription(LoopbackResource):
+    """AWS::SNS::Subscription."""
+
+    type_name = "AWS::SNS::Subscription"
+    attributes = frozenset({"Arn"})
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:  # noqa: ARG003
+        """Subscribe."""
+        known = ("RawMessageDelivery", "FilterPolicy", "FilterPolicyScope", "RedrivePolicy")
+        attributes = {key: _text(properties[key]) for key in known if key in properties}
+        request = {key: properties[key] for key in ("TopicArn", "Protocol", "Endpoint")}
+        subscription = {**request, "Attributes": attributes, "ReturnSubscriptionArn": True}
+        arn = _send(clients("sns"), "Subscribe", subscription)["SubscriptionArn"]
+        return cls(arn, Arn=arn)
+
+    def remove(self, clients: Clients) -> None:
+        """Unsubscribe."""
+        clients("sns").unsubscribe(SubscriptionArn=self.physical_resource_id)
+
+
+class TopicPolicy(LoopbackResource):
+    """AWS::SNS::TopicPolicy."""
+
+    type_name = "AWS::SNS::TopicPolicy"
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Set the policy of every topic named."""
+        policy = _text(properties["PolicyDocument"])
+        for arn in properties["Topics"]:
+            clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
+        return cls(name)
+
+
+class QueuePolicy(LoopbackResource):
+    """AWS::SQS::QueuePolicy."""
+
+    type_name = "AWS::SQS::QueuePolicy"
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Set the policy of every queue named."""
+        policy = _text(properties["PolicyDocument"])
+        for url in properties["Queues"]:
+            clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        return cls(name)
+
+
+class BucketPolicy(LoopbackResource):
+    """AWS::S3::BucketPolicy."""
+
+    type_name = "AWS::S3::BucketPolicy"
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Set the bucket's policy."""
+        clients("s3").put_bucket_policy(Bucket=properties["Bucket"], Policy=_text(properties["PolicyDocument"]))
+        return cls(name)
+
+
+class Secret(LoopbackResource):
+    """AWS::SecretsManager::Secret, deleted without a recovery window as CloudFormation does."""
+
+    type_name = "AWS::SecretsManager::Secret"
+    name_property = "Name"
+    attributes = frozenset({"Id"})
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Make the secret with the value given or generated."""
+        client = clients("secretsmanager")
+        request = {key: properties[key] for key in ("Description", "KmsKeyId", "Tags") if key in properties}
+        value = properties.get("SecretString")
+        if value is None:
+            value = _generated(client, properties.get("GenerateSecretString", {}))
+        arn = _send(client, "CreateSecret", {"Name": name, "SecretString": value, **request})["ARN"]
+        return cls(arn, Id=arn)
+
+    def remove(self, clients: Clients) -> None:
+        """Delete the secret for good."""
+        clients("secretsmanager").delete_secret(SecretId=self.physical_resource_id, ForceDeleteWithoutRecovery=True)
+
+
+def _generated(client: Any, settings: Properties) -> str:
+    options = {
+        key: value for key, value in settings.items() if key not in ("SecretStringTemplate", "GenerateStringKey")
+    }
+    password: str = _send(client, "GetRandomPassword", options)["RandomPassword"]
+    if "SecretStringTemplate" not in settings:
+        return password
+    fields = json.loads(settings["SecretStringTemplate"]) | {settings["GenerateStringKey"]: password}
+    return json.dumps(fields)
+
+
+class Schedule(LoopbackResource):
+    """AWS::Scheduler::Schedule. Stored; nothing here fires it."""
+
+    type_name = "AWS::Scheduler::Schedule"
+    name_property = "Name"
+    attributes = frozenset({"Arn"})
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Make the schedule; the properties are those of the API."""
+        arn = _send(clients("scheduler"), "CreateSchedule", {**properties, "Name": name})["ScheduleArn"]
+        return cls(name, Arn=arn, group=properties.get("GroupName", "default"))
+
+    def remove(self, clients: Clients) -> None:
+        """Delete the schedule."""
+        clients("scheduler").delete_schedule(Name=self.physical_resource_id, GroupName=self._attributes["group"])
+
+
+class Alarm(LoopbackResource):
+    """AWS::CloudWatch::Alarm. Stored; its state never changes."""
+
+    type_name = "AWS::CloudWatch::Alarm"
+    name_property = "AlarmName"
+    attributes = frozenset({"Arn"})
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Make the alarm; the properties are those of the API."""
+        client = clients("cloudwatch")
+        _send(client, "PutMetricAlarm", {**properties, "AlarmName": name})
+        return cls(name, Arn=client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"])
+
+    def remove(self, clients: Clients) -> None:
+        """Delete the alarm."""
+        clients("cloudwatch").delete_alarms(AlarmNames=[self.physical_resource_id])
+
+
+class Application(LoopbackResource):
+    """AWS::EMRServerless::Application."""
+
+    type_name = "AWS::EMRServerless::Application"
+    name_property = "Name"
+    attributes = frozenset({"ApplicationId", "Arn"})
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Make the application; lists of keys and values are maps in the API."""
+        client = clients("emr-serverless")
+        maps = {
+            "InitialCapacity": {item["Key"]: item["Value"] for item in properties.get("InitialCapacity", [])},
+            "Tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])},
+        }
+        model = client.meta.service_model.operation_model("CreateApplication")
+        parameters = {**properties, "Name": name, **{key: value for key, value in maps.items() if value}}
+        made = _send(client, "CreateApplication", request_from_parameters(parameters, model.input_shape, check=False))
+        return cls(made["applicationId"], ApplicationId=made["applicationId"], Arn=made["arn"])
+
+    def remove(self, clients: Clients) -> None:
+        """Delete the application."""
+        clients("emr-serverless").delete_application(applicationId=self.physical_resource_id)
+
+
+class StateMachine(LoopbackResource):
+    """AWS::StepFunctions::StateMachine; moto's own lands in the backend that executes nothing."""
+
+    type_name = "AWS::StepFunctions::StateMachine"
+    name_property = "StateMachineName"
+    attributes = frozenset({"Arn", "Name", "StateMachineRevisionId"})
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Make the state machine."""
+        client = clients("stepfunctions")
+        request = {**_state_machine(client, properties), "name": name, "type": _kind(properties)}
+        tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in properties.get("Tags", [])]
+        arn = _send(client, "CreateStateMachine", {**request, "tags": tags})["stateMachineArn"]
+        return cls(arn, Arn=arn, Name=name, StateMachineRevisionId="INITIAL")
+
+    def remove(self, clients: Clients) -> None:
+        """Delete the state machine."""
+        clients("stepfunctions").delete_state_machine(stateMachineArn=self.physical_resource_id)
+
+
+def _kind(properties: Properties) -> str:
+    kind: str = properties.get("StateMachineType", "STANDARD")
+    return kind
+
+
+def _state_machine(client: Any, properties: Properties) -> dict[str, Any]:
+    names = ("RoleArn", "LoggingConfiguration", "TracingConfiguration", "EncryptionConfiguration")
+    parameters = {name: properties[name] for name in names if name in properties}
+    model = client.meta.service_model.operation_model("CreateStateMachine")
+    settings = request_from_parameters(parameters, model.input_shape, check=False)
+    return {**settings, "definition": definition_text(properties)}
+
+
+def definition_text(properties: Properties) -> str:
+    """The state machine's definition with DefinitionSubstitutions put in.
+
+    Raises ValidationError when there is none: DefinitionS3Location is not emulated, objects do not live in moto.
+    """
+    substitutions = {key: _text(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
+    if "DefinitionString" in properties:
+        return str(_substituted(properties["DefinitionString"], substitutions))
+    if "Definition" in properties:
+        return json.dumps(_substituted(properties["Definition"], substitutions))
+    raise ValidationError(message="A state machine needs Definition or DefinitionString; no other form is emulated")
+
+
+def _substituted(value: Any, substitutions: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _substituted(member, substitutions) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_substituted(member, substitutions) for member in value]
+    if isinstance(value, str):
+        for key, text in substitutions.items():
+            value = value.replace("${" + key + "}", text)
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+TYPES: Mapping[str, type[LoopbackResource]] = {
+    kind.type_name: kind
+    for kind in (
+        Alarm,
+        Application,
+        BucketPolicy,
+        QueuePolicy,
+        Schedule,
+        Secret,
+        StateMachine,
+        Subscription,
+        TopicPolicy,
+    )
+}

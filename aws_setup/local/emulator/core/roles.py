@@ -1,0 +1,83 @@
+"""Temporary credentials of roles, so that each call here is made by the principal that makes it on AWS.
+
+moto 5.2.5 executes the tasks of a state machine with made-up keys (`boto_client_for`). Drop `install` when it takes
+its argument `state_credentials` into account.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from moto.settings import moto_server_port
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.credentials import StateCredentials
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_aws_sdk,
+    state_task_service_sns,
+    state_task_service_sqs,
+)
+from moto.sts.models import sts_backends
+
+from aws_setup.local.emulator.core.patching import replace_attribute
+
+_CALLERS = (state_task_service_aws_sdk, state_task_service_sns, state_task_service_sqs)
+_SESSION = "AssumedByService"
+_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An access key with its secret."""
+
+    access: str
+    secret: str = field(repr=False)
+
+
+def assume(role_arn: str, session: str, region: str, keys: Keys | None = None) -> dict[str, str]:
+    """The variables that make a process act as the role; GetCallerIdentity then tells it.
+
+    `keys` are those that STS is to give: S3 is another server here and knows no others. The policies of a role are
+    not enforced.
+    """
+    account = role_arn.split(":")[4]
+    role = sts_backends[account]["aws"].assume_role(
+        region_name=region, role_session_name=session, role_arn=role_arn, policy="", duration=_HOUR, external_id=""
+    )
+    if keys is not None:
+        role.access_key_id, role.secret_access_key = keys.access, keys.secret
+    return {
+        "AWS_ACCESS_KEY_ID": role.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": role.secret_access_key,
+        "AWS_SESSION_TOKEN": role.session_token,
+    }
+
+
+def install(stack: ExitStack) -> None:
+    """Let the tasks of state machines act as their roles until `stack` closes."""
+    for module in _CALLERS:
+        replace_attribute(stack, module, "boto_client_for", client_for)
+    stack.callback(_assumed.cache_clear)
+
+
+@cache
+def _assumed(role_arn: str, region: str) -> dict[str, str]:
+    return assume(role_arn, _SESSION, region)
+
+
+def client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
+    """A client of this account with the role of the state that calls."""
+    keys = _assumed(state_credentials.role_arn, region)
+    make: Any = boto3.client  # which of its services is not known to a type checker
+    return make(
+        service_name=service,
+        region_name=region,
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=keys["AWS_SESSION_TOKEN"],
+        endpoint_url=f"http://localhost:{moto_server_port()}",
+        config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
+    )

@@ -1,0 +1,146 @@
+"""The HTTP side of EMR Serverless: requests parsed and checked, answers in the shapes of the service model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from moto.core.base_backend import BackendDict
+from moto.core.responses import ActionResult, BaseResponse, EmptyResult, PaginatedResult
+from moto.core.utils import get_service_model
+
+from aws_setup.local.emulator.core.constraints import validation_message, violations
+from aws_setup.local.emulator.emrserverless.job_run import JobRun, JobRunner
+from aws_setup.local.emulator.emrserverless.models import EmrServerlessBackend, invalid
+
+_APPLICATION = "{0}/applications/(?P<applicationId>[^/]+)"
+_PATHS = (
+    "{0}/applications$",
+    f"{_APPLICATION}$",
+    f"{_APPLICATION}/start$",
+    f"{_APPLICATION}/stop$",
+    f"{_APPLICATION}/jobruns$",
+    f"{_APPLICATION}/jobruns/(?P<jobRunId>[^/]+)$",
+    f"{_APPLICATION}/jobruns/(?P<jobRunId>[^/]+)/dashboard$",
+)
+
+
+class EmrServerlessResponse(BaseResponse):
+    """One method per operation; moto's router calls them by name."""
+
+    backends: BackendDict[EmrServerlessBackend]
+    runner: JobRunner
+
+    def __init__(self) -> None:
+        super().__init__("emr-serverless")
+        self.automated_parameter_parsing = True
+
+    @property
+    def _backend(self) -> EmrServerlessBackend:
+        return self.backends[self.current_account][self.region]
+
+    def _request(self) -> dict[str, Any]:
+        """The request's members, checked against the service model."""
+        operation = get_service_model("emr-serverless").operation_model(self._get_action())
+        # moto's parser makes an empty list of a list in the query string that is not there
+        request = {name: value for name, value in self.params.items() if value not in (None, [])}
+        found = list(violations(request, operation.input_shape))
+        if found:
+            raise invalid(validation_message(found))
+        return request
+
+    @property
+    def _application_id(self) -> str:
+        return cast("str", self._request()["applicationId"])
+
+    def create_application(self) -> ActionResult:
+        """CreateApplication."""
+        application = self._backend.create_application(self._request())
+        return ActionResult(
+            {"applicationId": application.id, "name": application.settings.get("name"), "arn": application.arn}
+        )
+
+    def get_application(self) -> ActionResult:
+        """GetApplication."""
+        return ActionResult({"application": self._backend.get_application(self._application_id).describe()})
+
+    def list_applications(self) -> ActionResult:
+        """ListApplications."""
+        return PaginatedResult({"applications": self._backend.list_applications(self._request().get("states", []))})
+
+    def update_application(self) -> ActionResult:
+        """UpdateApplication."""
+        changes = self._request()
+        application = self._backend.update_application(
+            changes.pop("applicationId"), {name: value for name, value in changes.items() if name != "clientToken"}
+        )
+        return ActionResult({"application": application.describe()})
+
+    def start_application(self) -> ActionResult:
+        """StartApplication."""
+        self._backend.start_application(self._application_id)
+        return EmptyResult()
+
+    def stop_application(self) -> ActionResult:
+        """StopApplication."""
+        self._backend.stop_application(self._application_id)
+        return EmptyResult()
+
+    def delete_application(self) -> ActionResult:
+        """DeleteApplication."""
+        self._backend.delete_application(self._application_id)
+        return EmptyResult()
+
+    def start_job_run(self) -> ActionResult:
+        """StartJobRun."""
+        request = self._request()
+        application_id = request.pop("applicationId")
+        job_run = self._backend.start_job_run(application_id, request)
+        return ActionResult(
+            {"applicationId": application_id, "jobRunId": job_run.job.job_run_id, "arn": job_run.describe()["arn"]}
+        )
+
+    def get_job_run(self) -> ActionResult:
+        """GetJobRun."""
+        return ActionResult({"jobRun": self._job_run().describe()})
+
+    def cancel_job_run(self) -> ActionResult:
+        """CancelJobRun."""
+        request = self._request()
+        self._backend.cancel_job_run(request["applicationId"], request["jobRunId"])
+        return ActionResult({"applicationId": request["applicationId"], "jobRunId": request["jobRunId"]})
+
+    def list_job_runs(self) -> ActionResult:
+        """ListJobRuns."""
+        request = self._request()
+        states = request.get("states")
+        after = _utc(request.get("createdAtAfter", datetime.min))
+        before = _utc(request.get("createdAtBefore", datetime.max))
+
+        def chosen(job_run: JobRun) -> bool:
+            return (
+                (states is None or job_run.state in states)
+                and after < job_run.created_at < before
+                and request.get("mode") in (None, job_run.summary()["mode"])
+            )
+
+        return PaginatedResult({"jobRuns": self._backend.list_job_runs(request["applicationId"], chosen)})
+
+    def get_dashboard_for_job_run(self) -> ActionResult:
+        """GetDashboardForJobRun."""
+        return ActionResult({"url": self.runner.dashboard(self._job_run().job)})
+
+    def _job_run(self) -> JobRun:
+        request = self._request()
+        return self._backend.get_job_run(request["applicationId"], request["jobRunId"])
+
+
+def _utc(instant: datetime) -> datetime:
+    """The instant with its zone: moto's parser leaves out that it is UTC."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+
+
+def url_paths(backends: BackendDict[EmrServerlessBackend], runner: JobRunner) -> dict[str, Any]:
+    """The paths of the service and what answers them, in the form of moto's `urls.py`."""
+    response: Any = type("EmrServerlessResponse", (EmrServerlessResponse,), {"backends": backends, "runner": runner})
+    return dict.fromkeys(_PATHS, response.dispatch)

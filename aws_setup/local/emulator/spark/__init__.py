@@ -1,0 +1,1 @@
+"""Job runs of EMR Serverless, executed on this machine by spark-submit."""

@@ -1,0 +1,1 @@
+"""Step Functions: the task services that moto lacks, and its executions."""

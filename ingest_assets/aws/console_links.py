@@ -1,0 +1,64 @@
+"""Where things of an execution are to be seen: pages of the AWS console, and logs.
+
+`INGEST_CONSOLE_URL` is another address of the console than that of the region, a company's own for instance.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+from spark_scripts.contract import layout
+
+_DOMAINS = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
+
+
+def execution_url(arn: str) -> str:
+    """The page of an execution of a state machine."""
+    return f"{_console(arn)}/states/home?region={_region(arn)}#/v2/executions/details/{arn}"
+
+
+def folder_url(arn: str, bucket: str, prefix: str) -> str:
+    """The page of a folder in a bucket of the partition and region that `arn` is in."""
+    return f"{_console(arn)}/s3/buckets/{bucket}?region={_region(arn)}&prefix={quote(prefix)}"
+
+
+def job_run_url(arn: str, bucket: str, application_id: str, job_run_id: str) -> str:
+    """The page of a job run's logs.
+
+    The job run's own page is in EMR Studio, whose address holds a studio id that no API tells
+    (https://github.com/dagster-io/dagster, dagster_aws/pipes/clients/emr_serverless.py).
+    """
+    return folder_url(arn, bucket, _job_run_prefix(application_id, job_run_id))
+
+
+def driver_log_key(application_id: str, job_run_id: str) -> str:
+    """The object that EMR Serverless writes Spark's own log to."""
+    return f"{_job_run_prefix(application_id, job_run_id)}SPARK_DRIVER/stderr.gz"
+
+
+def job_output_key(application_id: str, job_run_id: str) -> str:
+    """The object that holds what the job said, its final error for one.
+
+    Spark's PythonRunner sends the standard error of a Python driver to the standard output of spark-submit.
+    """
+    return f"{_job_run_prefix(application_id, job_run_id)}SPARK_DRIVER/stdout.gz"
+
+
+def _job_run_prefix(application_id: str, job_run_id: str) -> str:
+    return f"{layout.LOGS_PREFIX}applications/{application_id}/jobs/{job_run_id}/"
+
+
+def _region(arn: str) -> str:
+    return arn.split(":")[3]
+
+
+def _console(arn: str) -> str:
+    own = os.environ.get("INGEST_CONSOLE_URL")
+    if own:
+        return own.rstrip("/")
+    return f"https://{_region(arn)}.{_DOMAINS[arn.split(':')[1]]}"

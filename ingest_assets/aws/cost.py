@@ -1,0 +1,73 @@
+"""What a job run used and cost, and the share of it that each month had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from ingest_assets.aws.errors import error_code
+from spark_scripts.contract.manifest import Manifest
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from mypy_boto3_emr_serverless import EMRServerlessClient
+
+
+@dataclass(frozen=True)
+class Prices:
+    """US dollars per hour of a vCPU and of a GB of memory."""
+
+    vcpu_hour: float
+    gb_hour: float
+
+
+LIST_PRICES = Prices(vcpu_hour=0.052624, gb_hour=0.0057785)
+"""Of EMR Serverless on x86 in us-east-1."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Hours of vCPUs and of GB of memory."""
+
+    vcpu_hours: float
+    gb_hours: float
+
+    def share(self, part: float) -> Usage:
+        """A part, from 0 to 1, of the usage."""
+        return Usage(self.vcpu_hours * part, self.gb_hours * part)
+
+    def usd(self, prices: Prices) -> float:
+        """US dollars at these prices."""
+        return self.vcpu_hours * prices.vcpu_hour + self.gb_hours * prices.gb_hour
+
+    def metadata(self, prices: Prices) -> dict[str, dg.MetadataValue]:
+        """Hours and US dollars, as numbers that Dagster plots."""
+        import dagster as dg  # noqa: PLC0415 (the command line does without it)
+
+        figures = {"vcpu_hours": self.vcpu_hours, "gb_hours": self.gb_hours, "usd": self.usd(prices)}
+        return {name: dg.MetadataValue.float(figure) for name, figure in figures.items()}
+
+
+def usage(client: EMRServerlessClient, application_id: str, job_run_id: str) -> Usage | None:
+    """What the job run is billed for, or has used so far; None while or where EMR Serverless does not say.
+
+    The bill appears shortly after the end of the job, and goes with its application when that is deleted.
+    """
+    try:
+        run = client.get_job_run(applicationId=application_id, jobRunId=job_run_id)["jobRun"]
+    except ClientError as error:
+        if error_code(error) in ("ResourceNotFoundException", "ValidationException"):
+            return None
+        raise
+    hours = run.get("billedResourceUtilization") or run.get("totalResourceUtilization")
+    return Usage(hours.get("vCPUHour", 0.0), hours.get("memoryGBHour", 0.0)) if hours else None
+
+
+def by_month(total: Usage, manifests: Iterable[Manifest]) -> dict[str, Usage]:
+    """The usage of a job run by month, in proportion to the seconds that each took; together they are `total`."""
+    seconds = {manifest.month: float(manifest.seconds) for manifest in manifests}
+    whole = sum(seconds.values())
+    return {month: total.share(taken / whole if whole else 1 / len(seconds)) for month, taken in seconds.items()}

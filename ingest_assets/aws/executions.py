@@ -1,0 +1,178 @@
+"""Follow an execution of the state machine, for people at a terminal and for Dagster's event log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, get_args
+
+from botocore.exceptions import ClientError
+
+from spark_scripts.contract.errors import IngestionError
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import HistoryEventTypeDef
+
+ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
+
+
+_CONSISTENT_SECONDS = 10.0
+
+# The states of aws_setup/cloudformation/state_machine.asl.json that are tasks; a test holds them to be all.
+_STATES = {
+    "EMR Serverless CreateApplication": "Creating an EMR Serverless application",
+    "EMR Serverless StartApplication": "Starting the application",
+    "EMR Serverless StartJobRun": "Running the Spark job",
+    "List job runs": "Looking for job runs that are left",
+    "EMR Serverless CancelJobRun": "Cancelling the Spark job",
+    "EMR Serverless StopApplication": "Stopping the application",
+    "EMR Serverless DeleteApplication": "Deleting the application",
+    "SuccessNotification": "Telling the topic that it succeeded",
+    "FailureNotification": "Telling the topic that it failed",
+    "SendMessageToSQS": "Sending the result to the queue",
+}
+_TASKS = {
+    "createApplication": "The creation of the application",
+    "startApplication": "The start of the application",
+    "startJobRun": "The Spark job",
+    "listJobRuns": "The look for job runs",
+    "cancelJobRun": "The cancellation of the Spark job",
+    "stopApplication": "The stop of the application",
+    "deleteApplication": "The deletion of the application",
+    "publish": "The message to the topic",
+    "sendMessage": "The message to the queue",
+}
+_ENDS = {
+    "ExecutionSucceeded": "The execution succeeded",
+    "ExecutionFailed": "The execution failed",
+    "ExecutionTimedOut": "The execution ran out of time",
+    "ExecutionAborted": "The execution was aborted",
+}
+
+
+class UnknownStatusError(IngestionError):
+    """AWS answered with an execution status that this release does not know."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What DescribeExecution says of an execution. `error` and `cause` are None unless it failed."""
+
+    arn: str
+    name: str
+    status: ExecutionStatus
+    input: str
+    error: str | None
+    cause: str | None
+    started: datetime | None = None
+    stopped: datetime | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the execution has not ended."""
+        return self.status == "RUNNING"
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A line of an execution's history worth telling: a task entered or failed, the end.
+
+    `state` is the state of the state machine that was entered, None for other lines.
+    """
+
+    event_id: int
+    at: datetime
+    text: str
+    failed: bool = False
+    state: str | None = None
+
+
+def describe(client: SFNClient, arn: str) -> Execution:
+    """The execution as it is now. Raises UnknownStatusError for a status outside ExecutionStatus."""
+    answer = client.describe_execution(executionArn=arn)
+    if answer["status"] not in get_args(ExecutionStatus):
+        raise UnknownStatusError(f"execution {arn} has the unknown status {answer['status']}")
+    return Execution(
+        arn=arn,
+        name=answer["name"],
+        status=answer["status"],
+        input=answer.get("input", "{}"),
+        error=answer.get("error"),
+        cause=answer.get("cause"),
+        started=answer.get("startDate"),
+        stopped=answer.get("stopDate"),
+    )
+
+
+def follow(
+    client: SFNClient,
+    arn: str,
+    on_change: Callable[[StateChange], None],
+    *,
+    poll_seconds: float = 1.0,
+    deadline_seconds: float | None = None,
+    on_look: Callable[[], None] = lambda: None,
+) -> Execution:
+    """Call `on_change` for every change until the execution has ended, and return it. Call `on_look` in each round.
+
+    Raises TimeoutError when it is still running after `deadline_seconds`; the execution then goes on.
+    """
+    started = time.monotonic()
+    last_event = 0
+    while True:
+        # Before the history, so that the last changes are never missed.
+        execution = _known(client, arn) if last_event == 0 else describe(client, arn)
+        for change in state_changes(client, arn, after=last_event):
+            on_change(change)
+            last_event = change.event_id
+        on_look()
+        if not execution.running:
+            return execution
+        if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:
+            raise TimeoutError(f"execution {execution.name} still runs after {deadline_seconds:.0f} s")
+        time.sleep(poll_seconds)
+
+
+def _known(client: SFNClient, arn: str) -> Execution:
+    """The execution. DescribeExecution is eventually consistent: it may not know at once what was started."""
+    deadline = time.monotonic() + _CONSISTENT_SECONDS
+    while True:
+        try:
+            return describe(client, arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ExecutionDoesNotExist" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def state_changes(client: SFNClient, arn: str, after: int = 0) -> list[StateChange]:
+    """The changes since the history event with the id `after`, oldest first."""
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    events = [event for page in pages for event in page["events"] if event["id"] > after]
+    return [change for event in sorted(events, key=lambda event: event["id"]) if (change := _change(event))]
+
+
+def _change(event: HistoryEventTypeDef) -> StateChange | None:
+    number, at, kind = event["id"], event["timestamp"], event["type"]
+    if kind == "TaskStateEntered":
+        state = event["stateEnteredEventDetails"]["name"]
+        return StateChange(number, at, _STATES.get(state, f"State {state}"), state=state)
+    if kind == "TaskFailed":
+        failed = event["taskFailedEventDetails"]
+        text = f"{_task(failed.get('resource'))} failed ({failed.get('error', 'no error is known')})"
+        return StateChange(number, at, text, failed=True)
+    if kind == "TaskTimedOut":
+        text = f"{_task(event['taskTimedOutEventDetails'].get('resource'))} timed out"
+        return StateChange(number, at, text, failed=True)
+    if kind in _ENDS:
+        return StateChange(number, at, _ENDS[kind], failed=kind != "ExecutionSucceeded")
+    return None
+
+
+def _task(resource: str | None) -> str:
+    """What a task is called whose resource is as in `startJobRun.sync`."""
+    action = (resource or "").partition(".")[0]
+    return _TASKS.get(action, f"Task {resource}" if resource else "A task")

@@ -1,0 +1,159 @@
+"""The EMR Serverless job run of an execution: find it, and stop it with the execution.
+
+StopExecution runs no further state of the state machine, and Step Functions cancels the job run on a best effort
+only (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html), so that both are done here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
+
+from ingest_assets.aws.errors import error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_emr_serverless import EMRServerlessClient
+    from mypy_boto3_stepfunctions import SFNClient
+    from mypy_boto3_stepfunctions.type_defs import HistoryEventTypeDef
+
+EndState = Literal["SUCCESS", "FAILED", "CANCELLED"]
+_ENDED: tuple[EndState, ...] = ("SUCCESS", "FAILED", "CANCELLED")
+
+# Where Step Functions writes what a task sent and got, as JSON; the cause is the job run when Spark failed.
+_DOCUMENTS = (
+    ("taskScheduledEventDetails", "parameters"),
+    ("taskSubmittedEventDetails", "output"),
+    ("taskSucceededEventDetails", "output"),
+    ("taskFailedEventDetails", "cause"),
+)
+# What EMR Serverless answers when the thing has already gone where the call would bring it.
+_TOO_LATE = {"ValidationException", "ConflictException", "ResourceNotFoundException"}
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """Application and job run of an execution, as far as it has come. `created`: the execution made the application."""
+
+    application_id: str
+    job_run_id: str | None = None
+    created: bool = False
+    details: str | None = None
+    """EMR Serverless's StateDetails of a job run that failed."""
+
+
+def find(client: SFNClient, arn: str) -> JobRun | None:
+    """The job run that the history of the execution tells of; None before an application is known."""
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    events = sorted((event for page in pages for event in page["events"]), key=lambda event: event["id"])
+    run = JobRun(application_id="")
+    for event in events:
+        created = _scheduled(event).startswith("createApplication")
+        for document in _documents(event):
+            run = JobRun(
+                application_id=document.get("ApplicationId") or run.application_id,
+                job_run_id=document.get("JobRunId") or run.job_run_id,
+                created=run.created or created,
+                details=document.get("StateDetails") or run.details,
+            )
+    return run if run.application_id else None
+
+
+def terminate(
+    step_functions: SFNClient,
+    emr_serverless: EMRServerlessClient,
+    arn: str,
+    *,
+    cause: str,
+    patience_seconds: float = 60.0,
+) -> None:
+    """Stop the execution, cancel its job run, and remove the application when the execution made it.
+
+    Raises TimeoutError when EMR Serverless takes longer than `patience_seconds` for a step.
+    """
+    try:
+        step_functions.stop_execution(executionArn=arn, error="Terminated", cause=cause)
+    except ClientError as error:
+        if error_code(error) == "ExecutionDoesNotExist":  # interrupted before AWS knew of it
+            return
+        raise
+    run = find(step_functions, arn)
+    if run is None:
+        return
+    if run.job_run_id is None:
+        run = replace(run, job_run_id=_by_name(emr_serverless, run.application_id, arn.rpartition(":")[2]))
+    if run.job_run_id is not None:
+        _cancel(emr_serverless, run.application_id, run.job_run_id, patience_seconds)
+    if run.created:
+        _remove(emr_serverless, run.application_id, patience_seconds)
+
+
+def _scheduled(event: HistoryEventTypeDef) -> str:
+    return event.get("taskScheduledEventDetails", {}).get("resource", "")
+
+
+def _documents(event: HistoryEventTypeDef) -> list[dict[str, Any]]:
+    details: dict[str, Any] = {**event}
+    texts = [details.get(part, {}).get(field) for part, field in _DOCUMENTS]
+    return [document for text in texts if text and isinstance(document := _json(text), dict)]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:  # a cause is plain text when EMR Serverless refused the request
+        return None
+
+
+def _by_name(client: EMRServerlessClient, application_id: str, name: str) -> str | None:
+    """The job run that the state machine named after the execution, when the history has no answer of it yet."""
+    pages = client.get_paginator("list_job_runs").paginate(applicationId=application_id)
+    return next((run["id"] for page in pages for run in page["jobRuns"] if run.get("name") == name), None)
+
+
+def _cancel(client: EMRServerlessClient, application_id: str, job_run_id: str, patience: float) -> None:
+    _unless_too_late(lambda: client.cancel_job_run(applicationId=application_id, jobRunId=job_run_id))
+
+    def ended() -> bool:
+        return client.get_job_run(applicationId=application_id, jobRunId=job_run_id)["jobRun"]["state"] in _ENDED
+
+    _wait(ended, patience, f"job run {job_run_id} was told to cancel")
+
+
+def _remove(client: EMRServerlessClient, application_id: str, patience: float) -> None:
+    def removed() -> bool:
+        state = client.get_application(applicationId=application_id)["application"]["state"]
+        if state == "STARTED":
+            _unless_too_late(lambda: client.stop_application(applicationId=application_id))
+        elif state in ("CREATED", "STOPPED"):
+            _unless_too_late(lambda: client.delete_application(applicationId=application_id))
+        return state == "TERMINATED"
+
+    _wait(removed, patience, f"application {application_id} was told to stop")
+
+
+def _unless_too_late(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except ClientError as error:
+        if error_code(error) not in _TOO_LATE:
+            raise
+
+
+def _wait(done: Callable[[], bool], patience: float, what: str) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if done():
+                return
+        except ClientError as error:
+            if error_code(error) == "ResourceNotFoundException":
+                return
+            raise
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}, and has not after {patience:.0f} s: look at it in the AWS console")
+        time.sleep(0.5)

@@ -1,0 +1,1 @@
+"""What Dagster's event log holds of each month: materialisation, metadata, checks."""

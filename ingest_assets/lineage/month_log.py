@@ -1,0 +1,137 @@
+"""What Dagster's event log gets of a month: decided here once, for two sinks.
+
+One sink is the step of a run that goes on (assets.py), the other a run that has ended or that Dagster did not execute
+(recording.py). Every check result carries the materialisation that it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import dagster as dg
+
+from ingest_assets.checks import (
+    CHECKS,
+    EXECUTION_SUCCEEDED,
+    INGESTED_IN_TIME,
+    Evaluated,
+    evaluations,
+    evaluations_of_nothing,
+    not_ingested,
+    summary,
+)
+from ingest_assets.lineage.event_log import EventLog
+from ingest_assets.metadata import IngestedMonth, Metadata
+from ingest_assets.resources.raw_layer import RawLayer
+from spark_scripts.contract.manifest import Manifest
+
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an execution did not ingest what it was to. `at` is when it ended, None when it is the newest."""
+
+    reason: str
+    execution_name: str
+    links: Metadata
+    at: datetime | None = None
+
+    def precedes(self, manifest: Manifest | None) -> bool:
+        """Whether the month has been ingested since."""
+        return manifest is not None and self.at is not None and self.at < datetime.fromisoformat(manifest.finished)
+
+
+@dataclass(frozen=True)
+class MonthLog:
+    """Logs months of `asset` by `log`, and of its checks those in `checks`.
+
+    Every method raises AwsError when the bucket cannot be read; what was logged before stays.
+    """
+
+    history: EventLog
+    raw_layer: RawLayer
+    asset: dg.AssetKey
+    log: Callable[[Event], None]
+    checks: Collection[str] = field(default=CHECKS)
+
+    def unrecorded(self, months: Iterable[IngestedMonth]) -> list[IngestedMonth]:
+        """The months whose materialisation the event log does not have."""
+        return [
+            month
+            for month in months
+            if not self.history.has_materialization(self.asset, month.manifest.month, month.manifest.execution)
+        ]
+
+    def materialize(self, months: Iterable[IngestedMonth], tags: dict[str, str] | None = None) -> None:
+        """Log the months as materialised that have not been."""
+        for month in self.unrecorded(months):
+            self.log(
+                dg.AssetMaterialization(self.asset, partition=month.manifest.month, metadata=month.metadata, tags=tags)
+            )
+
+    def check(self, manifest: Manifest) -> None:
+        """Log the checks of a month that is committed."""
+        for result in evaluations(self.raw_layer, self._evaluated(manifest.month), manifest, self.checks):
+            self.log(result)
+
+    def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
+        """Log the checks of a month as it is, whoever ingested it."""
+        return self._check_current(month, self._current(month), self.checks)
+
+    def check_all(self, months: Iterable[str]) -> None:
+        """Log the checks of months as they are and, since the run names none of them, of the asset."""
+        results = [result for month in months for result in self.check_current(month)]
+        for check in self.checks:
+            of_months = [result for result in results if result.check_name == check]
+            self.log(summary(self._evaluated(None), check, of_months))
+
+    def leave(self, month: str, failure: Failure | None) -> None:
+        """Log the checks of a month that was to be ingested and was not: it is as it was before.
+
+        Without results Dagster shows the checks of the run as skipped or failed. Without a `failure` the run was
+        terminated by its user, which is no failed check; nor is a failure before the month was ingested.
+        """
+        manifest = self._current(month)
+        if failure is None or failure.precedes(manifest):
+            self._check_current(month, manifest, self.checks)
+            return
+        self.fail(month, failure)
+        self._check_current(month, manifest, [check for check in self.checks if check != EXECUTION_SUCCEEDED])
+
+    def fail(self, month: str | None, failure: Failure) -> None:
+        """Log that the last execution for the month failed; for None, the last one for all months."""
+        if EXECUTION_SUCCEEDED in self.checks:
+            self.log(not_ingested(self._evaluated(month), failure.reason, failure.execution_name, failure.links))
+
+    def _evaluated(self, month: str | None) -> Evaluated:
+        return Evaluated(self.asset, month, self.history.target(self.asset, month))
+
+    def _current(self, month: str) -> Manifest | None:
+        return self.raw_layer.current(self.asset.path[-1], month)
+
+    def _check_current(
+        self, month: str, manifest: Manifest | None, checks: Collection[str]
+    ) -> list[dg.AssetCheckEvaluation]:
+        evaluated = self._evaluated(month)
+        wanted = [check for check in (EXECUTION_SUCCEEDED, INGESTED_IN_TIME) if check in checks]
+        standing = [found for check in wanted if (found := self._standing_failure(check, month, manifest))]
+        results = [evaluated.repeated(failure) for failure in standing]
+        others = [check for check in checks if check not in {failure.check_name for failure in standing}]
+        if manifest is None:
+            results += evaluations_of_nothing(self.raw_layer, evaluated, others)
+        else:
+            results += evaluations(self.raw_layer, evaluated, manifest, others)
+        for result in results:
+            self.log(result)
+        return results
+
+    def _standing_failure(self, check: str, month: str, manifest: Manifest | None) -> dg.AssetCheckEvaluation | None:
+        """The last result of the check when it failed, unless the month has been ingested since."""
+        last = self.history.last_result(dg.AssetCheckKey(self.asset, check), month)
+        if last is None or last[0].passed:
+            return None
+        done, at = last
+        return None if manifest is not None and at < datetime.fromisoformat(manifest.finished) else done

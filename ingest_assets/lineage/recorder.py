@@ -1,0 +1,266 @@
+"""Bring executions that Dagster did not follow to their end into its event log: each month once, with its checks.
+
+What an execution of one of Dagster's runs lacks there, because the run died or was terminated, goes into that run. Any
+other execution becomes runs of its own, one for each table and each range of adjacent months, with the times of the
+execution, under ids made from its ARN.
+
+There is no cursor: whether a month of an execution has been recorded is read in the event log itself, event by event.
+Messages that come twice, ticks that are replayed after a crash and previews of a tick in the UI therefore neither
+double nor lose anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+from botocore.exceptions import ClientError
+
+from ingest_assets._compat import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+from ingest_assets.assets import raw_layer_key
+from ingest_assets.aws.errors import aws_errors
+from ingest_assets.aws.executions import Execution, describe
+from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.messages import Notification
+from ingest_assets.checks import CHECKS, EXECUTION_SUCCEEDED
+from ingest_assets.lineage.event_log import EventLog
+from ingest_assets.lineage.month_log import Failure, MonthLog
+from ingest_assets.lineage.recorded_runs import Outcome, RecordedRun, RecordedRuns
+from ingest_assets.metadata import IngestedMonth, execution_metadata, month_metadata
+from ingest_assets.partitions import monthly_partitions
+from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.tables import TableSpec
+from ingest_assets.workflow.resource import EXECUTION_TAG
+from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.request import resolve
+from spark_scripts.contract.wording import adjacent
+
+_LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
+
+
+def last_run(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun | None:
+    """The run with this id, or the last of its automatic retries; None where Dagster does not have it."""
+    run = instance.get_run_by_id(run_id) if run_id else None
+    while run is not None and (retry := run.tags.get(AUTO_RETRY_RUN_ID_TAG)) is not None:
+        run = instance.get_run_by_id(retry)
+    return run
+
+
+def is_being_recorded(run: dg.DagsterRun | None) -> bool:
+    """Whether the run that started an execution, or an automatic retry of it, is still to record the months."""
+    return run is not None and (not run.is_finished or run.tags.get(WILL_RETRY_TAG) == "true")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was missing of an execution and has been recorded: months of a table, ingested or not (`failed`).
+
+    `failed` of every month that the table has is [""].
+    """
+
+    table: str
+    ingested: list[str]
+    failed: list[str]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Months of a table that belong into one run. `wanted` were asked for and not ingested; None is all."""
+
+    table: str
+    ingested: list[str]
+    wanted: list[str | None]
+
+
+class Recorder:
+    """Records in the event log of `instance` what it lacks of executions."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, tables: Mapping[str, TableSpec], raw_layer: RawLayer, runs: RecordedRuns
+    ) -> None:
+        self._instance = instance
+        self._tables = tables
+        self._raw_layer = raw_layer
+        self._runs = runs
+        self._log = EventLog(instance)
+        self.unknown: list[str] = []
+        """Tables and months of the executions that Dagster does not have."""
+
+    def record(self, notification: Notification, run: dg.DagsterRun | None) -> list[Recorded]:
+        """Record what is missing of an execution that has ended; `run` is the last of Dagster's that followed it.
+
+        Raises AwsError when the bucket or Step Functions cannot be read.
+        """
+        works = self._works(notification)
+        if run is not None:
+            recorded = [self._into(run, work, notification) for work in works]
+        else:
+            recorded = [self._into_its_own(part, notification) for work in works for part in _parts(work)]
+        return [each for each in recorded if each.ingested or each.failed]
+
+    def _works(self, notification: Notification) -> list[_Work]:
+        """What the execution ingested and what it was to ingest, by table."""
+        ingested = self._known_months(notification)
+        wanted = list(self._requested(notification.request)) if notification.status != "SUCCEEDED" else []
+        return [
+            _Work(
+                table,
+                [month for of, month in ingested if of == table],
+                [month for of, month in wanted if of == table and (of, month) not in ingested],
+            )
+            for table in dict.fromkeys([*(of for of, _ in ingested), *(of for of, _ in wanted)])
+        ]
+
+    def _known_months(self, notification: Notification) -> list[tuple[str, str]]:
+        known = []
+        for table, month in self._raw_layer.ingested_by(notification.execution_name):
+            spec = self._tables.get(table)
+            if spec is None or not monthly_partitions(spec).has_partition_key(month):
+                self.unknown.append(f"{table} {month}")
+            else:
+                known.append((table, month))
+        return known
+
+    def _into(self, run: dg.DagsterRun, work: _Work, notification: Notification) -> Recorded:
+        """Into the run that started the execution: what it has not logged itself."""
+        failure = None if run.status == dg.DagsterRunStatus.CANCELED else self._failure(notification)
+        target = RecordedRun(self._instance, run, work.table)
+        ingested = self._record_ingested(target, work, notification)
+        left = self._record_left(target, work, failure)
+        return Recorded(work.table, ingested, left if failure else [])
+
+    def _into_its_own(self, work: _Work, notification: Notification) -> Recorded:
+        """Into a run made for it, unless nothing is missing."""
+        run = self._runs.find(notification.execution_arn, work.table, [*work.ingested, *work.wanted])
+        if run is None and not self._is_missing(work, notification):
+            return Recorded(work.table, [], [])
+        outcome = self._outcome(work, notification)
+        run = run or self._runs.add(outcome)
+        run.start(outcome)
+        ingested = self._record_ingested(run, work, notification)
+        failed = self._record_left(run, work, outcome.failure)
+        run.end(outcome)
+        return Recorded(work.table, ingested, failed)
+
+    def _is_missing(self, work: _Work, notification: Notification) -> bool:
+        check, execution = dg.AssetCheckKey(raw_layer_key(work.table), EXECUTION_SUCCEEDED), notification.execution_name
+        return any(self._lacks(work.table, month, execution) for month in work.ingested) or any(
+            not self._log.has_check(check, month, execution) for month in work.wanted
+        )
+
+    def _record_ingested(self, run: RecordedRun, work: _Work, notification: Notification) -> list[str]:
+        months = [month for month in work.ingested if self._lacks(work.table, month, notification.execution_name)]
+        for month in months:
+            self._month(run, work.table, month, notification)
+        return months
+
+    def _record_left(self, run: RecordedRun, work: _Work, failure: Failure | None) -> list[str]:
+        """The months that were to be ingested and were not, those of which the run lacks a check."""
+        evaluated = self._log.checked_in(run.run.run_id)
+        left = []
+        for month in work.wanted:
+            checks = [check for check in CHECKS if (check, month) not in evaluated]
+            log = self._month_log(run, work.table, checks)
+            if month is None and failure is not None and EXECUTION_SUCCEEDED in checks:
+                log.fail(None, failure)
+                left.append("")
+            elif month is not None and checks:
+                log.leave(month, failure)
+                left.append(month)
+        return left
+
+    def _lacks(self, table: str, month: str, execution: str) -> bool:
+        asset = raw_layer_key(table)
+        if not self._log.has_materialization(asset, month, execution):
+            return True
+        return not all(self._log.has_check(dg.AssetCheckKey(asset, check), month, execution) for check in CHECKS)
+
+    def _month(self, run: RecordedRun, table: str, month: str, notification: Notification) -> None:
+        """The materialisation and the checks of a month, those that the event log lacks."""
+        execution = notification.execution_name
+        manifest = self._raw_layer.left_by(table, [month], execution)[month]
+        metadata = month_metadata(
+            manifest,
+            bucket=self._raw_layer.bucket_name(),
+            execution_arn=notification.execution_arn,
+            job_run=_job_run(notification),
+        )
+        keys = {check: dg.AssetCheckKey(raw_layer_key(table), check) for check in CHECKS}
+        missing = [check for check, key in keys.items() if not self._log.has_check(key, month, execution)]
+        log = self._month_log(run, table, missing)
+        log.materialize([IngestedMonth(manifest, metadata)], tags={EXECUTION_TAG: execution})
+        log.check(manifest)
+
+    def _month_log(self, run: RecordedRun, table: str, checks: list[str]) -> MonthLog:
+        return MonthLog(self._log, self._raw_layer, raw_layer_key(table), run.log, checks)
+
+    def _failure(self, notification: Notification, at: datetime | None = None) -> Failure:
+        links = execution_metadata(
+            notification.execution_arn, bucket=self._raw_layer.bucket_name(), job_run=_job_run(notification)
+        )
+        reason = f"Execution {notification.execution_name} is {notification.status}: {_reason(notification)}"
+        return Failure(reason, notification.execution_name, links, at)
+
+    def _outcome(self, work: _Work, notification: Notification) -> Outcome:
+        started, stopped = self._times(work, notification)
+        return Outcome(
+            table=work.table,
+            months=[*work.ingested, *work.wanted],
+            execution_arn=notification.execution_arn,
+            started=(started or datetime.now(UTC)).timestamp(),
+            stopped=(stopped or datetime.now(UTC)).timestamp(),
+            failure=self._failure(notification, stopped) if work.wanted else None,
+            aborted=notification.status == "ABORTED",
+        )
+
+    def _times(self, work: _Work, notification: Notification) -> tuple[datetime | None, datetime | None]:
+        """Start and end of the execution, or else of what it ingested; None where neither is known."""
+        if execution := self._described(notification):
+            return execution.started, execution.stopped
+        manifests = self._raw_layer.left_by(work.table, work.ingested, notification.execution_name).values()
+        times = sorted(time for manifest in manifests for time in (manifest.started, manifest.finished))
+        return (datetime.fromisoformat(times[0]), datetime.fromisoformat(times[-1])) if times else (None, None)
+
+    def _described(self, notification: Notification) -> Execution | None:
+        """The execution; None when Step Functions has forgotten it or keeps it from us."""
+        with aws_errors(f"describing execution {notification.execution_name}"):
+            try:
+                return describe(self._raw_layer.account.step_functions(), notification.execution_arn)
+            except ClientError:
+                return None
+
+    def _requested(self, request: object) -> Iterator[tuple[str, str | None]]:
+        """Table and month of what an execution was asked for; None for every month that the table has."""
+        tables = {name: spec.to_table() for name, spec in self._tables.items()}
+        try:
+            resolved = resolve(request, tables, datetime.now(UTC))
+        except InvalidInputError:  # what was asked for is nothing that Dagster has
+            return
+        for wanted in resolved:
+            if wanted.months is None:
+                yield wanted.table.name, None
+            for month in wanted.months or ():
+                yield wanted.table.name, str(month)
+
+
+def _parts(work: _Work) -> Iterator[_Work]:
+    """The work by ranges of adjacent months, as a run of Dagster can name them."""
+    months = {month for month in [*work.ingested, *work.wanted] if month is not None}
+    for part in adjacent(months):
+        ingested = [month for month in work.ingested if month in part]
+        yield _Work(work.table, ingested, [month for month in work.wanted if month in part])
+    if None in work.wanted:
+        yield _Work(work.table, [], [None])
+
+
+def _job_run(notification: Notification) -> JobRun | None:
+    if notification.application_id is None:
+        return None
+    return JobRun(notification.application_id, notification.job_run_id)
+
+
+def _reason(notification: Notification) -> str:
+    known = [text for text in (notification.error, notification.cause) if text]
+    return ": ".join(known)[:_LONGEST_CAUSE] or "no reason is known"

@@ -1,0 +1,33 @@
+"""The topic that is told of failures."""
+
+# No `from __future__ import annotations`: Dagster looks for ResourceDependency in the annotations themselves.
+
+import json
+from collections.abc import Mapping
+
+import dagster as dg
+from pydantic import Field
+
+from ingest_assets.aws.errors import aws_errors
+from ingest_assets.resources.account import AwsAccount
+
+_LONGEST_SUBJECT = 99  # SNS takes less than 100 characters, of ASCII
+
+
+class Alerts(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's value type, unused here
+    """Publishes to the failure topic what the state machine cannot, since it was never started."""
+
+    account: dg.ResourceDependency[AwsAccount]
+    topic_arn: str | None = Field(default=None, description="Default: the stack's output.")
+
+    def publish(self, *, subject: str, sentence: str, document: Mapping[str, object]) -> None:
+        """Send `sentence` to people and `document`, as JSON, to queues. Raises AwsError or StackError."""
+        message = {"default": sentence, "email": sentence, "sqs": json.dumps(document)}
+        topic = self.topic_arn or self.account.outputs().failure_topic_arn
+        with aws_errors(f"publishing to {topic}"):
+            self.account.sns().publish(
+                TopicArn=topic,
+                Subject=subject.encode("ascii", "replace").decode()[:_LONGEST_SUBJECT],
+                MessageStructure="json",
+                Message=json.dumps(message),
+            )

@@ -1,0 +1,1 @@
+"""The sensors: the queue of ended executions, failed runs, overdue months."""

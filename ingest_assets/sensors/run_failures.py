@@ -1,0 +1,202 @@
+"""The sensor that tells the failure topic of runs that failed without an execution.
+
+Of an execution the state machine tells itself, or EventBridge when it was aborted; a run that started none would fail
+in silence. A failed run is told once, and again only when Dagster's daemon dies before it has stored the cursor. Of a
+run that is retried automatically the last retry is told.
+
+This is no `@run_failure_sensor`, which goes on behind a run whose alert could not be sent (dagster 1.13,
+_handle_run_reactions). The cursor here is the storage id of the last failure that needs nothing more.
+"""
+
+# No `from __future__ import annotations`: Dagster reads the annotations of a sensor's function themselves.
+
+import time
+from collections.abc import Sequence
+
+import dagster as dg
+
+from ingest_assets._compat import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    AUTO_RETRY_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
+    RETRY_NUMBER_TAG,
+    WILL_RETRY_TAG,
+    JobFailureData,
+)
+from ingest_assets.assets import raw_layer_key
+from ingest_assets.automation import sensor_status
+from ingest_assets.aws.messages import DAGSTER, VERSION
+from ingest_assets.resources.topic import Alerts
+from ingest_assets.workflow.resource import EXECUTION_TAG
+from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.months import Month
+
+NAME = "run_failure_alerts"
+
+_MOST_FAILURES = 25  # of a tick, which Dagster ends after 60 s
+_RETRY_SECONDS = 300.0  # in which Dagster starts the retry that it means to make
+_MOST_NAMED = 3
+_LONGEST_CAUSE = 2000  # characters
+
+
+def alert_sensor() -> dg.SensorDefinition:
+    """Publishes the runs of this code location that fail without an execution after the sensor's first tick."""
+
+    @dg.sensor(
+        name=NAME,
+        minimum_interval_seconds=30,
+        default_status=sensor_status(),
+        description="Tells the failure topic of runs that failed without an execution.",
+    )
+    def sensor(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SensorResult:
+        if context.cursor is None:
+            return dg.SensorResult(
+                skip_reason="tells of the runs that fail from now on", cursor=str(_last_failure(context.instance))
+            )
+        tick = _Tick(context, alerts)
+        cursor = context.cursor
+        for record in _failures(context.instance, after=int(cursor)):
+            if not tick.settle(record):
+                break
+            cursor = str(record.storage_id)
+        told = f"told of {', '.join(tick.told)}" if tick.told else "no other run has failed without an execution"
+        return dg.SensorResult(skip_reason=told, cursor=cursor)
+
+    return sensor
+
+
+class _Tick:
+    """Publishes what needs it; `told` are the runs."""
+
+    def __init__(self, context: dg.SensorEvaluationContext, alerts: Alerts) -> None:
+        self.told: list[str] = []
+        self._context = context
+        self._instance = context.instance
+        self._alerts = alerts
+        self._location = context.code_location_origin.location_name if context.code_location_origin else None
+
+    def settle(self, failure: dg.EventLogRecord) -> bool:
+        """Publish the failure if it is to be, and say whether it needs nothing more.
+
+        Raises AwsError or StackError when it could not be published, unless others were in this tick: the cursor of a
+        tick that fails is lost.
+        """
+        run = self._instance.get_run_by_id(failure.run_id)
+        if run is None or _location(run) != self._location:
+            return True
+        if self._awaits_retry(run, failure.timestamp):
+            return False
+        if AUTO_RETRY_RUN_ID_TAG in run.tags or self._has_execution(run):
+            return True
+        try:
+            self._publish(run, failure)
+        except IngestionError as error:
+            if not self.told:
+                raise
+            self._context.log.warning(f"{error} The next tick tries again.")
+            return False
+        self.told.append(f"run {run.run_id}")
+        return True
+
+    def _awaits_retry(self, run: dg.DagsterRun, failed_at: float) -> bool:
+        """Whether it is still to be seen if the run is retried; Dagster writes that down after the failure."""
+        if not self._instance.run_retries_enabled or run.tags.get(WILL_RETRY_TAG) == "false":
+            return False
+        return AUTO_RETRY_RUN_ID_TAG not in run.tags and time.time() < failed_at + _RETRY_SECONDS
+
+    def _has_execution(self, run: dg.DagsterRun) -> bool:
+        """Whether the run started an execution or went on with one; a re-execution by hand inherits the tag."""
+        name = run.tags.get(EXECUTION_TAG)
+        if name is None or run.parent_run_id is None or RETRY_NUMBER_TAG in run.tags:
+            return name is not None
+        parent = self._instance.get_run_by_id(run.parent_run_id)
+        return parent is None or parent.tags.get(EXECUTION_TAG) != name
+
+    def _publish(self, run: dg.DagsterRun, failure: dg.EventLogRecord) -> None:
+        error, cause = _reason(failure)
+        subject = f"Dagster run {run.run_id[:8]} failed: {_subject(run)}"
+        sentence = (
+            f"The Dagster run {run.run_id} of {_subject(run)} failed and started no execution. Mend the cause, then "
+            f"re-execute the run in Dagster. What is known of the reason: {cause}"
+        )
+        self._alerts.publish(subject=subject, sentence=sentence, document=_document(run, error, cause))
+
+
+def _failures(instance: dg.DagsterInstance, *, after: int) -> Sequence[dg.EventLogRecord]:
+    wanted = dg.RunStatusChangeRecordsFilter(dg.DagsterEventType.RUN_FAILURE, after_storage_id=after)
+    return instance.fetch_run_status_changes(wanted, limit=_MOST_FAILURES, ascending=True).records
+
+
+def _last_failure(instance: dg.DagsterInstance) -> int:
+    records = instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=1).records
+    return records[0].storage_id if records else -1
+
+
+def _location(run: dg.DagsterRun) -> str | None:
+    origin = run.remote_job_origin
+    return origin.repository_origin.code_location_origin.location_name if origin else None
+
+
+def _subject(run: dg.DagsterRun) -> str:
+    """What the run was to do: its assets, else its checks, else its job; and its months."""
+    selected = run.asset_selection or run.asset_check_selection or ()
+    names = sorted(key.to_user_string() for key in selected)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    months = _months(run)
+    span = f" {' to '.join(dict.fromkeys([months[0], months[-1]]))}" if months else ""
+    return f"{', '.join(names[:_MOST_NAMED]) or run.job_name}{more}{span}"
+
+
+def _document(run: dg.DagsterRun, error: str, cause: str) -> dict[str, object]:
+    """The message of the state machine about a failure (state_machine.asl.json), of a run."""
+    tables = [key.path[-1] for key in run.asset_selection or () if key == raw_layer_key(key.path[-1])]
+    months = _months(run)
+    table = {"table": tables[0], "months": months} if len(tables) == 1 and months else {}
+    return {
+        "version": VERSION,
+        "status": "FAILED",
+        "execution_arn": None,
+        "execution_name": None,
+        "input": {**table, "requested_by": run.run_id},
+        "application_id": None,
+        "job_run_id": None,
+        "error": error,
+        "cause": cause,
+        "cleanup_error": None,
+        "source": DAGSTER,
+    }
+
+
+def _months(run: dg.DagsterRun) -> list[str]:
+    """The months of the run; of one whose partitions are no months, the ends of its range."""
+    if PARTITION_NAME_TAG in run.tags:
+        return [run.tags[PARTITION_NAME_TAG]]
+    first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    if first is None or last is None:
+        return []
+    try:
+        month, end = Month.parse(first), Month.parse(last)
+    except InvalidInputError:
+        return [first, last]
+    return [str(month.plus(later)) for later in range((end.year - month.year) * 12 + end.number - month.number + 1)]
+
+
+def _reason(failure: dg.EventLogRecord) -> tuple[str, str]:
+    """The name of what went wrong, and its text: of the first step that failed, if one did."""
+    event = failure.event_log_entry.get_dagster_event()
+    data = event.event_specific_data
+    if not isinstance(data, JobFailureData) or data.error is None:
+        return "RunFailure", _shortened(event.message or "Dagster gave no reason.")
+    step = data.first_step_failure_event.step_failure_data if data.first_step_failure_event else None
+    if step and step.user_failure_data and step.user_failure_data.description:
+        return "Failure", _shortened(step.user_failure_data.description)
+    error = data.error
+    while error.cause:
+        error = error.cause
+    return error.cls_name or "RunFailure", _shortened(error.message)
+
+
+def _shortened(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _LONGEST_CAUSE else f"{text[:_LONGEST_CAUSE]}…"

@@ -1,0 +1,192 @@
+"""The source database, as its secret describes it.
+
+The secret has the project's own fields, or those of the secrets that AWS makes: the templates for rotation write
+`host`, `port`, `username`, `password`, `dbname` and `engine`, RDS writes `username` and `password` alone. What they
+leave out comes from the stack: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from spark_scripts.contract import tls
+from spark_scripts.contract.errors import InvalidInputError
+
+HELP = "set it with `python -m aws_setup secret`"
+"""What to do about a secret that is not right."""
+
+REQUIRED = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
+OPTIONAL = ("POSTGRES_SSLMODE", "POSTGRES_SSLROOTCERT", "POSTGRES_OPTIONS")
+"""What may stand beside the fields of either form."""
+
+OF_AWS = dict(zip(("host", "port", "username", "password", "dbname"), REQUIRED))
+"""The fields of secrets that AWS makes, and what they are called here."""
+
+_CURES_OF_AWS = {
+    "POSTGRES_HOST": "deploy with --parameter DatabaseHost=…",
+    "POSTGRES_PORT": "deploy with --parameter DatabasePort=…",
+    "POSTGRES_DB": "deploy with --parameter DatabaseName=…",
+    "POSTGRES_USER": "take the secret of a database's user",
+    "POSTGRES_PASSWORD": "take the secret of a database's user",
+}
+_ENGINES = ("postgres", "postgresql", "aurora-postgresql")
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the source is and who reads it. The password is in neither `repr` nor the URL.
+
+    `sslmode` and `sslrootcert` are as `tls.checked` returns them, `options` as in libpq.
+    """
+
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str = field(repr=False)
+    sslmode: str = "require"
+    sslrootcert: str = field(default="", repr=False)
+    options: str = ""
+
+    @property
+    def url(self) -> str:
+        """The JDBC URL, without credentials."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"jdbc:postgresql://{host}:{self.port}/{quote(self.name, safe='')}"
+
+    def properties(self, application_name: str, startup: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """The connection properties of pgjdbc; PostgreSQL shows `application_name` in pg_stat_activity.
+
+        `startup` are settings for the session to begin with; they win over those in `options`. The certificates must
+        have been given to Spark before a connection is made.
+        """
+        properties = {
+            "user": self.user,
+            "password": self.password,
+            "ApplicationName": application_name,
+            "tcpKeepAlive": "true",
+            "loginTimeout": "30",
+            **tls.properties(self.sslmode, self.sslrootcert),
+        }
+        options = " ".join(filter(None, (self.options, startup_options(startup))))
+        if options:
+            properties["options"] = options
+        return properties
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The stack's parameters DatabaseHost, DatabasePort and DatabaseName; "" for those that it has not."""
+
+    host: str = ""
+    port: str = ""
+    name: str = ""
+
+
+def database_from_secret(secret_id: str, fields: Mapping[str, Any], endpoint: Endpoint) -> Database:
+    """As `database_from_fields`, with the secret's name in the message."""
+    try:
+        return database_from_fields(fields, endpoint)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"secret {secret_id}: {error}") from error.__cause__
+
+
+def database_from_fields(fields: Mapping[str, Any], endpoint: Endpoint) -> Database:
+    """The database that a secret's fields describe, with what the stack adds to those of AWS's form.
+
+    Raises InvalidInputError naming the field that is wrong; the message holds no value.
+    """
+    fields = {name: value for name, value in fields.items() if value not in ("", None)}
+    _check_names(fields)
+    given = {OF_AWS.get(name, name): _text(name, value) for name, value in fields.items()}
+    _check_endpoint(given, endpoint)
+    if of_aws(fields):
+        given = {"POSTGRES_HOST": endpoint.host, "POSTGRES_PORT": endpoint.port, "POSTGRES_DB": endpoint.name, **given}
+    _check_present(given, cures=_CURES_OF_AWS if of_aws(fields) else {})
+    _check_address(given["POSTGRES_HOST"], given["POSTGRES_PORT"])
+    sslmode, sslrootcert = tls.checked(given.get("POSTGRES_SSLMODE", ""), given.get("POSTGRES_SSLROOTCERT", ""))
+    return Database(
+        host=given["POSTGRES_HOST"],
+        port=int(given["POSTGRES_PORT"]),
+        name=given["POSTGRES_DB"],
+        user=given["POSTGRES_USER"],
+        password=given["POSTGRES_PASSWORD"],
+        sslmode=sslmode,
+        sslrootcert=sslrootcert,
+        options=given.get("POSTGRES_OPTIONS", ""),
+    )
+
+
+def of_aws(fields: Mapping[str, Any]) -> bool:
+    """Whether a secret has fields of AWS's form."""
+    return any(name in fields for name in (*OF_AWS, "engine"))
+
+
+def startup_options(settings: Mapping[str, str]) -> str:
+    """`settings` in the form of the startup parameter `options`, in which a backslash escapes a space."""
+    escaped = {name: value.replace("\\", "\\\\").replace(" ", "\\ ") for name, value in settings.items()}
+    return " ".join(f"-c {name}={value}" for name, value in escaped.items())
+
+
+def _check_names(fields: Mapping[str, Any]) -> None:
+    """AWS lets people add fields of their own to a secret; one that is nearly ours would be dropped in silence."""
+    known = (*REQUIRED, *OPTIONAL)
+    unknown = sorted(name for name in fields if name.upper().startswith("POSTGRES") and name not in known)
+    if unknown:
+        raise InvalidInputError(f"unknown field {unknown[0]}: there are {', '.join(known)}")
+    own = [name for name in REQUIRED if name in fields]
+    if own and of_aws(fields):
+        theirs = next(name for name in (*OF_AWS, "engine") if name in fields)
+        raise InvalidInputError(f"{own[0]} and {theirs} are fields of two forms: keep those of one form alone")
+    if fields.get("engine", _ENGINES[0]) not in _ENGINES:
+        raise InvalidInputError("the engine is not postgres: take the secret of a PostgreSQL database")
+
+
+def _check_endpoint(given: Mapping[str, str], endpoint: Endpoint) -> None:
+    pairs = (("POSTGRES_HOST", endpoint.host, "Host"), ("POSTGRES_DB", endpoint.name, "Name"))
+    for name, of_stack, parameter in pairs:
+        if of_stack and given.get(name, of_stack) != of_stack:
+            raise InvalidInputError(
+                f"its {parameter.lower()} is another than the stack's parameter Database{parameter}: deploy with that"
+                " parameter empty, or let them agree"
+            )
+
+
+def _check_present(given: Mapping[str, str], cures: Mapping[str, str]) -> None:
+    missing = [name for name in REQUIRED if not given.get(name)]
+    if missing:
+        names = {ours: theirs for theirs, ours in OF_AWS.items()} if cures else {}
+        listed = ", ".join(names.get(name, name) for name in missing)
+        raise InvalidInputError(f"{listed} missing: {cures.get(missing[0], HELP)}")
+
+
+def _check_address(host: str, port: str) -> None:
+    """One server: a snapshot can be joined on the server alone that exported it."""
+    try:
+        good = bool(ip_address(host)) if ":" in host else re.fullmatch(r"[\w.-]+", host)
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidInputError(f"the host must be one name or address, without a port: {HELP}")
+    if not is_port(port):
+        raise InvalidInputError(f"the port must be a number from 1 to 65535: {HELP}")
+
+
+def is_port(text: str) -> bool:
+    """Whether `text` is the number of a TCP port."""
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InvalidInputError(f"{name} must be a text")
+    return str(value)

@@ -1,0 +1,90 @@
+"""The manifest of a month: the one record of what was ingested.
+
+Dagster's metadata, its checks and its sensor all read it, whoever started the execution. Writing the manifest at
+`layout.current_manifest_key` commits the month; files that it does not list are leftovers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Optional
+
+from spark_scripts.contract.errors import IngestionError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A source column: name, PostgreSQL type as `format_type` writes it, and the comment of the database."""
+
+    name: str
+    type: str
+    comment: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A published object: its key in the bucket and its size."""
+
+    key: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One month of one table, as an execution committed it.
+
+    `month` is `2024-02`, or `undated` for the rows whose date is NULL or infinite. `rows` is what Spark wrote,
+    `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
+    `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
+    the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
+    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are those of
+    the Parquet files with Spark's types, so also those that cleaning and values without a Spark type made; none for
+    CSV, and for a month without files. With `row_security` the rows are those that the policies of the table
+    show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's estimate) are
+    of the whole table in the source; None where the database has none.
+    """
+
+    table: str
+    month: str
+    execution: str
+    rows: int
+    source_rows: int
+    undated_rows: int
+    bytes: int
+    files: tuple[File, ...]
+    columns: tuple[Column, ...]
+    format: str
+    date_column: str
+    min_date: Optional[str]
+    max_date: Optional[str]
+    snapshot: Optional[str]
+    seconds: float
+    started: str
+    finished: str
+    file_columns: tuple[Column, ...] = ()
+    row_security: bool = False
+    table_comment: Optional[str] = None
+    table_bytes: Optional[int] = None
+    table_rows: Optional[int] = None
+
+    def to_json(self) -> str:
+        """The manifest as a JSON document."""
+        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Read a manifest. Raises IngestionError when it is of another version or form."""
+        document = json.loads(text)
+        version = document.pop("version", None)
+        if version != VERSION:
+            raise IngestionError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
+        try:
+            files = tuple(File(**entry) for entry in document.pop("files"))
+            columns = tuple(Column(**entry) for entry in document.pop("columns"))
+            file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
+            return cls(files=files, columns=columns, file_columns=file_columns, **document)
+        except (KeyError, TypeError) as error:
+            raise IngestionError(f"the manifest is not of the agreed form: {error}") from error

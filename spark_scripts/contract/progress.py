@@ -1,0 +1,90 @@
+"""The progress of an execution, as the Spark job tells it while it works and Dagster and `trigger --wait` show it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Optional
+
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.wording import counted
+
+VERSION = 1
+
+KEPT_LINES = 100
+"""How many of the newest lines the document holds."""
+
+
+class ProgressError(IngestionError):
+    """The progress of an execution is not of the agreed form."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the job has done so far, and the newest lines of what it said.
+
+    `said` counts all lines since the start. The other figures are about `table`, the one that is read now: `months` and
+    `rows` are committed, of `all_months` and `all_rows` that the source has counted; the rows without a month count as
+    one of the months. `reading` names the months that are read at once, empty while nothing is read; of their `slices`
+    so many are `read`.
+    """
+
+    execution: str
+    lines: tuple[str, ...] = ()
+    said: int = 0
+    table: str = ""
+    months: int = 0
+    all_months: int = 0
+    rows: int = 0
+    all_rows: int = 0
+    reading: str = ""
+    read: int = 0
+    slices: int = 0
+
+    def to_json(self) -> str:
+        """The progress as a JSON document."""
+        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Progress:
+        """Read a document. Raises ProgressError when it is of another version or form."""
+        try:
+            document = json.loads(text)
+            version = document.pop("version", None)
+            if version == VERSION:
+                return cls(**{**document, "lines": tuple(document["lines"])})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProgressError(f"the progress is not of the agreed form: {error}") from error
+        raise ProgressError(f"the progress has version {version!r}, this release reads {VERSION}: upgrade")
+
+    @classmethod
+    def readable(cls, text: str) -> Optional[Progress]:
+        """The progress of a document; None when it is not of this form: nobody fails for want of it."""
+        try:
+            return cls.from_json(text)
+        except ProgressError:
+            return None
+
+    def new_lines(self, told: int) -> list[str]:
+        """The lines after the first `told`. Says how many are missing when the document no longer has them all."""
+        new = self.said - told
+        if new <= 0:
+            return []
+        lost = new - len(self.lines)
+        missing = [f"({counted(lost, 'line')} left out: they are in the log of the Spark driver)"] if lost > 0 else []
+        return [*missing, *self.lines[-new:]]
+
+    def summary(self) -> str:
+        """One line for people; empty before the rows of a table are counted."""
+        if not self.all_months:
+            return ""
+        slices = f", {self.reading}: {self.read} of {counted(self.slices, 'slice')} read" if self.reading else ""
+        months = f"{self.months} of {counted(self.all_months, 'month')}"
+        return f"{self.table}: {months} committed, {self.rows:,} of {counted(self.all_rows, 'row')}{slices}"
+
+    def share(self) -> float:
+        """How much of the table is done, from 0 to 1, by months; those that are read now count by their slices."""
+        if not self.all_months:
+            return 0.0
+        done = self.months / self.all_months
+        return min(1.0, done + (1 - done) * self.read / self.slices) if self.reading and self.slices else done

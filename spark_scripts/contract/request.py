@@ -1,0 +1,100 @@
+"""The input of an execution: which months of which tables.
+
+Three forms, as the state machine accepts them:
+
+- `{"table": "mockrecord", "months": ["2024-02", "2024-03"]}`: these months of one table
+- `{"scheduled_time": "2026-03-15T08:00:00Z", "trailing_months": 10}`: every table, the month of that instant in the
+  table's time zone and as many before it
+- `{}`: every table, every month that the table has
+
+each with the optional `application_id` (a kept EMR Serverless application) and `requested_by` (a Dagster run id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Optional
+
+from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.months import Month, trailing_months
+from spark_scripts.contract.tables import Table
+
+_OPTIONAL = {"application_id", "requested_by"}
+_FORMS: tuple[set[str], ...] = ({"table", "months"}, {"scheduled_time", "trailing_months"}, set())
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What an execution does for one table: these months, oldest first, or all that it has when `months` is None."""
+
+    table: Table
+    months: Optional[tuple[Month, ...]]
+
+
+def resolve(request: Any, tables: Mapping[str, Table], now: datetime) -> list[TableRequest]:
+    """What the execution input `request` asks for, of these `tables`, at the instant `now` (timezone-aware).
+
+    Raises InvalidInputError naming the key, table or month that is wrong.
+    """
+    if not isinstance(request, Mapping):
+        raise InvalidInputError(f"the input must be a JSON object, not {request!r}")
+    keys = set(request) - _OPTIONAL
+    if keys not in _FORMS:
+        raise InvalidInputError(
+            f"the input has the keys {sorted(keys)}: give table and months, scheduled_time and trailing_months, or {{}}"
+        )
+    for key in _OPTIONAL & set(request):
+        _text(request, key)
+    if "table" in keys:
+        return [_named_months(request, tables, now)]
+    if "scheduled_time" in keys:
+        return _trailing(request, tables, now)
+    return [TableRequest(table, None) for table in tables.values()]
+
+
+def _named_months(request: Mapping[str, Any], tables: Mapping[str, Table], now: datetime) -> TableRequest:
+    name = _text(request, "table")
+    if name not in tables:
+        raise InvalidInputError(f"unknown table {name!r}: tables.yaml has {', '.join(tables) or 'none'}")
+    listed = request["months"]
+    if not isinstance(listed, list) or not listed:
+        raise InvalidInputError(f"months must be a list with at least one month, not {listed!r}")
+    table = tables[name]
+    months = sorted({Month.parse(text) for text in listed})
+    for month in months:
+        table.check_month(month, Month.current(table.timezone, now))
+    return TableRequest(table, tuple(months))
+
+
+def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table], now: datetime) -> list[TableRequest]:
+    count = request["trailing_months"]
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise InvalidInputError(f"trailing_months must be a whole number of 0 or more, not {count!r}")
+    instant = _instant(_text(request, "scheduled_time"))
+    if instant > now:
+        raise InvalidInputError(f"scheduled_time {request['scheduled_time']} is in the future")
+    requests = []
+    for table in tables.values():
+        months = trailing_months(Month.current(table.timezone, instant), count)
+        first = Month.parse(table.first_month)
+        requests.append(TableRequest(table, tuple(month for month in months if month >= first)))
+    return [request for request in requests if request.months]  # the others begin later
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.9 does not read the Z
+    except ValueError as error:
+        raise InvalidInputError(f"scheduled_time {text!r} is not of the form 2026-03-15T08:00:00Z") from error
+    if instant.tzinfo is None:
+        raise InvalidInputError(f"scheduled_time {text!r} has no zone: write it as 2026-03-15T08:00:00Z")
+    return instant
+
+
+def _text(request: Mapping[str, Any], key: str) -> str:
+    value = request[key]
+    if not isinstance(value, str) or not value:
+        raise InvalidInputError(f"{key} must be a text, not {value!r}")
+    return value

@@ -1,0 +1,77 @@
+"""The tables to ingest, as the job reads them from `config/tables.json`.
+
+`ingest_assets/tables.yaml` is what a user edits; `aws_setup deploy` validates it and uploads it in this form, which
+needs no YAML reader on EMR.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Optional
+
+from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.months import Month
+
+VERSION = 1
+
+LOCK_TIMEOUT = 10
+"""Seconds that a session of the job waits for a lock, unless the table's entry says otherwise."""
+
+YIELD_AFTER = 5
+"""Seconds that another session may wait for the job, unless the table's entry says otherwise."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table to ingest.
+
+    `name` is the asset's and the folder's, `table` the source's `schema.table` quoted as in SQL. `timezone` says
+    where the months of a timestamptz column begin. `columns` holds the cleaning per column, such as
+    `{"questions_list": {"join": ","}}`. `first_month` is the first partition. `slice_by` and `slices` override how
+    the reads are cut (see slicing.py). `lock_timeout` is how many seconds the job waits for a lock, `yield_after` how
+    many others may wait for the job before it lets go. With `row_security` the job reads what the policies of the
+    table show to its user, without it any policy is an error. `allow_empty` lets the table lose all its rows.
+    """
+
+    name: str
+    table: str
+    date_column: str
+    first_month: str
+    timezone: str = "UTC"
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    format: str = "csv"
+    compression: Optional[str] = None
+    verify: str = "count"
+    slice_by: Optional[str] = None
+    slices: Optional[int] = None
+    lock_timeout: int = LOCK_TIMEOUT
+    yield_after: int = YIELD_AFTER
+    row_security: bool = False
+    allow_empty: bool = False
+
+    def check_month(self, month: Month, current: Month) -> None:
+        """Raise InvalidInputError when `month` is before the table's first month or after `current`."""
+        if month < Month.parse(self.first_month):
+            raise InvalidInputError(f"table {self.name}: month {month} is before its first_month {self.first_month}")
+        if month > current:
+            raise InvalidInputError(f"table {self.name}: month {month} is in the future (it is {current} there)")
+
+
+def tables_to_json(tables: Iterable[Table]) -> str:
+    """The document to upload as `config/tables.json`; the same tables always give the same text."""
+    return json.dumps({"version": VERSION, "tables": [asdict(table) for table in tables]}, indent=1, sort_keys=True)
+
+
+def tables_from_json(text: str) -> dict[str, Table]:
+    """The tables by name. Raises InvalidInputError when the document is not one that `aws_setup deploy` wrote."""
+    try:
+        document = json.loads(text)
+        if document["version"] != VERSION:
+            raise InvalidInputError(
+                f"config/tables.json has version {document['version']!r}, this release reads {VERSION}"
+            )
+        return {entry["name"]: Table(**entry) for entry in document["tables"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError(f"config/tables.json is damaged ({error}): run `python -m aws_setup deploy`") from error

@@ -1,0 +1,29 @@
+"""Numbers and months in the messages of all three packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from spark_scripts.contract.months import Month
+
+
+def counted(number: int, thing: str) -> str:
+    """The number with its thing, as in `1 month` and `1,200 rows`. `thing` forms its plural with an s."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def spans(months: Iterable[str]) -> str:
+    """Months as ranges, as in `2024-01 to 2024-03, 2024-05`."""
+    return ", ".join(dict.fromkeys(" to ".join(dict.fromkeys([run[0], run[-1]])) for run in adjacent(months)))
+
+
+def adjacent(months: Iterable[str]) -> Iterator[Sequence[str]]:
+    """The months in their order, a list for each run of months without a gap."""
+    run: list[str] = []
+    for month in sorted(set(months)):
+        if run and str(Month.parse(run[-1]).plus(1)) != month:
+            yield run
+            run = []
+        run.append(month)
+    if run:
+        yield run

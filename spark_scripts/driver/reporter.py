@@ -1,0 +1,106 @@
+"""The job's voice: what it says goes to the driver's log and, with what it counts, into its progress object."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Optional
+
+from spark_scripts.contract import layout
+from spark_scripts.contract.progress import KEPT_LINES, Progress
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_scripts.lake.bucket import Lake
+
+BEAT = 3.0
+"""Seconds between two writes of the progress, at least. It is written only when it has changed."""
+
+
+class Reporter:
+    """Tells the progress of an execution from a thread of its own. What fails in that never fails the job."""
+
+    def __init__(self, spark: SparkSession, lake: Lake, execution: str) -> None:
+        self._spark = spark.sparkContext
+        self._lake = lake
+        self._key = layout.progress_key(execution)
+        self._lock = threading.Lock()
+        self._progress = Progress(execution)
+        self._written: Optional[Progress] = None
+        self._failed = False
+        self._group: Optional[str] = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Reporter:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._write()
+
+    def say(self, line: str) -> None:
+        """Print a line, which the progress gets too."""
+        print(line, flush=True)
+        with self._lock:
+            now = self._progress
+            self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-KEPT_LINES:])
+
+    def count(self, table: str, months: int, rows: int) -> None:
+        """Begin with a table of which so many months, with so many rows, are to be ingested."""
+        self._change(table=table, months=0, all_months=months, rows=0, all_rows=rows)
+
+    def committed(self, rows: int) -> None:
+        """Count a month that is committed. The manifest tells of it, so that the line is no part of the progress."""
+        with self._lock:
+            now = self._progress
+            self._progress = replace(now, months=now.months + 1, rows=now.rows + rows)
+
+    @contextmanager
+    def reading(self, what: str, slices: int) -> Iterator[None]:
+        """While this lasts, Spark reads so many slices in the newest job of this thread's job group."""
+        self._change(reading=what, slices=slices, read=0)
+        self._group = self._spark.getLocalProperty("spark.jobGroup.id")
+        try:
+            yield
+        finally:
+            self._group = None
+            self._change(reading="", slices=0, read=0)
+
+    def _change(self, **figures: object) -> None:
+        with self._lock:
+            self._progress = replace(self._progress, **figures)  # type: ignore[arg-type]  # the callers are above
+
+    def _run(self) -> None:
+        while not self._stopped.wait(BEAT):
+            self._write()
+
+    def _write(self) -> None:
+        """Write what has changed. A failure is told once, in the driver's log; the next beat tries again."""
+        try:
+            read = self._tasks_done(self._group)
+            with self._lock:
+                now = self._progress
+                if now.reading:
+                    now = self._progress = replace(now, read=min(read, now.slices))
+            if now != self._written:
+                self._lake.write(self._key, now.to_json())
+                self._written = now
+        except Exception as error:  # whatever it is: the job goes on
+            if not self._failed:
+                print(f"the progress cannot be told: {' '.join(str(error).split())[:500]}", flush=True)
+            self._failed = True
+
+    def _tasks_done(self, group: Optional[str]) -> int:
+        """The finished tasks of the newest Spark job of the group; each reads a slice."""
+        if group is None:
+            return 0
+        tracker = self._spark.statusTracker()
+        job = tracker.getJobInfo(max(tracker.getJobIdsForGroup(group), default=-1))
+        stages = [tracker.getStageInfo(stage) for stage in job.stageIds] if job else []
+        return sum(stage.numCompletedTasks for stage in stages if stage)

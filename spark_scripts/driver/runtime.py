@@ -1,0 +1,35 @@
+"""What the job runs on, as it finds it: AWS does not document all that EMR puts beside a job."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PREFIX = "running on "
+"""How the line begins by which `python -m aws_setup preflight` finds it in a job's log."""
+
+
+def describe(spark: SparkSession) -> str:
+    """The versions of Python, boto3, Spark and Hadoop, and the class behind `s3://`, as the first line of the log."""
+    jvm: Any = spark._jvm
+    hadoop = jvm.org.apache.hadoop.util.VersionInfo.getVersion()
+    return (
+        f"{PREFIX}Python {platform.python_version()}, boto3 {boto3.__version__}, Spark {spark.version},"
+        f" Hadoop {hadoop}, s3:// by {_file_system(spark)}"
+    )
+
+
+def _file_system(spark: SparkSession) -> str:
+    jvm: Any = spark._jvm
+    try:
+        configuration = spark._jsc.hadoopConfiguration()
+        return str(jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3", configuration).getName())
+    except JAVA_ERRORS as error:  # no class is configured, or it is not there
+        return f"nothing ({java_text(error)})"

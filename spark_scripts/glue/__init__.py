@@ -1,0 +1,4 @@
+"""The Glue catalog, written from committed manifests.
+
+May import `contract`.
+"""

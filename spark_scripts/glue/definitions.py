@@ -1,0 +1,184 @@
+"""What the Glue catalog is to hold of a table: pure functions from the manifests of its months to Glue's documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import Month
+
+Values = tuple[str, str]
+"""The values of a partition: year and month, as in the folder's name."""
+
+KEYS = ("year", "month")
+PARTITION_KEYS = [{"Name": key, "Type": "int"} for key in KEYS]
+# Glue fails every filter on a numeric key once a partition has a value that is no number, Hive's
+# __HIVE_DEFAULT_PARTITION__ too (trinodb/trino#13150, aws/aws-sdk#670). PostgreSQL knows no year 0.
+_UNDATED: Values = ("0", "0")
+
+_HEADER = "skip.header.line.count"
+OWN_PARAMETERS = ("EXTERNAL", "classification", _HEADER)
+"""The table's parameters that are written here; others are left as they are."""
+
+_LONGEST_COMMENT = 255  # bytes: https://docs.aws.amazon.com/glue/latest/webapi/API_Column.html
+_TYPES = {"timestamp_ntz": "timestamp"}
+"""Where Glue has another name for a type than Spark."""
+
+_STORAGE: dict[str, dict[str, Any]] = {
+    "csv": {
+        "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
+        "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+        "SerdeInfo": {
+            "SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+            # The quote as escapeChar means the backslash to Hive and Trino alike, and that drops backslashes. NUL
+            # stands for none, and never stands in a text of PostgreSQL. Doubled quotes are read in any case.
+            "Parameters": {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\0"},
+        },
+    },
+    "parquet": {
+        "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+        "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+        "SerdeInfo": {
+            "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+            "Parameters": {"serialization.format": "1"},
+        },
+    },
+}
+
+
+class CatalogError(IngestionError):
+    """The Glue catalog could not be brought to what is published."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A table and its partitions, as CreateTable and CreatePartition take them, by their values.
+
+    `unfit` are the months with rows whose files the table cannot read: of another format; in CSV, which is read by
+    position, with other columns; in Parquet those whose manifest does not tell the files' columns.
+    """
+
+    table: dict[str, Any]
+    partitions: dict[Values, dict[str, Any]]
+    unfit: tuple[str, ...]
+
+
+def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[Definition]:
+    """What the catalog is to hold of the table `name`; None when no month has rows.
+
+    The month that was ingested last decides the format and the order of the columns; Parquet, which is read by name,
+    keeps the columns that older months have besides. A month without rows has no partition: there is no file to read,
+    and each query would list its folder. Raises CatalogError when Glue would take two columns for one.
+    """
+    held = sorted((one for one in manifests if one.rows and _typed(one)), key=lambda one: one.finished, reverse=True)
+    if not held:
+        return None
+    newest = held[0]
+    _check_names(newest)
+    columns = {one.month: _columns(one) for one in held}
+    fit = [one for one in held if one.format == newest.format and _fits(one, columns[one.month], columns[newest.month])]
+    return Definition(
+        _table(name, bucket, newest.format, _united(columns[one.month] for one in fit)),
+        {values(one.month): _partition(name, bucket, one, columns[one.month]) for one in fit},
+        tuple(sorted(one.month for one in manifests if one.rows and one not in fit)),
+    )
+
+
+def location(name: str, bucket: str) -> str:
+    """Where the table `name` is."""
+    return f"s3://{bucket}/{layout.table_prefix(name)}"
+
+
+def values(label: str) -> Values:
+    """The partition of the month `label`; 0 and 0 for the rows without a month."""
+    month = _month(label)
+    return (str(month.year), str(month.number)) if month else _UNDATED
+
+
+def _month(label: str) -> Optional[Month]:
+    return None if label == layout.UNDATED else Month.of_label(label)
+
+
+def _fits(manifest: Manifest, columns: Sequence[dict[str, str]], newest: Sequence[dict[str, str]]) -> bool:
+    """Whether a table that begins with the columns `newest` reads the month's files right; a CSV's may end earlier."""
+    names = [column["Name"] for column in columns]
+    if manifest.format == "csv":
+        return names == [column["Name"] for column in newest][: len(names)]
+    return not _clashing(names)
+
+
+def _united(months: Iterable[Sequence[dict[str, str]]]) -> list[dict[str, str]]:
+    """The columns of all months by name, the first month's first."""
+    united: dict[str, dict[str, str]] = {}
+    for columns in months:
+        for column in columns:
+            united.setdefault(column["Name"], column)
+    return list(united.values())
+
+
+def _typed(manifest: Manifest) -> list[tuple[str, str]]:
+    """Name and Glue's type of each column of the month's files."""
+    if manifest.format == "csv":
+        return [(column.name, "string") for column in manifest.columns]
+    return [(column.name, _TYPES.get(column.type, column.type)) for column in manifest.file_columns]
+
+
+def _clashing(names: Sequence[str]) -> list[str]:
+    """The names that Glue, which folds capitals, takes for one another or for a partition key."""
+    taken = Counter([*KEYS, *(name.lower() for name in names)])
+    return [name for name in names if taken[name.lower()] > 1]
+
+
+def _check_names(manifest: Manifest) -> None:
+    clashing = _clashing([name for name, _ in _typed(manifest)])
+    if clashing:
+        raise CatalogError(
+            f"the columns {', '.join(clashing)} cannot be told apart by Glue, which knows no capitals and has its"
+            f" partition keys {' and '.join(KEYS)} beside them: rename them in a view, and ingest that"
+        )
+
+
+def _columns(manifest: Manifest) -> list[dict[str, str]]:
+    """The columns of the month's files as Glue has them, in lower case."""
+    comments = {column.name: column.comment for column in manifest.columns}
+    return [_column(name, type_, comments.get(name)) for name, type_ in _typed(manifest)]
+
+
+def _column(name: str, type_: str, comment: Optional[str]) -> dict[str, str]:
+    column = {"Name": name.lower(), "Type": type_}
+    if comment:  # Glue takes one line
+        line = " ".join("".join(letter if letter.isprintable() else " " for letter in comment).split())
+        column["Comment"] = line.encode()[:_LONGEST_COMMENT].decode(errors="ignore")
+    return column
+
+
+def _table(name: str, bucket: str, format_: str, columns: Sequence[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "Name": name.lower(),
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": PARTITION_KEYS,
+        "StorageDescriptor": _storage(location(name, bucket), format_, columns),
+        "Parameters": {"EXTERNAL": "TRUE", "classification": format_, **_reading(format_)},
+    }
+
+
+def _partition(name: str, bucket: str, manifest: Manifest, columns: Sequence[dict[str, str]]) -> dict[str, Any]:
+    folder = f"s3://{bucket}/{layout.partition_prefix(name, _month(manifest.month))}"
+    return {
+        "Values": list(values(manifest.month)),
+        "StorageDescriptor": _storage(folder, manifest.format, columns),
+        "Parameters": _reading(manifest.format),
+    }
+
+
+def _storage(location: str, format_: str, columns: Sequence[dict[str, str]]) -> dict[str, Any]:
+    return {"Columns": list(columns), "Location": location, **_STORAGE[format_]}
+
+
+def _reading(format_: str) -> dict[str, str]:
+    return {_HEADER: "1"} if format_ == "csv" else {}

@@ -1,0 +1,75 @@
+"""Publishing: how a month's staged files become the month.
+
+They are moved into the month's folder under names that carry the execution, and committed by writing the manifest;
+then whatever the manifest does not list is deleted. A crash at any point leaves the old month or the new one complete
+under its current manifest, and the next run of the month cleans up. Readers of the bare folder may see old and new
+files together for a moment, and after a crash until that next run; readers of the manifest never do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Optional
+
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.manifest import File, Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.lake.bucket import Lake
+from spark_scripts.locking.advisory import Locks
+
+
+def lock_key(bucket: str, name: str) -> str:
+    """What the one writer of the table `name` locks."""
+    return f"{bucket}/{name}"
+
+
+class Publisher:
+    """Publishes months of tables whose locks are held."""
+
+    def __init__(self, lake: Lake, locks: Locks) -> None:
+        self._lake = lake
+        self._locks = locks
+
+    def check_lock(self, table: str) -> None:
+        """Raise LockedError when the lock of `table` is another execution's, SourceError when it is lost."""
+        self._locks.check(lock_key(self._lake.bucket, table))
+
+    def publish(self, manifest: Manifest, month: Optional[Month]) -> Manifest:
+        """Make the files of `manifest`, which are in staging, those of `month`; return it as it was committed.
+
+        Raises LockedError or SourceError when the lock is another's or lost: nothing is committed then.
+        """
+        if manifest.rows and not manifest.files:
+            raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")
+        self.check_lock(manifest.table)
+        files = tuple(self._move(file, manifest, month) for file in manifest.files)
+        manifest = _completed(manifest, files)
+        text = manifest.to_json()
+        self.check_lock(manifest.table)
+        self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, month), text)
+        self._lake.write(layout.current_manifest_key(manifest.table, month), text)  # the commit
+        listed = {file.key for file in files}
+        for file in self._lake.files(layout.partition_prefix(manifest.table, month)):
+            if file.key not in listed:
+                self._lake.delete(file.key)
+        return manifest
+
+    def _move(self, file: File, manifest: Manifest, month: Optional[Month]) -> File:
+        basename = file.key.rpartition("/")[2].replace(".txt", ".csv")  # Spark's text writer wrote the CSV lines
+        # Readers skip names that begin with _ or a dot.
+        key = f"{layout.partition_prefix(manifest.table, month)}run-{manifest.execution}-{basename}"
+        self._lake.move(file.key, key)
+        return File(key, file.bytes)
+
+
+def _completed(manifest: Manifest, files: tuple[File, ...]) -> Manifest:
+    finished = datetime.now(timezone.utc)
+    seconds = (finished - datetime.fromisoformat(manifest.started)).total_seconds()
+    return replace(
+        manifest,
+        files=files,
+        seconds=round(seconds, 3),
+        finished=finished.isoformat(timespec="milliseconds"),
+    )

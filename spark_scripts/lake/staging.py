@@ -1,0 +1,157 @@
+"""Staging: months are read and written, and their rows checked, before anything is published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.manifest import Column, File
+from spark_scripts.contract.wording import counted
+from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
+from spark_scripts.lake import large_rows, spark_io
+from spark_scripts.lake.row_formats import Lines, Shape, Values
+from spark_scripts.postgres import sql
+from spark_scripts.postgres.connection import SourceError
+from spark_scripts.postgres.hints import with_hint
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_scripts.contract.tables import Table
+    from spark_scripts.driver.reporter import Reporter
+    from spark_scripts.lake.bucket import Lake
+    from spark_scripts.postgres.counts import Count
+    from spark_scripts.postgres.slicing import Slice
+    from spark_scripts.postgres.source import Relation, Source
+
+_FAILURE = re.compile(r"\(\S+ executor \S+\): (.*)|^Caused by: (.*)", re.MULTILINE)
+
+
+class RowCountError(IngestionError):
+    """Spark wrote another number of rows than the source counted in the same snapshot."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A month in staging: the rows that Spark wrote, the files, and their columns where they have types."""
+
+    rows: int = 0
+    files: tuple[File, ...] = ()
+    columns: tuple[Column, ...] = ()
+
+
+class Stage:
+    """Where an execution writes one table before it is published."""
+
+    def __init__(
+        self, spark: SparkSession, source: Source, lake: Lake, reporter: Reporter, table: Table, relation: Relation
+    ) -> None:
+        self._spark = spark
+        self._source = source
+        self._lake = lake
+        self._reporter = reporter
+        self._table = table
+        self._relation = relation
+        self._prefix = layout.staging_prefix(source.execution, table.name)
+        self._fetch_size = spark_io.FETCH_SIZE
+        self._shape(())  # tells what does not fit before anything is read
+        self._check_count_back(undated=False)
+
+    def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
+        """Stage the months of `counts`, which have rows and are alike in `lossy`: what meets `condition`, in `slices`.
+
+        Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
+        """
+        self._check_count_back(undated=any(count.month is None for count in counts))
+        what = f"{self._table.name} {layout.month_label(counts[0].month)}"
+        if len(counts) > 1:
+            what += f" to {layout.month_label(counts[-1].month)}"
+        folder = f"{self._prefix}{layout.month_label(counts[0].month)}/"
+        rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
+        shape = self._shape(counts[0].lossy)
+        reading = self._reporter.reading(what.partition(" ")[2], len(slices))
+        with _explained(what), large_rows.explained(what, self._spark), reading:
+            written, columns = self._write(shape, shape.query(rows, sliced), slices, folder)
+        if not written.keys() <= set(rows.days):
+            raise RowCountError(f"{what}: the rows are of other months than the source counted")
+        headers = shape.headers(slices)
+        staged = []
+        for count in counts:
+            month_folder = f"{folder}{shape.day}={count.day}/"
+            with _explained(what), large_rows.explained(what, self._spark):
+                rows_written = self._checked(written.get(count.day, 0) - headers[count.day], count, month_folder)
+            staged.append(Staged(rows_written, tuple(self._data_files(month_folder, shape)), columns))
+        return staged
+
+    def _check_count_back(self, undated: bool) -> None:
+        spark_io.check_count_back(self._table, [column.name for column in self._relation.columns], undated)
+
+    def _shape(self, lossy: Collection[str]) -> Shape:
+        if self._table.format == "csv":
+            return Lines(self._relation, self._table)
+        return Values(self._relation, self._table, lossy)
+
+    def _write(
+        self, shape: Shape, query: str, slices: Sequence[Slice], folder: str
+    ) -> tuple[Mapping[int, int], tuple[Column, ...]]:
+        predicates = [shape.predicate(one) for one in slices]
+        months = max(len(one.days) for one in slices)
+        while True:
+            size = self._fetch_size
+            frame = shape.written(spark_io.read(self._spark, self._source, self._table, query, predicates, size))
+            try:
+                uri = self._lake.uri(folder)
+                written = spark_io.write(frame, self._table, uri, months_of_a_task=months, fetch_size=size)
+                return written, shape.file_columns(frame)
+            except JAVA_ERRORS as error:
+                if size == 1 or not large_rows.exceed_a_fetch(error):
+                    raise
+            self._fetch_size = max(1, size // spark_io.FETCH_FEWER)
+            self._reporter.say(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time")
+
+    def _checked(self, rows: int, count: Count, folder: str) -> int:
+        self._check("Spark wrote", rows, count)
+        if self._table.verify == "full":
+            held = spark_io.count_back(self._spark, self._table, self._lake.uri(folder))
+            self._check("the written files hold", held, count)
+        return rows
+
+    def _check(self, what: str, rows: int, count: Count) -> None:
+        if rows == count.rows:
+            return
+        month = layout.month_label(count.month)
+        text = f"{self._table.name} {month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
+        if self._source.snapshot is not None:
+            raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
+        self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
+
+    def _data_files(self, folder: str, shape: Shape) -> Iterator[File]:
+        for file in self._lake.files(folder):
+            marker = file.key[len(folder) :].startswith(("_", "."))  # of Spark's committer
+            if not marker and file.bytes != shape.empty_file_bytes:
+                yield file
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Turn a Java exception into a SourceError with the reason that Spark gives."""
+    try:
+        yield
+    except JAVA_ERRORS as error:
+        state, reason = sql_state(error), spark_reason(java_text(error))
+        raise SourceError(f"{doing}: {with_hint(state, reason)}", state) from error
+
+
+def spark_reason(text: str) -> str:
+    """The first exception that is not Spark's own in what Spark says of a failed job, else the task's, else its line.
+
+    Spark wraps what fails a task: the driver's connection, the disk, PostgreSQL are behind `Caused by:`.
+    """
+    failures = [of_task or cause for of_task, cause in _FAILURE.findall(text)]
+    foreign = (failure for failure in failures if not failure.startswith("org.apache.spark."))
+    return next(foreign, (failures or text.splitlines())[0])

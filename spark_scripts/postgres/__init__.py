@@ -1,0 +1,4 @@
+"""Reading the source: connections, sessions, the snapshot, counts, and the SQL that the job sends.
+
+May import `contract` and `driver`.
+"""

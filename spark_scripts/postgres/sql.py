@@ -1,0 +1,222 @@
+"""The SQL that the job sends to PostgreSQL, built by plain functions.
+
+Identifiers are quoted here; month bounds, zones and the header of a CSV file are the only literals. Relations are read
+under the role's own search_path: see pg_catalog.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import MAXYEAR, date, datetime, time
+
+from spark_scripts.contract.identifiers import quote
+from spark_scripts.contract.months import Month
+from spark_scripts.postgres.pg_catalog import call, cast, day, infix, int_array, one_of
+
+DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
+
+SLICED = "sliced"
+"""The name, in the subquery that Spark reads, of the column that the slices are told by."""
+
+_EPOCH = day(date(1970, 1, 1))
+
+UNDATED_DAY = -(2**31)
+"""Stands for the month of a row whose date is NULL or infinite, where months are told by their first day."""
+
+
+@dataclass(frozen=True)
+class DateColumn:
+    """The column that decides a row's month. `timezone`, as zones.py writes it, matters for timestamptz only."""
+
+    name: str
+    base_type: str
+    timezone: str
+
+    @property
+    def zoned(self) -> bool:
+        """Whether the zone decides the month."""
+        return self.base_type == "timestamp with time zone"
+
+    def bound(self, moment: datetime) -> str:
+        """`moment` as an SQL value to compare `local` with."""
+        if self.base_type == "date":
+            return day(moment.date())
+        return f"TIMESTAMP '{moment.isoformat(sep=' ')}'"
+
+    @property
+    def local(self) -> str:
+        """The column in the wall time that months are told by."""
+        column = quote(self.name)
+        return f"({column} AT TIME ZONE {literal(self.timezone)})" if self.zoned else column
+
+    def between(self, start: datetime, end: datetime) -> str:
+        """The condition start <= local < end, which an index on the column serves.
+
+        The clock may show the first hour of a month twice (America/Havana, 2026-11-01): for a timestamptz the wall
+        time decides, as in `count_by_month`, and a range of instants a day wider is there for the index.
+        """
+        low, high = self.bound(start), self.bound(end)
+        condition = f"{infix(self.local, '>=', low)} AND {infix(self.local, '<', high)}"
+        if not self.zoned:
+            return condition
+        column, zone, one_day = quote(self.name), f"AT TIME ZONE {literal(self.timezone)}", "interval '1 day'"
+        earliest, latest = infix(f"{low} {zone}", "-", one_day), infix(f"{high} {zone}", "+", one_day)
+        return f"{condition} AND {infix(column, '>=', earliest)} AND {infix(column, '<', latest)}"
+
+    @property
+    def month_day(self) -> str:
+        """The first day of a row's month in days since 1970-01-01; UNDATED_DAY for a row without a month.
+
+        Plain numbers from the day on: the month of PostgreSQL's first timestamp begins before what its types hold.
+        """
+        local = self.local
+        # extract() gives a numeric for the other types, which is slower.
+        of_month = f"extract(day FROM {local})" if self.base_type == "date" else call("date_part", "'day'", local)
+        before = infix(infix(cast(local, "date"), "-", _EPOCH), "-", f"{of_month}::int")
+        finite = call("isfinite", quote(self.name))
+        return f"CASE WHEN {finite} THEN {infix(before, '+', '1')} ELSE {UNDATED_DAY} END"
+
+    @property
+    def undated(self) -> str:
+        """The condition of rows without a month: NULL or infinite. Equality, unlike isfinite(), uses an index."""
+        column = quote(self.name)
+        infinite = " OR ".join(infix(column, "=", value) for value in ("'infinity'", "'-infinity'"))
+        return f"({column} IS NULL OR {infinite})"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that are read at once: those that meet `condition`; `days` are the `month_day`s among them."""
+
+    condition: str
+    month_day: str
+    days: tuple[int, ...]
+
+
+def month_bounds(month: Month) -> tuple[datetime, datetime]:
+    """The first instant of the month and that of the next, as wall time."""
+    return _midnight(month.first_day), _midnight(month.plus(1).first_day)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min)
+
+
+def slices(column: DateColumn, month: Month, count: int) -> list[str]:
+    """Conditions that cut the month into `count` equal spans (fewer when the column has whole days only).
+
+    A month before year 1 or after year 9998, which Python cannot count in, is one slice.
+    """
+    if not 0 < month.year < MAXYEAR:
+        year, number = f"extract(year FROM {column.local})", f"extract(month FROM {column.local})"
+        return [f"{infix(year, '=', str(month.year))} AND {infix(number, '=', str(month.number))}"]
+    start, end = month_bounds(month)
+    if column.base_type == "date":
+        count = min(count, (end - start).days)
+    step = (end - start) / count
+    cuts = [_whole(column, start + step * index) for index in range(count)] + [end]
+    return [column.between(low, high) for low, high in zip(cuts, cuts[1:])]
+
+
+def _whole(column: DateColumn, moment: datetime) -> datetime:
+    return _midnight(moment.date()) if column.base_type == "date" else moment.replace(microsecond=0)
+
+
+def spans(months: Sequence[Month]) -> list[tuple[Month, Month]]:
+    """The runs of adjacent months, each as first month and the month after its last."""
+    runs: list[tuple[Month, Month]] = []
+    for month in sorted(set(months)):
+        if runs and runs[-1][1] == month:
+            runs[-1] = (runs[-1][0], month.plus(1))
+        else:
+            runs.append((month, month.plus(1)))
+    return runs
+
+
+def in_months(column: DateColumn, months: Sequence[Month]) -> str:
+    """The condition of rows in any of `months`."""
+    conditions = [
+        f"({column.between(_midnight(first.first_day), _midnight(after.first_day))})" for first, after in spans(months)
+    ]
+    return f"({' OR '.join(conditions)})"
+
+
+def requested(column: DateColumn, months: Sequence[Month], undated: bool) -> str:
+    """The condition of rows in any of `months`, and of those without a month when `undated`."""
+    conditions = [in_months(column, months)] if months else []
+    return f"({' OR '.join(conditions + [column.undated] * undated)})"
+
+
+def of_days(column: DateColumn, days: Iterable[int]) -> str:
+    """The condition of rows whose `month_day` is one of `days`."""
+    return one_of(column.month_day, days)
+
+
+def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool) -> str:
+    """A query for day, rows, lossy, the extremes of the date column, and first_block and last_block, of each month.
+
+    `day` is the `month_day`, `lossy` how many rows meet each of those conditions, in their order. The blocks are
+    those of the relation that hold the month's rows (NULL unless `blocks`; PostgreSQL 14 has min and max of a ctid).
+    """
+    name = quote(column.name)
+    rows = "pg_catalog.count(*)"
+    counts = ", ".join(f"{rows} FILTER (WHERE {condition})" for condition in lossy.values())
+    extremes = [cast(call(extreme, name), "text") for extreme in ("min", "max")]
+    found = [_block(extreme) if blocks else "NULL::bigint" for extreme in ("min", "max")]
+    return (
+        f"SELECT {column.month_day} AS day, {rows} AS rows, ARRAY[{counts}]::bigint[] AS lossy,"
+        f" {extremes[0]} AS min_date, {extremes[1]} AS max_date, {found[0]} AS first_block, {found[1]} AS last_block"
+        f" FROM {relation} WHERE {condition} GROUP BY 1"
+    )
+
+
+def _block(extreme: str) -> str:
+    """The number of the first (`min`) or last (`max`) block; a ctid has the text of a point, and no cast to one."""
+    point = cast(cast(call(extreme, "ctid"), "text"), "point")
+    return f"({point})[0]::bigint"
+
+
+def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows) -> str:
+    """The subquery for CSV, in which Spark's readers take slices by `slice_of_lines`: line and month_day of the rows.
+
+    `header` comes as the first line of every month: PostgreSQL runs the parts of a UNION ALL in their order where
+    neither parallel nor asynchronous plans are allowed (`session.reader_init`).
+    """
+    return (
+        f"SELECT {literal(header)} AS line, day AS month_day, TRUE AS header, NULL AS {SLICED}"
+        f" FROM {call('unnest', int_array(rows.days))} AS day"
+        f" UNION ALL SELECT {line}, {rows.month_day}, FALSE, {sliced} FROM {relation} WHERE {rows.condition}"
+    )
+
+
+def slice_of_lines(condition: str, days: Sequence[int]) -> str:
+    """The condition of a slice of `select_lines`: the rows that meet `condition`, below the headers of `days`."""
+    return f"(header AND {one_of('month_day', days)}) OR (NOT header AND {condition})"
+
+
+def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: Rows) -> str:
+    """The subquery for typed values: c0, c1, … and month_day of the rows.
+
+    Neutral names spare Spark the quotes, duplicates in another case, and reserved words of the source's own.
+    """
+    columns = ", ".join(f"{expression} AS c{index}" for index, expression in enumerate(expressions))
+    return (
+        f"SELECT {columns}, {rows.month_day} AS month_day, {sliced} AS {SLICED} FROM {relation} WHERE {rows.condition}"
+    )
+
+
+def select_all(relation: str, condition: str) -> str:
+    """A query for whole rows, for the planner."""
+    return f"SELECT * FROM {relation} WHERE {condition}"
+
+
+def any_row(relation: str) -> str:
+    """A query for at most one row, without columns."""
+    return f"SELECT TRUE AS found FROM {relation} LIMIT 1"
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL literal, read the same whatever standard_conforming_strings and backslash_quote say."""
+    quoted = text.replace("'", "''")
+    return "E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in quoted else f"'{quoted}'"

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from aws_setup.commands.secret import checked, parse_fields, put_database_secret, set_from
+from aws_setup.errors import UsageError
+from spark_scripts.contract.database import Endpoint
+from tests.certificates import Authority
+from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
+
+OUTPUT_KEYS = (
+    "BucketName",
+    "QueueUrl",
+    "SuccessTopicArn",
+    "FailureTopicArn",
+    "StateMachineArn",
+    "ScheduleName",
+    "DatabaseSecretArn",
+)
+FIELDS = {
+    "POSTGRES_HOST": "db.example.com",
+    "POSTGRES_PORT": "5432",
+    "POSTGRES_USER": "reader",
+    "POSTGRES_PASSWORD": "p=a'ss word#",
+    "POSTGRES_DB": "shop",
+}
+NOTHING = Endpoint(port="5432")  # of a stack with the parameters' defaults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(FIELDS),
+        json.dumps({**FIELDS, "POSTGRES_PORT": 5432}),
+        "\n".join(f"{name}={value}" for name, value in FIELDS.items()),
+        "# a comment\n\n" + "\n".join(f'export {name} = "{value}"' for name, value in FIELDS.items()),
+    ],
+)
+def test_fields_are_json_or_lines(text: str) -> None:
+    assert parse_fields(text) == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("POSTGRES_HOST", "line 1 of the input is not of the form KEY=VALUE"),
+        (
+            "POSTGRES_DB=x\nPOSTGRES_PASSWORD='hunter2\nPOSTGRES_HOST=h",
+            "line 2 of the input opens a quote that is not cl",
+        ),
+        ('{"POSTGRES_PASSWORD": hunter2}', "not JSON: line 1, column 23"),
+        ('{"POSTGRES_PASSWORD": ["hunter2"]}', "POSTGRES_PASSWORD must be a text"),
+    ],
+)
+def test_what_cannot_be_read_is_named_without_its_text(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        parse_fields(text)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"POSTGRES_PASSWORD": ""}, "POSTGRES_PASSWORD missing"),
+        ({"PGPASSWORD": "hunter2"}, "unknown field PGPASSWORD: the secret has POSTGRES_HOST"),
+        ({"POSTGRES_PORT": "70000"}, "the port must be a number from 1 to 65535"),
+        ({"POSTGRES_SSLMODE": "on"}, "POSTGRES_SSLMODE must be one of disable, "),
+        ({"POSTGRES_SSLROOTCERT": "hunter2"}, "POSTGRES_SSLROOTCERT is not PEM text"),
+        ({"username": "reader"}, "POSTGRES_HOST and username are fields of two forms"),
+    ],
+)
+def test_wrong_fields_are_refused_without_their_values(change: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        checked({**FIELDS, **change}, NOTHING)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_secret_holds_the_fields_as_json() -> None:
+    session = FakeSession()
+    session.script("secretsmanager").add_response(
+        "put_secret_value", {}, {"SecretId": "POSTGRESQL", "SecretString": json.dumps(FIELDS)}
+    )
+    put_database_secret(session.typed, "POSTGRESQL", FIELDS, NOTHING)
+    session.assert_all_called()
+
+
+def test_a_secret_of_aws_is_taken_as_it_is_once_the_stack_says_where_the_database_is() -> None:
+    by_rds = {"username": "reader", "password": "hunter2"}
+    assert checked(by_rds, Endpoint("db.example.com", "5432", "shop")) == by_rds
+    with pytest.raises(UsageError, match="host, dbname missing: deploy with --parameter DatabaseHost="):
+        checked(by_rds, NOTHING)
+
+
+PEM = Authority("First CA").certificate + Authority("Second CA").certificate
+WRITTEN_PEM = {
+    "in double quotes": f'"{PEM}"',
+    "in single quotes, with remarks between": "'" + PEM.replace("-----BEGIN", "# First or second\n-----BEGIN") + "'",
+    "on one line": PEM.replace("\n", "\\n"),
+    "on one line in quotes": '"' + PEM.replace("\n", "\\n") + '"',
+}
+
+
+@pytest.mark.parametrize("form", WRITTEN_PEM)
+def test_certificates_have_several_lines(form: str) -> None:
+    lines = [f"{name}={value}" for name, value in FIELDS.items()]
+    text = "\n".join([*lines, f"POSTGRES_SSLROOTCERT={WRITTEN_PEM[form]}", "POSTGRES_SSLMODE=verify-full"])
+    for written in (text, text.replace("\n", "\r\n")):
+        fields = checked(parse_fields(written), NOTHING)
+        assert fields == {**FIELDS, "POSTGRES_SSLROOTCERT": PEM, "POSTGRES_SSLMODE": "verify-full"}
+
+
+def test_certificates_may_come_in_json() -> None:
+    fields = {**FIELDS, "POSTGRES_SSLROOTCERT": PEM}
+    assert checked(parse_fields(json.dumps(fields)), NOTHING) == fields
+
+
+def test_more_certificates_than_a_secret_holds_are_refused_before_aws_does() -> None:
+    bundle = {**FIELDS, "POSTGRES_SSLROOTCERT": PEM * 100}
+    with pytest.raises(UsageError, match=r"the secret has \d+ bytes and Secrets Manager takes 65536: give fewer cert"):
+        put_database_secret(FakeSession().typed, "POSTGRESQL", bundle, NOTHING)
+
+
+def test_the_values_are_never_reported() -> None:
+    session = FakeSession()
+    outputs = [{"OutputKey": key, "OutputValue": f"the {key}"} for key in OUTPUT_KEYS]
+    stack = {"StackName": "s", "StackStatus": "CREATE_COMPLETE", "CreationTime": datetime.now(UTC), "Outputs": outputs}
+    for _ in range(2):
+        session.script("cloudformation").add_response("describe_stacks", {"Stacks": [{**stack, "StackId": STACK_ID}]})
+    session.script("secretsmanager").add_response("put_secret_value", {})
+    lines: list[str] = []
+    set_from(io.StringIO(json.dumps(FIELDS)), session.typed, "s", lines.append)
+    assert lines == [f"set {', '.join(FIELDS)} of the DatabaseSecretArn"]

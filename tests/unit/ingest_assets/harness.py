@@ -1,0 +1,103 @@
+"""A Dagster instance with the asset of mockrecord, for the tests of the workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.plan.objects import StepFailureData, UserFailureData
+from dagster_aws.s3 import S3Resource
+
+from ingest_assets.assets import raw_layer_asset
+from ingest_assets.checks import CHECKS
+from ingest_assets.resources.account import AwsAccount
+from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.tables import load_tables
+from ingest_assets.workflow.resource import IngestionWorkflow
+
+KEY = dg.AssetKey(["raw_layer", "mockrecord"])
+
+
+class Dagster:
+    """Materialises the months of mockrecord and tells what its event log holds."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.run_id = ""
+
+    def materialize(self, first: str, last: str | None = None, **settings: Any) -> dg.ExecuteInProcessResult:
+        return self._run(ranged(first, last or first), dg.AssetSelection.assets(KEY), settings)
+
+    def check(self, first: str | None = None, last: str | None = None) -> dg.ExecuteInProcessResult:
+        """The checks alone."""
+        tags = {} if first is None else ranged(first, last or first)
+        every_month = dg.AssetSelection.checks(*(dg.AssetCheckKey(KEY, name) for name in CHECKS))
+        return self._run(tags, every_month, {})
+
+    def _run(
+        self, tags: Mapping[str, str], selection: dg.AssetSelection, settings: Mapping[str, Any]
+    ) -> dg.ExecuteInProcessResult:
+        account = AwsAccount()
+        raw_layer = RawLayer(account=account, s3=S3Resource())
+        workflow = IngestionWorkflow(account=account, raw_layer=raw_layer, **{"poll_seconds": 0.001, **settings})
+        asset = raw_layer_asset(table=load_tables()[0])
+        result = dg.materialize(
+            [asset],
+            resources={"workflow": workflow},
+            selection=selection,
+            instance=self.instance,
+            tags=tags,
+            raise_on_error=False,
+        )
+        self.run_id = result.run_id
+        return result
+
+    def months(self) -> dict[str, dict[str, Any]]:
+        """The metadata of each month that was materialised, by the latest event."""
+        records = self.instance.fetch_materializations(KEY, limit=100).records
+        events = [record.asset_materialization for record in reversed(records)]
+        return {event.partition or "": dict(event.metadata) for event in events if event}
+
+    def entries(self) -> Sequence[dg.EventLogEntry]:
+        return self.instance.all_logs(self.run_id)
+
+    def log(self) -> list[str]:
+        return [entry.user_message for entry in self.entries()]
+
+    def checks(self, month: str | None) -> dict[str, bool]:
+        """The newest result of each check of the month, those that it has; of the asset for None."""
+        found = {}
+        for check in CHECKS:
+            key = dg.AssetCheckKey(KEY, check)
+            history = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+            for record in reversed(history):
+                if record.partition == month and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+                    found[check] = record.evaluation.passed
+        return found
+
+    def failed_step(self) -> StepFailureData:
+        [failed] = self.instance.all_logs(self.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        return failed.get_dagster_event().step_failure_data
+
+    def interrupted(self) -> bool:
+        error = self.failed_step().error
+        return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
+
+    def failure(self) -> UserFailureData:
+        data = self.failed_step().user_failure_data
+        assert data
+        return data
+
+    def failure_text(self) -> str:
+        return self.failure().description or ""
+
+
+def ranged(first: str, last: str) -> dict[str, str]:
+    """The tags of a run over the months from `first` to `last`."""
+    return {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+
+
+def value(metadata: Mapping[str, Any], key: str) -> Any:
+    """The plain value of an entry of an event's metadata."""
+    return metadata[key].value

@@ -1,0 +1,91 @@
+"""What is used of Dagster that is private or a preview, and that it is used by one module."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage import tags
+
+from ingest_assets import _compat
+from ingest_assets._compat import AssetJob, CheckTarget, check_output, previews
+from ingest_assets.checks import CHECKS
+from ingest_assets.definitions import build_definitions
+from tests.unit.ingest_assets.harness import KEY
+
+PACKAGE = Path(_compat.__file__).parent
+
+
+def private_imports(path: Path) -> set[str]:
+    """The private modules of Dagster that a file imports from."""
+    modules = {
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    return {module for module in modules if module.startswith("dagster") and "._" in module}
+
+
+def test_one_module_imports_what_is_private() -> None:
+    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if private_imports(path)}
+    assert found == {"_compat.py"}
+
+
+def test_every_name_is_used() -> None:
+    code = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "_compat.py")
+    inside = inspect.getsource(AssetJob)
+    assert [name for name in _compat.__all__ if name not in code and name not in inside] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASSET_PARTITION_RANGE_START_TAG", "dagster/asset_partition_range_start"),
+        ("ASSET_PARTITION_RANGE_END_TAG", "dagster/asset_partition_range_end"),
+        ("AUTO_RETRY_RUN_ID_TAG", "dagster/auto_retry_run_id"),
+        ("PARTITION_NAME_TAG", "dagster/partition"),
+        ("RETRY_NUMBER_TAG", "dagster/retry_number"),
+        ("RETRY_ON_ASSET_OR_OP_FAILURE_TAG", "dagster/retry_on_asset_or_op_failure"),
+        ("SENSOR_NAME_TAG", "dagster/sensor_name"),
+        ("WILL_RETRY_TAG", "dagster/will_retry"),
+    ],
+)
+def test_a_tag_of_runs_has_the_name_that_histories_hold(name: str, value: str) -> None:
+    assert getattr(_compat, name) == getattr(tags, name) == value
+
+
+def test_a_run_that_is_terminated_raises_what_no_handler_of_exceptions_catches() -> None:
+    assert issubclass(_compat.RunTerminatedError, BaseException)
+    assert not issubclass(_compat.RunTerminatedError, Exception)
+
+
+def test_a_result_takes_its_month_and_its_target() -> None:
+    target = CheckTarget(storage_id=7, run_id="r", timestamp=1.0)
+    done = dg.AssetCheckEvaluation(
+        asset_key=KEY, check_name="c", passed=True, partition="2024-02", target_materialization_data=target
+    )
+    assert (done.partition, done.target_materialization_data) == ("2024-02", target)
+
+
+def test_checks_take_partitions_as_a_preview() -> None:
+    months = dg.MonthlyPartitionsDefinition("2024-01-01")
+    with pytest.warns(dg.PreviewWarning):
+        dg.AssetCheckSpec("c", asset=KEY, partitions_def=months)
+    with previews():  # pytest fails the test on a warning that this lets through
+        assert dg.AssetCheckSpec("c", asset=KEY, partitions_def=months).partitions_def == months
+
+
+def test_the_output_of_a_check_has_the_name_that_dagster_gave_it() -> None:
+    asset = build_definitions().resolve_assets_def(KEY)
+    names = {check_output(spec).output_name for spec in asset.check_specs if spec.name in CHECKS}
+    assert len(names) == len(CHECKS)
+    assert names <= {output.name for output in asset.op.output_defs}
+
+
+def test_the_job_of_an_asset_has_one_step_and_the_checks_of_a_month() -> None:
+    job = AssetJob.of(build_definitions().get_repository_def(), None, KEY, CHECKS)
+    assert job.step == "raw_layer__mockrecord"
+    assert job.plan.asset_check_keys == {dg.AssetCheckKey(KEY, check) for check in CHECKS}

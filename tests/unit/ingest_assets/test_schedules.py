@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.test_utils import freeze_time
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from aws_setup.cloudformation import template
+from ingest_assets.aws.errors import AwsError
+from ingest_assets.aws.schedule_expression import cron_schedule, fires, trailing_months
+from ingest_assets.definitions import build_definitions
+from ingest_assets.resources.account import AwsAccount
+from ingest_assets.schedules import ingest_job, mirror_schedule
+from ingest_assets.tables import TableSpec, load_tables
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.request import resolve
+from tests.unit.ingest_assets.conftest import OUTPUTS
+from tests.unit.ingest_assets.fakes import client_error
+
+SEED = "cron(0 2 1,15 MAR,APR,MAY,JUN ? *)"
+CHICAGO = ZoneInfo("America/Chicago")
+TICK = datetime(2026, 3, 15, 2, tzinfo=CHICAGO)
+
+
+@dataclass
+class FakeScheduler:
+    """EventBridge Scheduler with the stack's schedule, switched off as in the local account."""
+
+    schedule: dict[str, str] = field(
+        default_factory=lambda: {
+            "State": "DISABLED",
+            "ScheduleExpression": SEED,
+            "ScheduleExpressionTimezone": "America/Chicago",
+        }
+    )
+    refusal: Exception | None = None
+
+    def get_schedule(self, Name: str) -> dict[str, str]:  # noqa: N803 (AWS's name)
+        assert Name == OUTPUTS.schedule_name
+        if self.refusal:
+            raise self.refusal
+        return self.schedule
+
+
+@pytest.fixture
+def scheduler(monkeypatch: pytest.MonkeyPatch) -> FakeScheduler:
+    fake = FakeScheduler()
+    monkeypatch.setattr(AwsAccount, "outputs", lambda _: OUTPUTS)
+    monkeypatch.setattr(AwsAccount, "scheduler", lambda _: fake)
+    return fake
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.levelname}: {record.getMessage()}")
+
+
+@dataclass
+class Evaluated:
+    """What the schedules of the tables do at a tick, and the lines that they log."""
+
+    data: list[ScheduleExecutionData]
+    log: list[str]
+
+    @property
+    def skipped(self) -> str:
+        assert not any(data.run_requests for data in self.data)
+        [message] = {data.skip_message or "" for data in self.data}
+        return message
+
+    @property
+    def requests(self) -> Sequence[dg.RunRequest]:
+        return [request for data in self.data for request in data.run_requests or ()]
+
+    @property
+    def months(self) -> dict[str, tuple[str, str]]:
+        """The first and the last month that are asked for, by asset."""
+        start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+        found = {}
+        for request in self.requests:
+            [asset] = request.asset_selection or ()
+            found[asset.to_user_string()] = (request.tags[start], request.tags[end])
+        return found
+
+
+def evaluate(tick: datetime, *, now: datetime | None = None, tables: Sequence[TableSpec] | None = None) -> Evaluated:
+    """What the schedules do at a tick, as the daemon asks them, a minute later unless said otherwise."""
+    lines, data = Lines(), []
+    for table in load_tables() if tables is None else tables:
+        schedule = mirror_schedule(table=table, job=ingest_job(table=table))
+        context = dg.build_schedule_context(scheduled_execution_time=tick, resources={"account": AwsAccount()})
+        context.log.addHandler(lines)
+        with freeze_time(now or tick.astimezone(UTC) + timedelta(minutes=1)):
+            data.append(schedule.evaluate_tick(context))
+    return Evaluated(data, list(dict.fromkeys(lines.lines)))
+
+
+def ticks(expression: str, first: datetime, last: datetime) -> Iterator[datetime]:
+    """When Dagster's daemon evaluates the schedule of the expression."""
+    found = schedule_execution_time_iterator(first.timestamp(), cron_schedule(expression), "America/Chicago")
+    return takewhile(lambda tick: tick < last, found)
+
+
+def table(**changes: Any) -> TableSpec:
+    return TableSpec(**{"table": "public.orders", "date_column": "at", "first_month": "2023-01", **changes})
+
+
+def test_a_tick_asks_for_a_run_per_table(scheduler: FakeScheduler) -> None:
+    evaluated = evaluate(TICK)
+    assert evaluated.months == {
+        "raw_layer/mockrecord": ("2025-05", "2026-03"),
+        "raw_layer/orders": ("2025-05", "2026-03"),
+    }
+    keys = [request.run_key for request in evaluated.requests]
+    assert keys == ["mockrecord 2026-03-15T02:00:00-05:00", "orders 2026-03-15T02:00:00-05:00"]
+
+
+def test_the_months_are_those_of_the_execution_that_eventbridge_starts(scheduler: FakeScheduler) -> None:
+    parameters = template.parameters()
+    text = template.template()["Resources"]["Schedule"]["Properties"]["Target"]["Input"]["Fn::Sub"]
+    text = text.replace("${TrailingMonths}", str(parameters["TrailingMonths"]["Default"]))
+    sent = json.loads(text.replace("<aws.scheduler.scheduled-time>", "2026-03-15T07:00:00Z"))
+    resolved = resolve(sent, {one.name: one.to_table() for one in load_tables()}, TICK)
+    assert evaluate(TICK).months == {
+        f"raw_layer/{one.table.name}": (str(one.months[0]), str(one.months[-1])) for one in resolved if one.months
+    }
+
+
+EXPRESSIONS = [
+    SEED,
+    "cron(0 2 1 * ? *)",
+    "cron(0 3 ? MAR SUN *)",
+    "cron(30 6 15 1/6 ? *)",
+    "cron(0 20 31 JAN,MAR,DEC ? *)",
+    "cron(0 2 10 6,7 ? *)",
+    "cron(0 2 L * ? *)",
+    "cron(0 2 ? * 3#5 *)",
+]
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_the_ticks_of_any_twelve_months_ask_for_all_twelve(
+    expression: str, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
+    start, end = datetime(2025, 1, 1, tzinfo=CHICAGO), datetime(2027, 1, 1, tzinfo=CHICAGO)
+    asked = {
+        tick: evaluate(tick, tables=[table()]).months["raw_layer/orders"]
+        for tick in ticks(expression, start, end)
+        if fires(expression, tick.astimezone(UTC).astimezone(CHICAGO))
+    }
+    for number in range(1, 13):
+        first, last = datetime(2025, number, 1, tzinfo=CHICAGO), datetime(2026, number, 1, tzinfo=CHICAGO)
+        reached = {month.number for tick in asked if first <= tick < last for month in between(*asked[tick])}
+        assert reached == set(range(1, 13)), first
+
+
+def between(first: str, last: str) -> Iterator[Month]:
+    month = Month.parse(first)
+    while month <= Month.parse(last):
+        yield month
+        month = month.plus(1)
+
+
+def test_the_month_of_a_tick_is_that_of_the_tables_zone(
+    scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", "cron(0 20 30 APR ? *)")
+    evaluated = evaluate(
+        datetime(2026, 4, 30, 20, tzinfo=CHICAGO),
+        tables=[table(name="utc"), table(name="chicago", timezone="America/Chicago")],
+    )
+    assert evaluated.months == {"raw_layer/utc": ("2025-04", "2026-05"), "raw_layer/chicago": ("2025-03", "2026-04")}
+
+
+def test_months_before_the_tables_first_are_left_out(scheduler: FakeScheduler) -> None:
+    young, unborn = table(name="young", first_month="2026-02"), table(name="unborn", first_month="2026-04")
+    assert evaluate(TICK, tables=[young]).months == {"raw_layer/young": ("2026-02", "2026-03")}
+    assert evaluate(TICK, tables=[unborn]).skipped == "unborn has no month yet"
+
+
+def test_the_preview_of_a_tick_to_come_asks_for_months_that_exist(scheduler: FakeScheduler) -> None:
+    tick = datetime(2026, 6, 15, 2, tzinfo=CHICAGO)
+    assert evaluate(tick, now=TICK, tables=[table()]).months == {"raw_layer/orders": ("2025-08", "2026-03")}
+
+
+def test_nothing_is_asked_for_while_the_schedule_in_aws_is_enabled(scheduler: FakeScheduler) -> None:
+    scheduler.schedule["State"] = "ENABLED"
+    evaluated = evaluate(TICK)
+    assert evaluated.skipped == (
+        "schedule is ENABLED in EventBridge, which starts the execution of this tick. For Dagster to do it: "
+        "python -m aws_setup deploy --parameter ScheduleState=DISABLED"
+    )
+    assert evaluated.log == []
+
+
+def test_another_state_in_aws_is_warned_of(scheduler: FakeScheduler) -> None:
+    evaluated = evaluate(TICK)
+    assert len(evaluated.requests) == 2
+    assert evaluated.log == [
+        "WARNING: schedule is DISABLED in EventBridge, so that Dagster's schedules start the executions. "
+        "For EventBridge to do it: python -m aws_setup deploy --parameter ScheduleState=ENABLED"
+    ]
+
+
+@pytest.mark.parametrize("expression", ["cron(0 3 1,15 MAR,APR,MAY,JUN ? *)", "cron(0 2 L * ? *)", "rate(1 day)"])
+def test_another_expression_in_aws_is_warned_of(expression: str, scheduler: FakeScheduler) -> None:
+    scheduler.schedule |= {"State": "ENABLED", "ScheduleExpression": expression}
+    assert evaluate(TICK).log == [
+        f"WARNING: schedule has the expression {expression} in EventBridge, Dagster has {SEED}: python -m aws_setup "
+        f"deploy --parameter 'ScheduleExpression={SEED}', or change SCHEDULE_EXPRESSION in "
+        "ingest_assets/aws/schedule_expression.py"
+    ]
+
+
+def test_the_same_times_in_other_words_are_no_drift(scheduler: FakeScheduler) -> None:
+    scheduler.schedule |= {"State": "ENABLED", "ScheduleExpression": "cron(0 2 1/14 3-6 ? *)"}
+    assert len(evaluate(TICK).log) == 1  # the 29th
+    scheduler.schedule["ScheduleExpression"] = "cron(0 2 1-15/14 3-6 ?)"
+    assert evaluate(TICK).log == []
+
+
+@pytest.mark.parametrize(("zone", "named"), [("Europe/Berlin", "Europe/Berlin"), (None, "UTC")])
+def test_another_time_zone_in_aws_is_warned_of(zone: str | None, named: str, scheduler: FakeScheduler) -> None:
+    del scheduler.schedule["ScheduleExpressionTimezone"]
+    scheduler.schedule |= {"State": "ENABLED", **({"ScheduleExpressionTimezone": zone} if zone else {})}
+    assert evaluate(TICK).log == [
+        f"WARNING: schedule has the time zone {named} in EventBridge, Dagster has America/Chicago: python -m "
+        "aws_setup deploy --parameter ScheduleTimezone=America/Chicago, or change SCHEDULE_TIMEZONE in "
+        "ingest_assets/aws/schedule_expression.py"
+    ]
+
+
+def test_a_tick_fails_when_aws_cannot_be_asked(scheduler: FakeScheduler) -> None:
+    scheduler.refusal = client_error("ResourceNotFoundException", "Schedule schedule does not exist.")
+    with pytest.raises(dg.DagsterError) as failure:
+        evaluate(TICK)
+    assert isinstance(failure.value.__cause__, AwsError)
+    assert "reading the schedule schedule: " in str(failure.value.__cause__)
+
+
+def test_a_time_that_the_clock_leaps_over_is_skipped(scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    expression = "cron(0 2 7-9 MAR ? *)"
+    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
+    before, missing, after = ticks(
+        expression, datetime(2026, 3, 1, tzinfo=CHICAGO), datetime(2026, 4, 1, tzinfo=CHICAGO)
+    )
+    assert missing.isoformat() == "2026-03-08T03:00:00-05:00"  # Dagster makes up for it at the end of the gap
+    assert evaluate(missing).skipped == (
+        "cron(0 2 7-9 MAR ? *) does not fire at 2026-03-08T03:00:00-05:00: Dagster's cron cannot say it exactly, or "
+        "the clocks are changed"
+    )
+    assert evaluate(before).requests
+    assert evaluate(after).requests
+
+
+def test_a_time_that_the_clock_shows_twice_ticks_once(
+    scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expression = "cron(0 * 1 NOV ? *)"
+    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
+    day = ticks(expression, datetime(2026, 11, 1, tzinfo=CHICAGO), datetime(2026, 11, 2, tzinfo=CHICAGO))
+    asked = [evaluate(tick) for tick in day]
+    assert len(asked) == 25
+    [skipped] = [one.skipped for one in asked if not one.requests]
+    assert skipped.startswith("cron(0 * 1 NOV ? *) does not fire at 2026-11-01T01:00:00-05:00: ")
+
+
+def test_a_tick_of_the_wider_cron_is_skipped_on_the_days_that_the_expression_does_not_name(
+    scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expression = "cron(0 2 L * ? *)"
+    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
+    month = ticks(expression, datetime(2026, 4, 1, tzinfo=CHICAGO), datetime(2026, 5, 1, tzinfo=CHICAGO))
+    assert [bool(evaluate(tick).requests) for tick in month] == [False, False, True]  # the 28th, 29th and 30th
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cron(0 2 * * ? *)",
+        "cron(30 1 * * ? *)",
+        "cron(0/20 * * * ? *)",
+        "cron(30 1,2,3 ? * SUN *)",
+        "cron(0,30 2 8 MAR ? *)",
+        "cron(15 1 1 NOV ? *)",
+        "cron(0 0 1/7 3,11 ? *)",
+        "cron(0 2 15 * ? *)",
+        "cron(30 2 ? * 1 *)",
+    ],
+)
+def test_when_clocks_are_changed_dagster_ticks_once_for_each_time_that_there_is(expression: str) -> None:
+    minute, hour, day, month, weekday = cron_schedule(expression).split()
+    for first in (datetime(2026, 3, 6), datetime(2026, 10, 30)):
+        shown = [first + timedelta(minutes=count) for count in range(5 * 24 * 60)]
+        matching = [
+            at.replace(tzinfo=CHICAGO, fold=1)
+            for at in shown
+            if in_field(minute, at.minute)
+            and in_field(hour, at.hour)
+            and in_field(day, at.day)
+            and in_field(month, at.month)
+            and in_field(weekday, at.isoweekday() % 7)
+        ]
+        instants = {at.astimezone(UTC) for at in matching if real(at)}
+        last = first + timedelta(days=5)
+        found = ticks(expression, first.replace(tzinfo=CHICAGO), last.replace(tzinfo=CHICAGO))
+        normal = [tick.astimezone(UTC).astimezone(CHICAGO) for tick in found]
+        assert [tick.astimezone(UTC) for tick in normal if fires(expression, tick)] == sorted(instants)
+
+
+def in_field(field: str, number: int) -> bool:
+    return field == "*" or str(number) in field.split(",")
+
+
+def real(at: datetime) -> bool:
+    """Whether the clock ever shows the time."""
+    return at.astimezone(UTC).astimezone(CHICAGO).replace(tzinfo=None) == at.replace(tzinfo=None)
+
+
+def test_dagster_has_the_schedules_with_their_clock() -> None:
+    schedules = build_definitions().get_repository_def().schedule_defs
+    clocks = {(schedule.cron_schedule, schedule.execution_timezone) for schedule in schedules}
+    assert clocks == {("0 2 1,15 3,4,5,6 *", "America/Chicago")}
+    assert trailing_months(SEED) == 10
+
+
+def test_each_table_has_a_schedule_that_targets_a_job_of_its_own() -> None:
+    repository = build_definitions().get_repository_def()
+    targets = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}
+    assert targets == {f"eventbridge_mirror_{one.name}": f"ingest_{one.name}" for one in load_tables()}
+    for one in load_tables():
+        selected = repository.get_job(f"ingest_{one.name}").asset_layer.selected_asset_keys
+        assert selected == {dg.AssetKey(["raw_layer", one.name])}

@@ -1,0 +1,90 @@
+"""How reads are cut, once it is decided by what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.tables import Table
+from spark_scripts.postgres import slicing
+from spark_scripts.postgres.counts import Count
+from spark_scripts.postgres.slicing import Slicing
+from spark_scripts.postgres.source import Relation
+from spark_scripts.postgres.sql import DateColumn
+
+DATE = DateColumn("at", "timestamp without time zone", "UTC")
+WIDTH = 100
+
+
+class Planner:
+    """A connection whose planner has this to say of any read."""
+
+    def plan(self, _query: str) -> dict[str, Any]:
+        return {"Total Cost": 1.0, "Plan Width": WIDTH}
+
+
+def sliced(counts: list[Count], *, blocks: int = 100_000, cores: int = 2, **entry: Any) -> list[slicing.Slice]:
+    table = Table("t", "public.t", "at", "2024-01", **entry)
+    found = Slicing(Planner(), table, Relation('"public"."t"', (), DATE, True, blocks=blocks), cores)  # type: ignore[arg-type]
+    found.decide(counts, "TRUE", full=True)
+    return found.slices(counts)
+
+
+def month(number: int, rows: int, first_block: int = 0, last_block: int = 99_999) -> Count:
+    return Count(Month(2024, number), rows, number, first_block=first_block, last_block=last_block)
+
+
+def test_ranges_of_blocks_leave_no_gap_and_no_end() -> None:
+    conditions = [one.condition for one in sliced([month(1, 10**6)], slices=3)]
+    block = "(sliced OPERATOR(pg_catalog.{}) '({},0)'::pg_catalog.tid)".format
+    assert conditions == [
+        f"{block('>=', 0)} AND {block('<', 33333)}",
+        f"{block('>=', 33333)} AND {block('<', 66666)}",
+        block(">=", 66666),
+    ]
+
+
+def test_a_slice_names_the_months_whose_blocks_it_reads() -> None:
+    counts = [month(1, 10**6, 0, 49_999), month(2, 10**6, 49_999, 50_000), month(3, 10**6, 50_000, 99_999)]
+    assert [one.days for one in sliced(counts, slices=2)] == [(1, 2), (2, 3)]
+
+
+def test_the_cores_are_filled_and_a_small_table_is_one_slice() -> None:
+    assert len(sliced([month(1, 10**6)], cores=4)) == 4 * slicing.SLICES_PER_CORE
+    assert len(sliced([month(1, 10)], blocks=slicing.MIN_BLOCKS, cores=4)) == 1
+    assert len(sliced([month(1, 10)], blocks=0)) == 1
+
+
+def test_more_slices_where_files_would_be_larger_than_their_target() -> None:
+    rows = 100 * slicing.TARGET_FILE_BYTES // WIDTH
+    assert len(sliced([month(1, rows)], blocks=10**6)) == 100
+    mixed = [month(number, rows // 10, 0, 10**6 - 1) for number in range(1, 11)]
+    assert len(sliced(mixed, blocks=10**6)) == 10  # each slice writes a file for each of the ten months
+
+
+@pytest.mark.parametrize("cores", [2, 16])
+def test_slices_by_date_fill_the_cores_in_the_proportion_of_the_rows(cores: int) -> None:
+    counts = [month(1, 3_000_000), month(2, 1_000_000), month(3, 10), Count(None, 5)]
+    days = [one.days[0] for one in sliced(counts, cores=cores, slice_by="date")]
+    tasks = cores * slicing.SLICES_PER_CORE
+    assert (days.count(1), days.count(2), days.count(3)) == (
+        max(3, tasks * 3_000_000 // 4_000_015),
+        tasks // 4 - 1 or 1,
+        1,
+    )
+    assert sliced(counts, slice_by="date")[-1].condition.startswith('("sliced" IS NULL')
+
+
+def test_none_is_one_slice_with_every_month() -> None:
+    [one] = sliced([month(1, 10**7), month(2, 1)], slice_by="none")
+    assert (one.condition, one.days) == ("TRUE", (1, 2))
+
+
+def test_ctid_for_what_has_none_names_the_key() -> None:
+    view = Relation('"public"."v"', (), DATE, False)
+    found = Slicing(Planner(), Table("v", "public.v", "at", "2024-01", slice_by="ctid"), view, 2)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="table v: slice_by ctid is for tables and materialised views"):
+        found.decide([month(1, 1)], "TRUE", full=True)

@@ -1,0 +1,98 @@
+"""Which way imports run between the folders of the product; see docs/architecture.md."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("spark_scripts", "ingest_assets", "aws_setup")
+
+ALLOWED: dict[str, set[str]] = {
+    "spark_scripts.contract": set(),
+    "spark_scripts.driver": {"spark_scripts.contract", "spark_scripts.lake.bucket"},
+    "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver", "spark_scripts.locking.rewrites"},
+    "spark_scripts.locking": {
+        "spark_scripts.contract",
+        "spark_scripts.driver",
+        "spark_scripts.postgres",
+        "spark_scripts.lake.staging",
+    },
+    "spark_scripts.lake": {
+        "spark_scripts.contract",
+        "spark_scripts.driver",
+        "spark_scripts.postgres",
+        "spark_scripts.locking",
+    },
+    "spark_scripts.glue": {"spark_scripts.contract"},
+    "spark_scripts": {"spark_scripts"},
+    "ingest_assets.aws": {"spark_scripts.contract"},
+    "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
+}
+"""Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """The modules of the product that a module imports, those for type checkers among them."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name for name in names if name.split(".")[0] in PACKAGES)
+
+
+def inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def room(name: str) -> str:
+    return max((folder for folder in ALLOWED if inside(name, folder)), key=len, default="")
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_a_folder_imports_only_what_is_below_it(folder: str) -> None:
+    own = [(name, tree) for name, tree in modules() if room(name) == folder]
+    assert own
+    wrong = [
+        f"{name} imports {imported}"
+        for name, tree in own
+        for imported in imports(tree)
+        if not any(inside(imported, allowed) for allowed in {folder, *ALLOWED[folder]})
+    ]
+    assert wrong == []
+
+
+def test_nothing_outside_the_local_account_imports_it_but_the_command_line() -> None:
+    importers = {
+        name
+        for name, tree in modules()
+        for imported in imports(tree)
+        if inside(imported, "aws_setup.local") and not inside(name, "aws_setup.local")
+    }
+    assert importers == {"aws_setup.cli", "aws_setup.job_bundle.jdbc"}
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("spark_scripts.contract", {"pyspark", "py4j", "boto3", "botocore", "dagster", "pydantic", "yaml"}),
+        ("ingest_assets.aws", {"pyspark", "py4j", "dagster"}),
+    ],
+)
+def test_a_package_can_be_imported_without_what_it_does_not_need(package: str, forbidden: set[str]) -> None:
+    names = [name for name, _ in modules() if inside(name, package)]
+    program = (
+        f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(forbidden)!r}))\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=60)
