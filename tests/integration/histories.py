@@ -15,7 +15,8 @@ MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04")
 KINDS = ("plain", "partitioned", "inherited")
 DATE_TYPES = ("date", "timestamp", "timestamptz")
 ZONES = ("UTC", "America/Havana", "America/St_Johns")
-WRITERS = 3
+SESSIONS = 4
+"""An administrator's, and those of three applications."""
 
 _TYPES = """
 DROP SCHEMA IF EXISTS h CASCADE; CREATE SCHEMA h;
@@ -56,8 +57,8 @@ class History:
 
     def __init__(self, seed: int, connections: list[psycopg.Connection[Any]]) -> None:
         self.random = Random(seed)
-        self._writers = [_Writer(number, connection) for number, connection in enumerate(connections)]
-        self._admin = connections[0]
+        self._admin, *applications = connections
+        self._writers = [_Writer(number, connection) for number, connection in enumerate(applications)]
         self.kind = KINDS[seed % len(KINDS)]
         self._at = DATE_TYPES[seed // len(KINDS) % len(DATE_TYPES)]
         self.table = Table("h", "h.t", "at", MONTHS[0], timezone=self.random.choice(ZONES))

@@ -24,7 +24,6 @@ from spark_scripts.postgres.server_identity import NoStateError, Server, read_se
 from spark_scripts.postgres.session import CATALOG_PATH, KNOWN, reader_init, table_settings
 from spark_scripts.postgres.source import Relation, date_column, read_columns
 from spark_scripts.postgres.source_state import IDS, NO_IDS, month_bounds, read_table_state
-from spark_scripts.postgres.zones import resolved
 
 Lines = Mapping[int, Sequence[str]]
 """Lines of CSV, sorted, by the first day of their month."""
@@ -183,7 +182,7 @@ def relation_of(session: Session, table: Table) -> Relation:
     """The relation of the entry, as the job finds it."""
     name = ".".join(map(quote, parse_table(table.table)))
     columns = read_columns(session.connection, name)
-    date = resolved(session.connection, date_column(columns, table.date_column, table.table, table.timezone), table.name)
+    date = date_column(columns, table.date_column, table.table, table.timezone)  # no zone here is an abbreviation too
     return Relation(name, columns, date, by_ctid=False)
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from tests.integration.histories import WRITERS, History
+from tests.integration.histories import SESSIONS, History
 from tests.integration.refreshing import Raw, Rule, Sessions, held, refresh
 from tests.integration.servers import Server, embedded_programs, new_server
 
@@ -30,7 +30,7 @@ def test_after_every_step_of_random_histories_the_raw_layer_holds_the_lines_of_t
     with ExitStack() as stack:
         sessions = stack.enter_context(Sessions.of(server.dsn))
         connections = [
-            stack.enter_context(psycopg.connect(server.dsn, autocommit=True)) for _ in range(WRITERS)
+            stack.enter_context(psycopg.connect(server.dsn, autocommit=True)) for _ in range(SESSIONS)
         ]
         for seed in range(HISTORIES):
             seen += follow(seed, sessions, connections)
