@@ -34,7 +34,8 @@ class Session:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
-        known = connection.execute("SELECT name FROM pg_settings WHERE name = ANY (%s)", [list(KNOWN)]).fetchall()
+        query = "SELECT name FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY (%s::text[])"
+        known = connection.execute(query, [list(KNOWN)]).fetchall()
         self._init = reader_init([name for (name,) in known], None, table_settings(5, row_security=False))
 
     def begin(self, isolation: str = "REPEATABLE READ") -> None:
@@ -112,9 +113,9 @@ def refresh(
     around: Callable[[], None] = lambda: None,
     during: Callable[[], None] = lambda: None,
 ) -> Refreshed:
-    """Bring `raw` to what the table holds in a new snapshot, after which `around` runs; `during` runs as months are read.
+    """Bring `raw` to what the table holds in a new snapshot.
 
-    As the job does, begin again when the table was rewritten after the snapshot.
+    `around` runs after the snapshot, `during` when the months to read are known. As the job does, begin again when the table was rewritten after the snapshot.
     """
     while True:
         server.reading.begin()

@@ -29,9 +29,7 @@ def test_after_every_step_of_random_histories_the_raw_layer_holds_the_lines_of_t
     seen: Counter[str] = Counter()
     with ExitStack() as stack:
         sessions = stack.enter_context(Sessions.of(server.dsn))
-        connections = [
-            stack.enter_context(psycopg.connect(server.dsn, autocommit=True)) for _ in range(SESSIONS)
-        ]
+        connections = [stack.enter_context(psycopg.connect(server.dsn, autocommit=True)) for _ in range(SESSIONS)]
         for seed in range(HISTORIES):
             seen += follow(seed, sessions, connections)
     print(dict(seen))

@@ -62,7 +62,8 @@ def swapped(owner: Owner) -> Callable[[], None]:
     run(
         owner,
         "CREATE TABLE r.t (id int, at timestamp, note text) PARTITION BY RANGE (at)",
-        "CREATE TABLE r.a PARTITION OF r.t FOR VALUES FROM ('2024-01-01') TO ('2024-02-01'); CREATE TABLE r.b (LIKE r.t)",
+        "CREATE TABLE r.a PARTITION OF r.t FOR VALUES FROM ('2024-01-01') TO ('2024-02-01')",
+        "CREATE TABLE r.b (LIKE r.t)",
         f"BEGIN; INSERT INTO r.a {OLD}; INSERT INTO r.b {NEW}; COMMIT",
     )
     attach = "ALTER TABLE r.t DETACH PARTITION r.a; ALTER TABLE r.t ATTACH PARTITION r.b FOR VALUES FROM"
