@@ -56,7 +56,7 @@ class History:
     """A table and those who change it. The same seed does the same."""
 
     def __init__(self, seed: int, connections: list[psycopg.Connection[Any]]) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311  (a history, not a secret)
         self._admin, *applications = connections
         self._writers = [_Writer(number, connection) for number, connection in enumerate(applications)]
         self.kind = KINDS[seed % len(KINDS)]

@@ -115,7 +115,8 @@ def refresh(
 ) -> Refreshed:
     """Bring `raw` to what the table holds in a new snapshot.
 
-    `around` runs after the snapshot, `during` when the months to read are known. As the job does, begin again when the table was rewritten after the snapshot.
+    `around` runs after the snapshot, `during` when the months to read are known. As the job does, begin again when the
+    table was rewritten after the snapshot.
     """
     while True:
         server.reading.begin()

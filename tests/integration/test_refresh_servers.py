@@ -67,7 +67,7 @@ def crash(server: Server) -> None:
 def test_a_visible_commit_that_a_crash_loses_is_not_taken_for_the_one_that_gets_its_id(flushed: bool) -> None:
     rule, raw = Rule(flushed=flushed), Raw()
     settings = {"synchronous_commit": "off", "wal_writer_delay": "10s", "autovacuum": "off"}
-    with new_server(embedded_programs(), **settings) as server:
+    with new_server(embedded_programs(), {}, **settings) as server:
         with server.connect() as owner:
             owner.execute(f"SET synchronous_commit = on; {CREATE}".encode())
             owner.execute("CHECKPOINT")
@@ -90,7 +90,7 @@ def test_a_promoted_standby_that_gives_the_same_id_to_other_rows_is_another_hist
     ignored = frozenset() if timeline else frozenset({"timeline"})
     rule, raw = Rule(ignored=ignored, flushed=False, trust_restarts=True), Raw()
     settings = {"autovacuum": "off", "fsync": "on"}
-    with new_server(embedded_programs(), **settings) as primary, primary.connect() as owner:
+    with new_server(embedded_programs(), {}, **settings) as primary, primary.connect() as owner:
         owner.execute(CREATE)
         with standby_of(primary, **settings) as standby, standby.connect() as other:
             other.execute("ALTER SYSTEM SET primary_conninfo = ''")

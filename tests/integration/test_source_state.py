@@ -99,7 +99,7 @@ def test_a_server_that_denies_its_functions_leaves_no_state(owner: psycopg.Conne
     )
     owner.execute("GRANT SELECT ON s.t TO reader; REVOKE EXECUTE ON FUNCTION pg_control_system FROM PUBLIC")
     owner.execute("SET ROLE reader")
-    with pytest.raises(NoStateError, match="the server does not tell its identity: .*pg_control_system"):
+    with pytest.raises(NoStateError, match=r"the server does not tell its identity: .*pg_control_system"):
         state_of(owner)
     owner.execute("ROLLBACK; RESET ROLE; GRANT EXECUTE ON FUNCTION pg_control_system TO PUBLIC")
     owner.execute("DROP OWNED BY reader; DROP ROLE reader")
