@@ -34,7 +34,7 @@ class Session:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
-        query = "SELECT name FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY (%s::text[])"
+        query = "SELECT name FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY (%s::pg_catalog.text[])"
         known = connection.execute(query, [list(KNOWN)]).fetchall()
         self._init = reader_init([name for (name,) in known], None, table_settings(5, row_security=False))
 

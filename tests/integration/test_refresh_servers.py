@@ -6,20 +6,23 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from spark_scripts.contract.tables import Table
 from tests.integration.refreshing import Raw, Rule, Sessions, held, refresh
-from tests.integration.servers import Server, embedded_programs, new_server, standby_of
+from tests.integration.servers import Server, embedded_programs, new_server, run_program, running, standby_of
 
 TABLE = Table("r", "r.t", "at", "2024-01")
 CREATE = "CREATE SCHEMA r; CREATE TABLE r.t (at timestamp, note text); INSERT INTO r.t VALUES ('2024-02-05', 'base')"
 INSERT = "INSERT INTO r.t VALUES ('2024-01-05', '{}')"
 JANUARY = 19723
+PAGES = 32 * 32768  # transactions of a file in pg_xact; PostgreSQL makes the file at the first of them
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -61,6 +64,18 @@ def crash(server: Server) -> None:
         os.kill(victim.info.backend_pid, signal.SIGKILL)
         time.sleep(0.2)
     wait(lambda: answers(server))
+
+
+@contextmanager
+def counter_set(server: Server, next_id: int) -> Iterator[Server]:
+    """The server, which need not run, with that id for its next transaction; it is stopped at the end."""
+    programs, data, log = server.programs, server.data, server.data.with_name("reset.log")
+    if (data / "postmaster.pid").exists():
+        run_program([programs / "pg_ctl", "stop", "-D", data, "-m", "fast"], log)
+    run_program([programs / "pg_resetwal", "-x", str(next_id), "-D", data], log)
+    password = str(conninfo_to_dict(server.dsn)["password"])
+    with running(programs, data, password, {"autovacuum": "off"}) as again:
+        yield again
 
 
 @pytest.mark.parametrize("flushed", [True, False])
@@ -127,3 +142,24 @@ def test_a_database_that_is_restored_from_a_dump_changes_every_month() -> None:
         owner.execute("DROP SCHEMA r CASCADE")
         subprocess.run([programs / "psql", "-q", server.dsn], input=dump, check=True, capture_output=True)
         assert set(refreshed(server, raw, rule).values()) == {"another table has the name"}
+
+
+def test_rows_from_before_the_transaction_counter_went_round_stay_unchanged_and_a_new_one_is_seen() -> None:
+    raw, rule, high = Raw(), Rule(flushed=False), 2861 * PAGES
+    with new_server(embedded_programs(), autovacuum="off") as first:
+        with first.connect() as owner:
+            owner.execute("VACUUM FREEZE")  # the catalog must survive the jumps, each below 2^31
+        with counter_set(first, high // 2 // PAGES * PAGES) as server, server.connect() as owner:
+            owner.execute("VACUUM FREEZE")
+        with counter_set(first, high) as server, server.connect() as owner:
+            owner.execute(CREATE)
+            owner.execute(INSERT.format("old").encode())
+            owner.execute("VACUUM FREEZE")
+        with counter_set(first, PAGES) as server, server.connect() as owner:
+            assert value(owner, "SELECT min(xmin::text::bigint) FROM r.t") >= high  # ids that look younger than any
+            assert len(refreshed(server, raw, rule)) == 2
+            owner.execute(
+                "WITH gone AS (DELETE FROM r.t WHERE note = 'old') INSERT INTO r.t VALUES ('2024-01-05', 'new')"
+            )
+            assert refreshed(server, raw, rule) == {JANUARY: "newer rows among 1 row"}
+            assert right(server, raw, rule)
