@@ -33,7 +33,7 @@ _TABLES = {
     "inherited": "CREATE TABLE h.t ({columns}); CREATE TABLE h.a () INHERITS (h.t);",
 }
 _ROW = (
-    "SELECT n, {owner}, '{month}-03'::{at} + n % 25 * interval '1 day', 'note ' || n, 'other ' || n,"
+    "SELECT n, {owner}, '{month}-01 02:00'::{at} + n % 25 * interval '1 day', 'note ' || n, 'other ' || n,"
     " (enum_range(NULL::h.mood))[1 + n % 3],"
     " jsonb_populate_record(NULL::h.place, jsonb_build_object('x', n, 'm', (enum_range(NULL::h.mood))[1 + n % 2])),"
     " enum_range(NULL::h.mood)"
