@@ -31,6 +31,14 @@ ALLOWED: dict[str, set[str]] = {
     "spark_scripts": {"spark_scripts"},
     "ingest_assets.aws": {"spark_scripts.contract"},
     "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
+    "aws_setup.local.processes": set(),
+    "aws_setup.local.emulator.core": set(),
+    "aws_setup.local.emulator.cloudformation": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.emrserverless": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.events": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.stepfunctions": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.spark": {"aws_setup.local.emulator.emrserverless", "aws_setup.local.processes"},
+    "aws_setup.local.emulator": {"aws_setup.local.emulator"},
 }
 """Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
 
