@@ -87,7 +87,7 @@ def test_nothing_outside_the_local_account_imports_it_but_the_command_line() -> 
         for imported in imports(tree)
         if inside(imported, "aws_setup.local") and not inside(name, "aws_setup.local")
     }
-    assert importers == {"aws_setup.cli", "aws_setup.job_bundle.jdbc"}
+    assert importers == {"aws_setup.cli"}
 
 
 @pytest.mark.parametrize(
