@@ -18,7 +18,7 @@ from aws_setup.cloudformation import changeset, parameters, retained, stacks, te
 from aws_setup.commands import preflight, secret
 from aws_setup.errors import DeployError
 from aws_setup.job_bundle import artifacts
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import Stack, StackOutputs, find_stack
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -56,8 +56,8 @@ class _Wanted:
 class _Plan:
     """What a deployment starts from. `existing` is None before the first one."""
 
-    found: stacks.Stack | None
-    existing: stacks.Stack | None
+    found: Stack | None
+    existing: Stack | None
     taken_over: Mapping[str, retained.Resource]
     values: Mapping[str, str]
     complete: list[ParameterTypeDef] = field(repr=False)
@@ -156,7 +156,7 @@ def _where(session: Session) -> str:
 def _plan(session: Session, wanted: _Wanted, report: Report) -> _Plan:
     """Look at what is there and check it. Changes nothing."""
     parameters.check(wanted.given)
-    found = stacks.describe(session.client("cloudformation"), wanted.stack)
+    found = find_stack(session.client("cloudformation"), wanted.stack)
     existing = _usable(found)
     taken_over = retained.find(session, wanted.stack, wanted.given) if existing is None else {}
     given = {**retained.names(taken_over), **wanted.given}
@@ -173,7 +173,7 @@ def _plan(session: Session, wanted: _Wanted, report: Report) -> _Plan:
     return _Plan(found, existing, taken_over, values, complete, built)
 
 
-def _usable(stack: stacks.Stack | None) -> stacks.Stack | None:
+def _usable(stack: Stack | None) -> Stack | None:
     """The stack to update, None when it must be created. Raises DeployError when neither can be done now."""
     if stack is None or not stack.made:
         return None
@@ -223,7 +223,7 @@ def _change_set(client: CloudFormationClient, stack: str, plan: _Plan) -> change
     )
 
 
-def _current(client: CloudFormationClient, stack: stacks.Stack, complete: list[ParameterTypeDef]) -> bool:
+def _current(client: CloudFormationClient, stack: Stack, complete: list[ParameterTypeDef]) -> bool:
     """Whether the stack has this template and these parameters: then no change set is needed to add a table."""
     values = {one["ParameterKey"]: one["ParameterValue"] for one in complete if "ParameterValue" in one}
     if values.items() - stack.parameters.items():

@@ -13,11 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from aws_setup.checks import network, runtime, sizes
 from aws_setup.checks.findings import Finding, error, warning
 from aws_setup.checks.unreachable import DENIED
-from aws_setup.cloudformation import parameters, retained, stacks
+from aws_setup.cloudformation import parameters, retained
 from aws_setup.commands import secret
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.stack import Stack, find_stack
 from ingest_assets.tables import load_tables
 from spark_scripts.contract.errors import IngestionError
 
@@ -37,7 +38,7 @@ class Target:
 
     stack: str
     parameters: Mapping[str, str]
-    existing: stacks.Stack | None
+    existing: Stack | None
     taken_over: Mapping[str, retained.Resource]
     tables: Path | None
     driver_jar: Callable[[], Path]
@@ -110,7 +111,7 @@ def read(
     Raises UsageError for wrong parameters.
     """
     parameters.check(given)
-    existing = stacks.describe(session.client("cloudformation"), stack)
+    existing = find_stack(session.client("cloudformation"), stack)
     if existing is not None and not existing.made:
         existing = None
     taken_over = retained.find(session, stack, given) if existing is None else {}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 from botocore.exceptions import ClientError
 
 from aws_setup.checks.findings import Finding, error, warning
-from aws_setup.cloudformation import retained, stacks
+from aws_setup.cloudformation import retained
 from aws_setup.cloudformation.parameters import name_suffix
 from aws_setup.errors import UsageError
 from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import StackOutputs, read_stack
 from spark_scripts.contract.database import (
     OPTIONAL,
     REQUIRED,
@@ -47,10 +47,9 @@ def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str
     if source.isatty():
         report(f"Reading {', '.join(REQUIRED)}, and if you like {', '.join(OPTIONAL)}: KEY=VALUE lines, then Ctrl-D")
     fields = parse_fields(source.read())
-    client = session.client("cloudformation")
-    secret_id = StackOutputs.read(client, stack).database_secret_arn
-    found = stacks.describe(client, stack)
-    put_database_secret(session, secret_id, fields, endpoint(found.parameters if found else {}))
+    found = read_stack(session.client("cloudformation"), stack)
+    secret_id = StackOutputs.of(found).database_secret_arn
+    put_database_secret(session, secret_id, fields, endpoint(found.parameters))
     report(f"set {', '.join(fields)} of {secret_id}")
 
 

@@ -13,7 +13,7 @@ from aws_setup.checks.schedule_drift import differences
 from aws_setup.cloudformation import stacks
 from aws_setup.cloudformation.drift import Drift, detect
 from aws_setup.cloudformation.parameters import application_name
-from ingest_assets.aws.stack import StackError, StackOutputs
+from ingest_assets.aws.stack import StackOutputs, read_stack
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -107,10 +107,8 @@ def read(session: Session, name: str, *, drift: bool = True) -> Status:
     Raises StackError when there is none or it has not been finished.
     """
     client = session.client("cloudformation")
-    stack = stacks.describe(client, name)
-    if stack is None:
-        raise StackError(f"no stack named {name}: run `python -m aws_setup deploy`, or set INGEST_STACK")
-    outputs = StackOutputs.read(client, name)
+    stack = read_stack(client, name)
+    outputs = StackOutputs.of(stack)
     running = stacks.running_executions(session, outputs.state_machine_arn)
     dead = [stack.outputs[key] for key in ("DeadLetterQueueUrl", "ScheduleDeadLetterQueueUrl") if key in stack.outputs]
     return Status(

@@ -15,7 +15,7 @@ from aws_setup.errors import UsageError
 from ingest_assets.tables import TablesError, load_tables
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.tables import tables_to_json
-from tests.unit.aws_setup.fakes import FakeSession
+from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 
 OUTPUTS = {
     "BucketName": "lake",
@@ -34,7 +34,13 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:machine:by-hand"
 def session() -> FakeSession:
     session = FakeSession()
     outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()]
-    stack = {"StackName": "s", "StackStatus": "CREATE_COMPLETE", "CreationTime": datetime.now(UTC), "Outputs": outputs}
+    stack = {
+        "StackId": STACK_ID,
+        "StackName": "s",
+        "StackStatus": "CREATE_COMPLETE",
+        "CreationTime": datetime.now(UTC),
+        "Outputs": outputs,
+    }
     session.script("cloudformation").add_response("describe_stacks", {"Stacks": [stack]})
     return session
 
