@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from aws_setup.checks import applications
 from aws_setup.checks.applications import Application
-from aws_setup.checks.schedule_drift import differences
 from aws_setup.cloudformation import stacks
 from aws_setup.cloudformation.drift import Drift, detect
 from aws_setup.cloudformation.parameters import application_name
+from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
 from ingest_assets.aws.stack import StackOutputs, read_stack
 
 if TYPE_CHECKING:
@@ -22,17 +22,9 @@ _EXECUTIONS = 5
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """The EventBridge schedule. `input` is what it starts an execution with.
+class Schedule(DeployedSchedule):
+    """The schedule in EventBridge. `differences` has a line for each difference from Dagster's."""
 
-    `differences` say what Dagster's mirror of it has otherwise.
-    """
-
-    name: str
-    state: str
-    expression: str
-    timezone: str
-    input: str
     differences: tuple[str, ...] = ()
 
 
@@ -124,12 +116,9 @@ def read(session: Session, name: str, *, drift: bool = True) -> Status:
     )
 
 
-def _schedule(session: Session, name: str, deployed: dict[str, str]) -> Schedule:
-    answer = session.client("scheduler").get_schedule(Name=name)
-    expression, timezone = answer["ScheduleExpression"], answer.get("ScheduleExpressionTimezone", "UTC")
-    request = answer["Target"].get("Input", "{}")
-    differs = tuple(differences(expression, timezone, request, deployed))
-    return Schedule(name, answer["State"], expression, timezone, request, differs)
+def _schedule(session: Session, name: str, parameters: dict[str, str]) -> Schedule:
+    schedule = read_schedule(session.client("scheduler"), name)
+    return Schedule(**asdict(schedule), differences=tuple(differences(schedule, parameters)))
 
 
 def _executions(session: Session, state_machine: str) -> tuple[ExecutionLine, ...]:

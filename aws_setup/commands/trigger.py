@@ -18,6 +18,7 @@ from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.driver_logs import last_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import JobRun, find
+from ingest_assets.aws.schedule_drift import read_schedule
 from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.tables import check_request
 from spark_scripts.contract.layout import (
@@ -103,8 +104,8 @@ def wait(session: Session, started: Started, report: Report) -> bool:
 
 def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
     """The input that the schedule would send now, its context attribute filled in as EventBridge Scheduler does."""
-    target = session.client("scheduler").get_schedule(Name=schedule)["Target"]
-    return json.loads(target.get("Input", "{}").replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
+    request = read_schedule(session.client("scheduler"), schedule).input
+    return json.loads(request.replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
 
 
 def _check(client: S3Client, bucket: str, request: object, now: datetime) -> None:

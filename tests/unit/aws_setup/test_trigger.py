@@ -56,7 +56,11 @@ def test_without_an_input_the_execution_gets_the_schedules_with_the_time_filled_
 ) -> None:
     text = '{"scheduled_time": "<aws.scheduler.scheduled-time>", "trailing_months": 10}'
     target = {"Arn": OUTPUTS["StateMachineArn"], "RoleArn": "arn:aws:iam::123456789012:role/r", "Input": text}
-    session.script("scheduler").add_response("get_schedule", {"Target": target}, {"Name": "schedule"})
+    session.script("scheduler").add_response(
+        "get_schedule",
+        {"Target": target, "State": "ENABLED", "ScheduleExpression": "cron(0 2 1 * ? *)"},
+        {"Name": "schedule"},
+    )
     tables_are(session, DEPLOYED)
     expected = {"stateMachineArn": OUTPUTS["StateMachineArn"], "name": ANY, "input": ANY}
     answer: dict[str, Any] = {"executionArn": EXECUTION, "startDate": datetime.now(UTC)}
