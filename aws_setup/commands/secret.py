@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from botocore.exceptions import ClientError
@@ -144,43 +143,6 @@ def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str
             f"the secret {secret_id} says port {database.port} and the job's security group opens {port}: deploy with"
             f" --parameter DatabasePort={database.port}",
         )
-
-
-@contextmanager
-def kept_value(session: Session, secret_id: str, report: Callable[[str], None]) -> Iterator[None]:
-    """Put the secret's value back when the placeholders of the template take its place meanwhile.
-
-    CloudFormation does not touch the value while the template's text stays the same. Should it ever, the former version
-    is made the current one again.
-    """
-    client = session.client("secretsmanager")
-    before = _current_version(client, secret_id)
-    try:
-        yield
-    finally:
-        after = _current_version(client, secret_id)
-        if before is not None and after is not None and after != before and _is_placeholder(client, secret_id):
-            client.update_secret_version_stage(
-                SecretId=secret_id, VersionStage="AWSCURRENT", RemoveFromVersionId=after, MoveToVersionId=before
-            )
-            report(f"put the former value of the secret {secret_id} back, which the update had overwritten")
-
-
-def _current_version(client: SecretsManagerClient, secret_id: str) -> str | None:
-    try:
-        versions = client.describe_secret(SecretId=secret_id).get("VersionIdsToStages", {})
-    except ClientError:  # not there, or not to be seen: then there is nothing that could be put back
-        return None
-    return next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None)
-
-
-def _is_placeholder(client: SecretsManagerClient, secret_id: str) -> bool:
-    """Whether the secret has the value that the template gives it: fields without values."""
-    try:
-        fields = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
-    except (KeyError, ValueError):  # a binary secret, another text
-        return False
-    return isinstance(fields, dict) and not any(fields.values())
 
 
 def parse_fields(text: str) -> dict[str, str]:

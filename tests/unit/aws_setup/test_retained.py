@@ -203,10 +203,6 @@ def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSe
         answers.events(*imported, ("UPDATE_COMPLETE", STACK, "")),
         answers.stack_is("UPDATE_COMPLETE"),
     )
-    for _ in range(2):
-        session.script("secretsmanager").add_response(
-            "describe_secret", {"VersionIdsToStages": {"1" * 32: ["AWSCURRENT"]}}
-        )
     answers.uploads(session)
     lines = run()
     assert f"taking over {SECRET}, which an earlier stack left" in lines
