@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from aws_setup.checks import network
-from aws_setup.checks.unreachable import DENIED
 from aws_setup.cloudformation import stacks
 from aws_setup.errors import DeployError, UsageError
-from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.errors import is_denied
 from ingest_assets.aws.stack import Stack, StackError, find_stack
 from spark_scripts.contract.wording import counted
 
@@ -65,7 +64,7 @@ def _check_security_group(session: Session, client: CloudFormationClient, stack:
     try:
         referring = network.rules_referring_to(session, group)
     except ClientError as refused:
-        if error_code(refused) not in DENIED:
+        if not is_denied(refused):
             raise
         report(f"warning: not checked whether other security groups refer to {group}: {refused.operation_name} denied")
         return

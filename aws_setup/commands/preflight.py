@@ -12,12 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_setup.checks import network, runtime, sizes
 from aws_setup.checks.findings import Finding, error, warning
-from aws_setup.checks.unreachable import DENIED
 from aws_setup.cloudformation import parameters, retained
 from aws_setup.commands import secret
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
-from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.errors import error_code, is_denied
 from ingest_assets.aws.stack import Stack, find_stack
 from ingest_assets.tables import load_tables
 from spark_scripts.contract.errors import IngestionError
@@ -125,7 +124,7 @@ def _made(name: str, session: Session, target: Target) -> list[Finding]:
     try:
         return list(_CHECKS[name](session, target))
     except ClientError as denied:
-        if error_code(denied) in DENIED:
+        if is_denied(denied):
             return [warning(name, f"the {name} was not checked: {denied.operation_name} is not allowed to you")]
         reason = denied.response.get("Error", {}).get("Message", "")
         return [warning(name, f"the {name} could not be checked: {denied.operation_name}: {reason}")]
