@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.errors import error_code
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -24,7 +24,7 @@ PROJECT = "data-lake-ingestion"
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 
-class StackError(IngestionError):
+class StackError(DataLakeError):
     """The stack is missing or does not have the outputs of this release."""
 
 
