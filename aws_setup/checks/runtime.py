@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from aws_setup.checks.findings import Finding, note, warning
-from aws_setup.cloudformation import stacks
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.driver_logs import first_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import find
-from spark_scripts.driver.runtime import PREFIX
+from ingest_assets.aws.stack import Stack
+from spark_scripts.contract.wording import RUNTIME_PREFIX
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -24,7 +24,7 @@ _EXECUTIONS = 5  # how many are looked at; one may have failed before its job be
 _UNKNOWN = "which Python, boto3, Hadoop and file system EMR has is known after the first execution, from its job's log"
 
 
-def check(session: Session, stack: stacks.Stack | None) -> Iterator[Finding]:
+def check(session: Session, stack: Stack | None) -> Iterator[Finding]:
     """What the last job that told of it ran on; a warning when `s3://` was EMRFS there."""
     found = _last_line(session, stack) if stack is not None and "StateMachineArn" in stack.outputs else None
     if found is None:
@@ -37,7 +37,7 @@ def check(session: Session, stack: stacks.Stack | None) -> Iterator[Finding]:
         yield note(CHECK, found)
 
 
-def _last_line(session: Session, stack: stacks.Stack) -> str | None:
+def _last_line(session: Session, stack: Stack) -> str | None:
     client = session.client("stepfunctions")
     machine = stack.outputs["StateMachineArn"]
     listed = client.list_executions(stateMachineArn=machine, maxResults=_EXECUTIONS)["executions"]
@@ -58,4 +58,4 @@ def _line(session: Session, bucket: str, execution: str) -> str | None:
             raise
         return None
     lines = first_lines(body.iter_chunks())
-    return next((line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)), None)
+    return next((line.removeprefix(RUNTIME_PREFIX) for line in lines if line.startswith(RUNTIME_PREFIX)), None)

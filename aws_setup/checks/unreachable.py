@@ -8,9 +8,6 @@ from botocore import exceptions as aws
 
 from ingest_assets.aws.errors import error_code
 
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-"""The codes by which AWS's services say that the caller may not."""
-
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _REFUSED = {
     "InvalidClientTokenId",

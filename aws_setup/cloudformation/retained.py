@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from aws_setup.checks.unreachable import DENIED
 from aws_setup.cloudformation import template
 from aws_setup.cloudformation.parameters import name_suffix
-from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.errors import error_code, is_denied
 from ingest_assets.aws.stack import stack_tags
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _bucket(session: Session, stack: str, wanted: str | None) -> str | None:
     try:
         found = _tagged(session, stack)
     except ClientError as error:
-        if error_code(error) in DENIED:
+        if is_denied(error):
             return None  # preflight's check of the bucket says when one is in the way
         raise
     living = [name for name in found if _lives(session, name)]  # the listing lags behind a deletion

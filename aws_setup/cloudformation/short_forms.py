@@ -11,12 +11,14 @@ from typing import Any
 
 import yaml
 
+from ingest_assets.strict_yaml import StrictLoader
+
 # What needs no quotes: no number, date, indicator or other word of YAML looks like it.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(StrictLoader):
     """YAML with CloudFormation's short forms, read as the long ones."""
 
 

@@ -1,16 +1,13 @@
-"""A CloudFormation stack: what it is now, and what happens to it while it changes."""
+"""What happens to a CloudFormation stack while it changes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from aws_setup.errors import DeployError
+from ingest_assets.aws.stack import Stack, find_stack
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -22,9 +19,6 @@ Report = Callable[[str], None]
 # What CloudFormation writes at resources that failed only because another one did.
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
 
-# REVIEW_IN_PROGRESS has change sets and nothing else. What a failed creation made goes with it (RetainExceptOnCreate).
-_NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
-
 # "You must wait 60 seconds after deleting a queue before you can create another queue with the same name":
 # QueueDeletedRecently in botocore's model of SQS.
 _QUEUE_NAME_SECONDS = 60.0
@@ -34,48 +28,6 @@ _LONGEST_POLL_SECONDS = 5.0
 
 # How long a stack may show the status it had before, when CloudFormation has been told to change it.
 _LONGEST_DELAY_SECONDS = 15.0
-
-
-@dataclass(frozen=True)
-class Stack:
-    """What DescribeStacks says. `id` stays good after the stack was deleted."""
-
-    id: str
-    name: str
-    status: str
-    changed: datetime
-    parameters: dict[str, str]
-    outputs: dict[str, str]
-
-    @property
-    def changing(self) -> bool:
-        """Whether CloudFormation is at work on the stack, or the stack waits for its first change set."""
-        return self.status.endswith("_IN_PROGRESS")
-
-    @property
-    def made(self) -> bool:
-        """Whether the stack has resources that can be updated: its creation, or the import it began with, succeeded."""
-        if self.status == "IMPORT_ROLLBACK_COMPLETE":  # an older stack, into which somebody imported, has outputs
-            return bool(self.outputs)
-        return self.status not in _NEVER_MADE
-
-
-def describe(client: CloudFormationClient, name: str) -> Stack | None:
-    """The stack of that name or id, None when there is none."""
-    try:
-        answer = client.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's word for a missing stack
-            return None
-        raise
-    return Stack(
-        id=answer["StackId"],
-        name=answer["StackName"],
-        status=answer["StackStatus"],
-        changed=answer.get("LastUpdatedTime", answer["CreationTime"]),
-        parameters={entry["ParameterKey"]: entry.get("ParameterValue", "") for entry in answer.get("Parameters", [])},
-        outputs={entry["OutputKey"]: entry["OutputValue"] for entry in answer.get("Outputs", [])},
-    )
 
 
 class Watch:
@@ -97,7 +49,7 @@ class Watch:
         pause = 0.2
         while True:
             waited = time.monotonic() - started
-            stack = describe(self._client, self._stack_id)  # before the events, so that the last are not missed
+            stack = find_stack(self._client, self._stack_id)  # before the events, so that the last are not missed
             for event in self._new_events():
                 self._tell(event)
             if stack is None:

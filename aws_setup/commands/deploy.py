@@ -7,7 +7,6 @@ machine names them. A bucket and secrets that `destroy` kept are imported before
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from aws_setup.cloudformation import changeset, parameters, retained, stacks, template
-from aws_setup.commands import preflight, secret
+from aws_setup.commands import preflight
 from aws_setup.errors import DeployError
 from aws_setup.job_bundle import artifacts
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import Stack, StackOutputs, find_stack
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -42,8 +41,8 @@ _SERVICE_LINKED_ROLE = (
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What is to be deployed, before anything was asked of AWS."""
+class DeployRequest:
+    """What the user asked to deploy. `given` are the template parameters, `ignore` the checks to leave out."""
 
     stack: str
     given: Mapping[str, str]
@@ -56,8 +55,8 @@ class _Wanted:
 class _Plan:
     """What a deployment starts from. `existing` is None before the first one."""
 
-    found: stacks.Stack | None
-    existing: stacks.Stack | None
+    found: Stack | None
+    existing: Stack | None
     taken_over: Mapping[str, retained.Resource]
     values: Mapping[str, str]
     complete: list[ParameterTypeDef] = field(repr=False)
@@ -91,7 +90,7 @@ def deploy(
     client = session.client("cloudformation")
     where = _where(session)
     report(f"deploying stack {stack} to {where}")
-    plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
+    plan = _plan(session, DeployRequest(stack, parameters, tables, driver_jar, ignore), report)
     if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Make it?"):
         raise DeployError("nothing was deployed")
     if plan.bucket is not None:
@@ -102,8 +101,7 @@ def deploy(
     if change_set is None:
         report(f"stack {stack} is up to date")
     else:
-        with _secret_kept(session, plan, report):
-            _execute(client, stack, change_set, report)
+        _execute(client, stack, change_set, report)
     outputs = StackOutputs.read(client, stack)
     if outputs.bucket_name != plan.bucket:
         artifacts.upload(session.client("s3"), outputs.bucket_name, plan.built, report)
@@ -130,7 +128,7 @@ def dry_run(
     """
     client = session.client("cloudformation")
     report(f"looking at stack {stack} in {_where(session)}")
-    plan = _plan(session, _Wanted(stack, parameters, tables, driver_jar, ignore), report)
+    plan = _plan(session, DeployRequest(stack, parameters, tables, driver_jar, ignore), report)
     if plan.found is not None and plan.existing is None and plan.found.status != "REVIEW_IN_PROGRESS":
         report(f"stack {stack} is {plan.found.status}: deploy would delete it and create it anew")
         return
@@ -153,27 +151,27 @@ def _where(session: Session) -> str:
     return f"account {client.get_caller_identity()['Account']}, region {client.meta.region_name}"
 
 
-def _plan(session: Session, wanted: _Wanted, report: Report) -> _Plan:
+def _plan(session: Session, request: DeployRequest, report: Report) -> _Plan:
     """Look at what is there and check it. Changes nothing."""
-    parameters.check(wanted.given)
-    found = stacks.describe(session.client("cloudformation"), wanted.stack)
+    parameters.check(request.given)
+    found = find_stack(session.client("cloudformation"), request.stack)
     existing = _usable(found)
-    taken_over = retained.find(session, wanted.stack, wanted.given) if existing is None else {}
-    given = {**retained.names(taken_over), **wanted.given}
+    taken_over = retained.find(session, request.stack, request.given) if existing is None else {}
+    given = {**retained.names(taken_over), **request.given}
     previous = existing.parameters if existing else None
     values = parameters.effective(given, previous)
     target = preflight.Target(
-        wanted.stack, values, existing, taken_over, wanted.tables, driver_jar=lambda: wanted.driver_jar
+        request.stack, values, existing, taken_over, request.tables, driver_jar=lambda: request.driver_jar
     )
-    preflight.enforce(preflight.check(session, target, wanted.ignore), report)
-    built = artifacts.build(wanted.tables, wanted.driver_jar)
+    preflight.enforce(preflight.check(session, target, request.ignore), report)
+    built = artifacts.build(request.tables, request.driver_jar)
     complete = parameters.complete(
-        given, previous, stack=wanted.stack, script_prefix=built.script_prefix, driver_key=built.driver_key
+        given, previous, stack=request.stack, script_prefix=built.script_prefix, driver_key=built.driver_key
     )
     return _Plan(found, existing, taken_over, values, complete, built)
 
 
-def _usable(stack: stacks.Stack | None) -> stacks.Stack | None:
+def _usable(stack: Stack | None) -> Stack | None:
     """The stack to update, None when it must be created. Raises DeployError when neither can be done now."""
     if stack is None or not stack.made:
         return None
@@ -223,22 +221,12 @@ def _change_set(client: CloudFormationClient, stack: str, plan: _Plan) -> change
     )
 
 
-def _current(client: CloudFormationClient, stack: stacks.Stack, complete: list[ParameterTypeDef]) -> bool:
+def _current(client: CloudFormationClient, stack: Stack, complete: list[ParameterTypeDef]) -> bool:
     """Whether the stack has this template and these parameters: then no change set is needed to add a table."""
     values = {one["ParameterKey"]: one["ParameterValue"] for one in complete if "ParameterValue" in one}
     if values.items() - stack.parameters.items():
         return False
     return template.is_current(client.get_template(StackName=stack.name)["TemplateBody"])
-
-
-def _secret_kept(session: Session, plan: _Plan, report: Report) -> AbstractContextManager[None]:
-    """Guards the value of the secret that an update of the stack could touch."""
-    if plan.values.get("DatabaseSecretArn"):
-        return nullcontext()
-    if "DatabaseSecret" in plan.taken_over:
-        return secret.kept_value(session, plan.taken_over["DatabaseSecret"].value, report)
-    arn = plan.existing.outputs.get("DatabaseSecretArn") if plan.existing else None
-    return secret.kept_value(session, arn, report) if arn else nullcontext()
 
 
 def _execute(client: CloudFormationClient, stack: str, change_set: changeset.ChangeSet, report: Report) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from aws_setup.checks import network
-from aws_setup.checks.unreachable import DENIED
 from aws_setup.cloudformation import stacks
 from aws_setup.errors import DeployError, UsageError
-from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.stack import StackError
+from ingest_assets.aws.errors import is_denied
+from ingest_assets.aws.stack import Stack, StackError, find_stack
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     object could not be deleted.
     """
     client = session.client("cloudformation")
-    found = stacks.describe(client, stack)
+    found = find_stack(client, stack)
     if found is None:
         raise StackError(f"no stack named {stack}: check INGEST_STACK and the region")
     _check_idle(session, found)
@@ -49,7 +48,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     return True
 
 
-def _check_idle(session: Session, stack: stacks.Stack) -> None:
+def _check_idle(session: Session, stack: Stack) -> None:
     arn = stack.outputs.get("StateMachineArn")
     if arn is None:
         return
@@ -58,14 +57,14 @@ def _check_idle(session: Session, stack: stacks.Stack) -> None:
         raise UsageError(f"execution {running[0]} is running: wait for its end, or stop it, and try again")
 
 
-def _check_security_group(session: Session, client: CloudFormationClient, stack: stacks.Stack, report: Report) -> None:
+def _check_security_group(session: Session, client: CloudFormationClient, stack: Stack, report: Report) -> None:
     group = stack.outputs.get("JobSecurityGroupId")
     if group is None:
         return
     try:
         referring = network.rules_referring_to(session, group)
     except ClientError as refused:
-        if error_code(refused) not in DENIED:
+        if not is_denied(refused):
             raise
         report(f"warning: not checked whether other security groups refer to {group}: {refused.operation_name} denied")
         return
@@ -78,26 +77,26 @@ def _check_security_group(session: Session, client: CloudFormationClient, stack:
         )
 
 
-def _admits_job(rule: network.Rule, stack: stacks.Stack) -> bool:
+def _admits_job(rule: network.Rule, stack: Stack) -> bool:
     """Whether it is the rule that the template makes; EC2 holds no two rules that are the same."""
     port = int(stack.parameters["DatabasePort"])
     made = (stack.parameters["DatabaseSecurityGroupId"], "inbound", (port, port))
     return (rule.group_id, rule.way, rule.ports) == made
 
 
-def _data(stack: stacks.Stack) -> list[str]:
+def _data(stack: Stack) -> list[str]:
     names = [f"the bucket {stack.outputs['BucketName']}"] if "BucketName" in stack.outputs else []
     return names + [f"the secret {arn}" for arn in _secrets(stack)] or ["nothing else"]
 
 
-def _secrets(stack: stacks.Stack) -> list[str]:
+def _secrets(stack: Stack) -> list[str]:
     """The stack's own secrets: one that was given by parameter is not ours to delete."""
     if stack.parameters.get("DatabaseSecretArn"):
         return [stack.outputs["AwsKeysSecretArn"]] if "AwsKeysSecretArn" in stack.outputs else []
     return [stack.outputs[key] for key in ("DatabaseSecretArn", "AwsKeysSecretArn") if key in stack.outputs]
 
 
-def _delete_data(session: Session, stack: stacks.Stack, report: Report) -> None:
+def _delete_data(session: Session, stack: Stack, report: Report) -> None:
     if "BucketName" in stack.outputs:
         _delete_bucket(session, stack.outputs["BucketName"], report)
     secrets = session.client("secretsmanager")

@@ -12,14 +12,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_setup.checks import network, runtime, sizes
 from aws_setup.checks.findings import Finding, error, warning
-from aws_setup.checks.unreachable import DENIED
-from aws_setup.cloudformation import parameters, retained, stacks
+from aws_setup.cloudformation import parameters, retained
 from aws_setup.commands import secret
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
-from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.errors import error_code, is_denied
+from ingest_assets.aws.stack import Stack, find_stack
 from ingest_assets.tables import load_tables
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -37,7 +37,7 @@ class Target:
 
     stack: str
     parameters: Mapping[str, str]
-    existing: stacks.Stack | None
+    existing: Stack | None
     taken_over: Mapping[str, retained.Resource]
     tables: Path | None
     driver_jar: Callable[[], Path]
@@ -110,7 +110,7 @@ def read(
     Raises UsageError for wrong parameters.
     """
     parameters.check(given)
-    existing = stacks.describe(session.client("cloudformation"), stack)
+    existing = find_stack(session.client("cloudformation"), stack)
     if existing is not None and not existing.made:
         existing = None
     taken_over = retained.find(session, stack, given) if existing is None else {}
@@ -124,7 +124,7 @@ def _made(name: str, session: Session, target: Target) -> list[Finding]:
     try:
         return list(_CHECKS[name](session, target))
     except ClientError as denied:
-        if error_code(denied) in DENIED:
+        if is_denied(denied):
             return [warning(name, f"the {name} was not checked: {denied.operation_name} is not allowed to you")]
         reason = denied.response.get("Error", {}).get("Message", "")
         return [warning(name, f"the {name} could not be checked: {denied.operation_name}: {reason}")]
@@ -214,7 +214,7 @@ def _driver(_: Session, target: Target) -> Iterator[Finding]:
 def _tables(_: Session, target: Target) -> Iterator[Finding]:
     try:
         load_tables(target.tables)
-    except IngestionError as wrong:
+    except DataLakeError as wrong:
         yield error("tables", str(wrong))
 
 

@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from botocore.exceptions import ClientError
 
 from aws_setup.checks.findings import Finding, error, warning
-from aws_setup.cloudformation import retained, stacks
+from aws_setup.cloudformation import retained
 from aws_setup.cloudformation.parameters import name_suffix
 from aws_setup.errors import UsageError
 from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import StackOutputs, read_stack
 from spark_scripts.contract.database import (
     OPTIONAL,
     REQUIRED,
     Endpoint,
     database_from_fields,
+    database_from_secret,
     of_aws,
 )
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.secret import read_database
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -47,10 +46,9 @@ def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str
     if source.isatty():
         report(f"Reading {', '.join(REQUIRED)}, and if you like {', '.join(OPTIONAL)}: KEY=VALUE lines, then Ctrl-D")
     fields = parse_fields(source.read())
-    client = session.client("cloudformation")
-    secret_id = StackOutputs.read(client, stack).database_secret_arn
-    found = stacks.describe(client, stack)
-    put_database_secret(session, secret_id, fields, endpoint(found.parameters if found else {}))
+    found = read_stack(session.client("cloudformation"), stack)
+    secret_id = StackOutputs.of(found).database_secret_arn
+    put_database_secret(session, secret_id, fields, endpoint(found.parameters))
     report(f"set {', '.join(fields)} of {secret_id}")
 
 
@@ -131,11 +129,10 @@ def _in_the_way(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef
 
 def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
     """Why jobs would fail with the secret's value."""
+    text = client.get_secret_value(SecretId=secret_id).get("SecretString")
     try:
-        database = read_database(client, secret_id, endpoint(parameters))
+        database = database_from_secret(secret_id, text, endpoint(parameters))
     except InvalidInputError as wrong:
-        if isinstance(wrong.__cause__, ClientError):  # whoever deploys need not be allowed to read it
-            raise wrong.__cause__ from None
         yield warning("secret", f"{wrong}. Jobs fail until that is mended")
         return
     port = parameters.get("DatabasePort", "")
@@ -145,43 +142,6 @@ def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str
             f"the secret {secret_id} says port {database.port} and the job's security group opens {port}: deploy with"
             f" --parameter DatabasePort={database.port}",
         )
-
-
-@contextmanager
-def kept_value(session: Session, secret_id: str, report: Callable[[str], None]) -> Iterator[None]:
-    """Put the secret's value back when the placeholders of the template take its place meanwhile.
-
-    CloudFormation does not touch the value while the template's text stays the same. Should it ever, the former version
-    is made the current one again.
-    """
-    client = session.client("secretsmanager")
-    before = _current_version(client, secret_id)
-    try:
-        yield
-    finally:
-        after = _current_version(client, secret_id)
-        if before is not None and after is not None and after != before and _is_placeholder(client, secret_id):
-            client.update_secret_version_stage(
-                SecretId=secret_id, VersionStage="AWSCURRENT", RemoveFromVersionId=after, MoveToVersionId=before
-            )
-            report(f"put the former value of the secret {secret_id} back, which the update had overwritten")
-
-
-def _current_version(client: SecretsManagerClient, secret_id: str) -> str | None:
-    try:
-        versions = client.describe_secret(SecretId=secret_id).get("VersionIdsToStages", {})
-    except ClientError:  # not there, or not to be seen: then there is nothing that could be put back
-        return None
-    return next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None)
-
-
-def _is_placeholder(client: SecretsManagerClient, secret_id: str) -> bool:
-    """Whether the secret has the value that the template gives it: fields without values."""
-    try:
-        fields = json.loads(client.get_secret_value(SecretId=secret_id)["SecretString"])
-    except (KeyError, ValueError):  # a binary secret, another text
-        return False
-    return isinstance(fields, dict) and not any(fields.values())
 
 
 def parse_fields(text: str) -> dict[str, str]:

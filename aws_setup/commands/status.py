@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from aws_setup.checks import applications
 from aws_setup.checks.applications import Application
-from aws_setup.checks.schedule_drift import differences
 from aws_setup.cloudformation import stacks
 from aws_setup.cloudformation.drift import Drift, detect
 from aws_setup.cloudformation.parameters import application_name
-from ingest_assets.aws.stack import StackError, StackOutputs
+from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
+from ingest_assets.aws.stack import StackOutputs, read_stack
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -22,17 +22,9 @@ _EXECUTIONS = 5
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """The EventBridge schedule. `input` is what it starts an execution with.
+class Schedule(DeployedSchedule):
+    """The schedule in EventBridge. `differences` has a line for each difference from Dagster's."""
 
-    `differences` say what Dagster's mirror of it has otherwise.
-    """
-
-    name: str
-    state: str
-    expression: str
-    timezone: str
-    input: str
     differences: tuple[str, ...] = ()
 
 
@@ -107,10 +99,8 @@ def read(session: Session, name: str, *, drift: bool = True) -> Status:
     Raises StackError when there is none or it has not been finished.
     """
     client = session.client("cloudformation")
-    stack = stacks.describe(client, name)
-    if stack is None:
-        raise StackError(f"no stack named {name}: run `python -m aws_setup deploy`, or set INGEST_STACK")
-    outputs = StackOutputs.read(client, name)
+    stack = read_stack(client, name)
+    outputs = StackOutputs.of(stack)
     running = stacks.running_executions(session, outputs.state_machine_arn)
     dead = [stack.outputs[key] for key in ("DeadLetterQueueUrl", "ScheduleDeadLetterQueueUrl") if key in stack.outputs]
     return Status(
@@ -126,12 +116,9 @@ def read(session: Session, name: str, *, drift: bool = True) -> Status:
     )
 
 
-def _schedule(session: Session, name: str, deployed: dict[str, str]) -> Schedule:
-    answer = session.client("scheduler").get_schedule(Name=name)
-    expression, timezone = answer["ScheduleExpression"], answer.get("ScheduleExpressionTimezone", "UTC")
-    request = answer["Target"].get("Input", "{}")
-    differs = tuple(differences(expression, timezone, request, deployed))
-    return Schedule(name, answer["State"], expression, timezone, request, differs)
+def _schedule(session: Session, name: str, parameters: dict[str, str]) -> Schedule:
+    schedule = read_schedule(session.client("scheduler"), name)
+    return Schedule(**asdict(schedule), differences=tuple(differences(schedule, parameters)))
 
 
 def _executions(session: Session, state_machine: str) -> tuple[ExecutionLine, ...]:

@@ -18,16 +18,17 @@ from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.driver_logs import last_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import JobRun, find
+from ingest_assets.aws.schedule_drift import read_schedule
 from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.tables import check_request
 from spark_scripts.contract.layout import (
     TABLES_KEY,
-    UNDATED,
     execution_manifests_prefix,
     manifest_of_execution,
     progress_key,
 )
 from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.progress import Progress
 from spark_scripts.contract.wording import counted
 
@@ -103,8 +104,8 @@ def wait(session: Session, started: Started, report: Report) -> bool:
 
 def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
     """The input that the schedule would send now, its context attribute filled in as EventBridge Scheduler does."""
-    target = session.client("scheduler").get_schedule(Name=schedule)["Target"]
-    return json.loads(target.get("Input", "{}").replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
+    request = read_schedule(session.client("scheduler"), schedule).input
+    return json.loads(request.replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
 
 
 def _check(client: S3Client, bucket: str, request: object, now: datetime) -> None:
@@ -144,8 +145,8 @@ def _table(manifests: list[Manifest]) -> list[str]:
 
 
 def _sum(manifests: list[Manifest]) -> str:
-    dated = [one.rows for one in manifests if one.month != UNDATED]
-    undated = sum(one.rows for one in manifests if one.month == UNDATED)
+    dated = [one.rows for one in manifests if one.partition != UNDATED]
+    undated = sum(one.rows for one in manifests if one.partition == UNDATED)
     rows = f"{counted(sum(dated), 'row')} in {counted(len(dated), 'month')}"
     return f"{rows}, {counted(undated, 'row')} without a month" if undated else rows
 

@@ -14,7 +14,6 @@ import os
 import pwd
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -23,8 +22,8 @@ from functools import partial
 from pathlib import Path
 
 from aws_setup.job_bundle.java import JavaNotFoundError, java_home
-from aws_setup.local.processes.child import Child, ProgramNotFoundError
-from spark_scripts.contract.errors import IngestionError
+from aws_setup.job_bundle.programs import succeeds
+from spark_scripts.contract.errors import DataLakeError
 
 CACHE = Path(__file__).parents[2] / ".local" / "cache" / "jdbc"
 COORDINATES = "org.postgresql:postgresql:42.7.13"
@@ -38,7 +37,7 @@ _IVY_SECONDS = 45
 _APT_SECONDS = 60
 
 
-class DriverNotFoundError(IngestionError):
+class DriverNotFoundError(DataLakeError):
     """The PostgreSQL JDBC driver is nowhere to be had, or the jar is none."""
 
 
@@ -148,7 +147,7 @@ def _from_spark(environ: Mapping[str, str], scratch: Path) -> Path:
         *("--conf", f"spark.jars.ivy={scratch / 'ivy'}", "--master", "local", "--class", "none.Such", "spark-internal"),
     ]
     environment = {**environ, "JAVA_HOME": str(home), "SPARK_HOME": str(spark), "PYSPARK_PYTHON": sys.executable}
-    _run(command, scratch, _IVY_SECONDS, environment)
+    succeeds(command, scratch, _IVY_SECONDS, environment)
     found = _newest(scratch.glob("ivy/jars/*postgresql-*.jar"))
     if found is None:
         raise DriverNotFoundError(f"Spark could not resolve {COORDINATES} from Maven Central")
@@ -161,20 +160,10 @@ def _from_debian(installed: Path, environ: Mapping[str, str], scratch: Path) -> 
     if shutil.which("apt-get", path=environ.get("PATH")) is None:
         raise DriverNotFoundError(f"{_DEBIAN_PACKAGE}: this is no Debian (no apt-get)")
     download = ["apt-get", "download", _DEBIAN_PACKAGE]
-    if not _run(download, scratch, _APT_SECONDS, environ):
-        _run(["apt-get", "update"], scratch, _APT_SECONDS, environ)  # package lists are missing or old
-        _run(download, scratch, _APT_SECONDS, environ)
+    if not succeeds(download, scratch, _APT_SECONDS, environ):
+        succeeds(["apt-get", "update"], scratch, _APT_SECONDS, environ)  # package lists are missing or old
+        succeeds(download, scratch, _APT_SECONDS, environ)
     for package in scratch.glob(f"{_DEBIAN_PACKAGE}_*.deb"):
-        if _run(["dpkg-deb", "-x", package, scratch / "debian"], scratch, _APT_SECONDS, environ):
+        if succeeds(["dpkg-deb", "-x", package, scratch / "debian"], scratch, _APT_SECONDS, environ):
             return scratch / "debian" / _DEBIAN_JAR.relative_to("/")
     raise DriverNotFoundError(f"`apt-get download {_DEBIAN_PACKAGE}` failed")
-
-
-def _run(command: Sequence[str | Path], folder: Path, seconds: float, environ: Mapping[str, str]) -> bool:
-    """Whether the command succeeded within that time."""
-    nothing = subprocess.DEVNULL
-    try:
-        with Child(command, cwd=folder, env=environ, stdout=nothing, stderr=nothing) as child:
-            return child.wait(seconds) == 0
-    except (OSError, ProgramNotFoundError, subprocess.TimeoutExpired):
-        return False

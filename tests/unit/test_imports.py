@@ -13,14 +13,9 @@ PACKAGES = ("spark_scripts", "ingest_assets", "aws_setup")
 
 ALLOWED: dict[str, set[str]] = {
     "spark_scripts.contract": set(),
-    "spark_scripts.driver": {"spark_scripts.contract", "spark_scripts.lake.bucket"},
-    "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver", "spark_scripts.locking.rewrites"},
-    "spark_scripts.locking": {
-        "spark_scripts.contract",
-        "spark_scripts.driver",
-        "spark_scripts.postgres",
-        "spark_scripts.lake.staging",
-    },
+    "spark_scripts.driver": {"spark_scripts.contract"},
+    "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver"},
+    "spark_scripts.locking": {"spark_scripts.contract", "spark_scripts.driver", "spark_scripts.postgres"},
     "spark_scripts.lake": {
         "spark_scripts.contract",
         "spark_scripts.driver",
@@ -31,6 +26,14 @@ ALLOWED: dict[str, set[str]] = {
     "spark_scripts": {"spark_scripts"},
     "ingest_assets.aws": {"spark_scripts.contract"},
     "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
+    "aws_setup.local.processes": set(),
+    "aws_setup.local.emulator.core": set(),
+    "aws_setup.local.emulator.cloudformation": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.emrserverless": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.events": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.stepfunctions": {"aws_setup.local.emulator.core"},
+    "aws_setup.local.emulator.spark": {"aws_setup.local.emulator.emrserverless", "aws_setup.local.processes"},
+    "aws_setup.local.emulator": {"aws_setup.local.emulator"},
 }
 """Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
 
@@ -79,7 +82,7 @@ def test_nothing_outside_the_local_account_imports_it_but_the_command_line() -> 
         for imported in imports(tree)
         if inside(imported, "aws_setup.local") and not inside(name, "aws_setup.local")
     }
-    assert importers == {"aws_setup.cli", "aws_setup.job_bundle.jdbc"}
+    assert importers == {"aws_setup.cli"}
 
 
 @pytest.mark.parametrize(

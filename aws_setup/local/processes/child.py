@@ -14,12 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from spark_scripts.contract.errors import IngestionError
-
 _GUARD = Path(__file__).with_name("guard.py")
 
 
-class ProgramNotFoundError(IngestionError):
+class ProgramNotFoundError(FileNotFoundError):
     """There is no such program on PATH."""
 
     def __init__(self, program: str) -> None:

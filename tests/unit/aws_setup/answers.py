@@ -38,7 +38,7 @@ def known(session: FakeSession) -> None:
         session.script("sts").add_response("get_caller_identity", answer)
 
 
-def nothing_kept(session: FakeSession) -> None:
+def nothing_retained(session: FakeSession) -> None:
     """No earlier stack of this name left anything.
 
     An empty list: resourcegroupstagging/latest/APIReference/API_GetResources.html; a missing secret:
@@ -46,18 +46,6 @@ def nothing_kept(session: FakeSession) -> None:
     """
     session.script("resourcegroupstaggingapi").add_response("get_resources", {"ResourceTagMappingList": []})
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
-
-
-def version(session: FakeSession, current: str) -> None:
-    """The secret's current version: secretsmanager/latest/apireference/API_DescribeSecret.html."""
-    answer = {"VersionIdsToStages": {current: ["AWSCURRENT"], "0" * 32: ["AWSPREVIOUS"]}}
-    session.script("secretsmanager").add_response("describe_secret", answer, {"SecretId": "arn:aws:secret"})
-
-
-def secret_stays(session: FakeSession) -> None:
-    """The secret has the same value before and after the update."""
-    version(session, "1" * 32)
-    version(session, "1" * 32)
 
 
 def idle(session: FakeSession) -> None:

@@ -25,12 +25,10 @@ from tests.unit.aws_setup.answers import (
     idle,
     known,
     missing,
-    nothing_kept,
+    nothing_retained,
     script,
-    secret_stays,
     stack_is,
     uploads,
-    version,
 )
 from tests.unit.aws_setup.conftest import Run
 from tests.unit.aws_setup.fakes import FakeSession
@@ -41,7 +39,7 @@ NO_CHANGE = "The submitted information didn't contain changes. Submit different 
 def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driver: Path) -> None:
     known(session)
     missing(session)
-    nothing_kept(session)
+    nothing_retained(session)
     asked: list[str] = []
 
     def refuse(question: str) -> bool:
@@ -65,7 +63,7 @@ def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driv
 
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
     missing(session)
-    nothing_kept(session)
+    nothing_retained(session)
     begun = ("CREATE_IN_PROGRESS", STACK, "User Initiated")
     script(
         session,
@@ -92,7 +90,7 @@ def test_the_first_change_set_has_all_parameters_and_may_make_roles(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     missing(session)
-    nothing_kept(session)
+    nothing_retained(session)
     expected = {
         "StackName": "other",
         "ChangeSetName": ANY,
@@ -137,7 +135,6 @@ def test_an_update_uploads_before_it_changes_the_stack_and_keeps_the_parameters(
         stack_is("UPDATE_COMPLETE", parameters),
     )
     uploads(session)
-    secret_stays(session)
     idle(session)
     lines = run()
     assert lines[3:] == [
@@ -177,7 +174,7 @@ def test_no_change_is_no_error_when_cloudformation_finds_it(
 
 def test_a_dry_run_shows_the_changes_and_leaves_nothing(session: FakeSession, run: Run) -> None:
     missing(session)
-    nothing_kept(session)
+    nothing_retained(session)
     script(
         session,
         MADE,
@@ -201,14 +198,14 @@ def test_wrong_parameters_are_refused_before_anything_is_changed(
     session: FakeSession, run: Run, given: dict[str, str], message: str
 ) -> None:
     missing(session)
-    nothing_kept(session)
+    nothing_retained(session)
     with pytest.raises(UsageError, match=message):
         run(**given)
 
 
 def test_a_wrong_schedule_is_refused_before_anything_is_changed(session: FakeSession, run: Run) -> None:
     missing(session)
-    nothing_kept(session)
+    nothing_retained(session)
     with pytest.raises(CronError, match="did you mean APR"):
         run(BucketName="lake", ScheduleExpression="cron(0 2 1 APRIL ? *)")
 
@@ -251,31 +248,8 @@ def updated(session: FakeSession, before: dict[str, str]) -> None:
     uploads(session)
 
 
-def test_a_value_that_an_update_overwrote_is_put_back(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
-    updated(session, parameters)
-    version(session, "1" * 32)
-    version(session, "2" * 32)
-    secrets = session.script("secretsmanager")
-    secrets.add_response("get_secret_value", {"SecretString": '{"POSTGRES_HOST": ""}'})
-    secrets.add_response(
-        "update_secret_version_stage",
-        {},
-        {
-            "SecretId": "arn:aws:secret",
-            "VersionStage": "AWSCURRENT",
-            "RemoveFromVersionId": "2" * 32,
-            "MoveToVersionId": "1" * 32,
-        },
-    )
-    idle(session)
-    assert any("put the former value" in line for line in run(MaximumExecutors="5"))
-
-
 def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
     updated(session, parameters)
-    secret_stays(session)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     running = {"executionArn": "e", "stateMachineArn": "m", "name": "n", "status": "RUNNING", "startDate": now}
     session.script("stepfunctions").add_response("list_executions", {"executions": [running]})
@@ -285,7 +259,6 @@ def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Ru
 def test_who_is_to_get_mails_is_told_to_confirm(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
     """sns/latest/dg/SendMessageToHttp.confirm.html; the token is good for two days (botocore's model of Subscribe)."""
     updated(session, parameters)
-    secret_stays(session)
     idle(session)
     assert run(FailureEmail="team@example.com")[-1] == (
         "AWS sends two mails (failures and alarms) to team@example.com to confirm the subscription: nothing arrives "
@@ -296,6 +269,5 @@ def test_who_is_to_get_mails_is_told_to_confirm(session: FakeSession, run: Run, 
 
 def test_who_gets_mails_already_is_told_nothing(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
     updated(session, parameters | {"FailureEmail": "team@example.com"})
-    secret_stays(session)
     idle(session)
     assert not any("to confirm" in line for line in run(MaximumExecutors="5"))

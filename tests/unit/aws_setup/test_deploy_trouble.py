@@ -12,9 +12,8 @@ from tests.unit.aws_setup.answers import (
     STACK,
     change_set,
     events,
-    nothing_kept,
+    nothing_retained,
     script,
-    secret_stays,
     stack_is,
     uploads,
 )
@@ -36,7 +35,6 @@ def failing_update(session: FakeSession, parameters: dict[str, str], *happened: 
         events(*happened),
     )
     uploads(session)
-    secret_stays(session)
 
 
 def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
@@ -59,7 +57,7 @@ def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
 def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(
     session: FakeSession, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing_kept(session)
+    nothing_retained(session)
     script(
         session,
         stack_is("ROLLBACK_COMPLETE", outputs={}),
@@ -104,7 +102,7 @@ def test_a_stack_that_cannot_be_changed_now_is_left_alone(
 
 def test_a_dry_run_over_a_failed_creation_says_what_deploy_would_do(session: FakeSession, run: Run) -> None:
     script(session, stack_is("ROLLBACK_COMPLETE", outputs={}))
-    nothing_kept(session)
+    nothing_retained(session)
     assert run(dry_run, BucketName="lake") == [
         f"stack {STACK} is ROLLBACK_COMPLETE: deploy would delete it and create it anew"
     ]

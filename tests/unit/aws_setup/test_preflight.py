@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from aws_setup.cloudformation import parameters, retained, stacks
+from aws_setup.cloudformation import parameters, retained
 from aws_setup.commands import preflight
 from aws_setup.commands.preflight import Preflight, Target
 from aws_setup.errors import DeployError
+from ingest_assets.aws.stack import Stack
 from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:POSTGRESQL-a1b2c3"
@@ -25,7 +26,7 @@ FIELDS = {
     "POSTGRES_PASSWORD": "hunter2",
     "POSTGRES_DB": "shop",
 }
-STACK = stacks.Stack(STACK_ID, "data-lake-ingestion", "CREATE_COMPLETE", datetime(2026, 1, 1, tzinfo=UTC), {}, {})
+STACK = Stack(STACK_ID, "data-lake-ingestion", "CREATE_COMPLETE", datetime(2026, 1, 1, tzinfo=UTC), {}, {})
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from aws_setup.cloudformation import changeset, retained, stacks, template
 from aws_setup.commands import preflight
 from aws_setup.commands.deploy import deploy, dry_run
 from aws_setup.errors import DeployError
+from ingest_assets.aws.stack import Stack
 from tests.unit.aws_setup import answers
 from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 
@@ -202,10 +203,6 @@ def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSe
         answers.events(*imported, ("UPDATE_COMPLETE", STACK, "")),
         answers.stack_is("UPDATE_COMPLETE"),
     )
-    for _ in range(2):
-        session.script("secretsmanager").add_response(
-            "describe_secret", {"VersionIdsToStages": {"1" * 32: ["AWSCURRENT"]}}
-        )
     answers.uploads(session)
     lines = run()
     assert f"taking over {SECRET}, which an earlier stack left" in lines
@@ -254,13 +251,13 @@ def test_an_import_that_fails_tells_the_reason_and_what_it_left_is_cleared_away_
     )
     with pytest.raises(DeployError, match=rf"is IMPORT_ROLLBACK_COMPLETE: Bucket \(AWS::Some::Type\): {reason}"):
         run()
-    failed = stacks.Stack(STACK_ID, STACK, "IMPORT_ROLLBACK_COMPLETE", datetime(2026, 1, 1, tzinfo=UTC), {}, {})
+    failed = Stack(STACK_ID, STACK, "IMPORT_ROLLBACK_COMPLETE", datetime(2026, 1, 1, tzinfo=UTC), {}, {})
     assert not failed.made
 
 
 def test_a_working_stack_into_which_somebody_could_not_import_is_updated() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    assert stacks.Stack(STACK_ID, STACK, "IMPORT_ROLLBACK_COMPLETE", moment, {}, {"BucketName": "lake"}).made
+    assert Stack(STACK_ID, STACK, "IMPORT_ROLLBACK_COMPLETE", moment, {}, {"BucketName": "lake"}).made
 
 
 def test_an_import_that_cloudformation_refuses_is_an_error(session: FakeSession, run: Run) -> None:

@@ -12,7 +12,7 @@ import pytest
 from botocore.response import StreamingBody
 
 from aws_setup.checks import runtime
-from aws_setup.cloudformation import stacks
+from ingest_assets.aws.stack import Stack
 from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 
 LINE = "running on Python 3.9.20, boto3 1.34.0, Spark 3.5.8-amzn-0, Hadoop 3.4.1-amzn-3, s3:// by "
@@ -21,7 +21,7 @@ EMRFS = "com.amazon.ws.emr.hadoop.fs.EmrFileSystem"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 OUTPUTS = {"StateMachineArn": MACHINE, "BucketName": "lake"}
-STACK = stacks.Stack(STACK_ID, "data-lake-ingestion", "CREATE_COMPLETE", NOW, {}, OUTPUTS)
+STACK = Stack(STACK_ID, "data-lake-ingestion", "CREATE_COMPLETE", NOW, {}, OUTPUTS)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def log(session: FakeSession, text: str) -> None:
     session.script("s3").add_response("get_object", {"Body": body}, {"Bucket": "lake", "Key": key})
 
 
-def told(session: FakeSession, stack: stacks.Stack | None = STACK) -> str:
+def told(session: FakeSession, stack: Stack | None = STACK) -> str:
     (found,) = runtime.check(session.typed, stack)
     session.assert_all_called()
     return f"{found.level}: {found.text}"
@@ -84,8 +84,8 @@ def test_emrfs_is_a_warning(session: FakeSession) -> None:
     assert found.endswith("take a newer ReleaseLabel")
 
 
-@pytest.mark.parametrize("stack", [None, stacks.Stack(STACK_ID, "s", "IMPORT_COMPLETE", NOW, {}, {})])
-def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stack: stacks.Stack | None) -> None:
+@pytest.mark.parametrize("stack", [None, Stack(STACK_ID, "s", "IMPORT_COMPLETE", NOW, {}, {})])
+def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stack: Stack | None) -> None:
     assert told(session, stack).startswith("note: which Python, boto3, Hadoop and file system EMR has is known after")
 
 

@@ -128,8 +128,7 @@ def test_the_values_are_never_reported() -> None:
     session = FakeSession()
     outputs = [{"OutputKey": key, "OutputValue": f"the {key}"} for key in OUTPUT_KEYS]
     stack = {"StackName": "s", "StackStatus": "CREATE_COMPLETE", "CreationTime": datetime.now(UTC), "Outputs": outputs}
-    for _ in range(2):
-        session.script("cloudformation").add_response("describe_stacks", {"Stacks": [{**stack, "StackId": STACK_ID}]})
+    session.script("cloudformation").add_response("describe_stacks", {"Stacks": [{**stack, "StackId": STACK_ID}]})
     session.script("secretsmanager").add_response("put_secret_value", {})
     lines: list[str] = []
     set_from(io.StringIO(json.dumps(FIELDS)), session.typed, "s", lines.append)

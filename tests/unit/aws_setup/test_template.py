@@ -5,9 +5,10 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from cfnlint.decode import cfn_yaml
 
-from aws_setup.cloudformation import template
+from aws_setup.cloudformation import short_forms, template
 from aws_setup.cloudformation.parameters import application_name
 from ingest_assets.aws.schedule_expression import trailing_months
 from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs
@@ -20,6 +21,11 @@ def values(node: Any) -> list[Any]:
     """Every value below `node`, containers too."""
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     return [node, *(value for child in children for value in values(child))]
+
+
+def test_a_template_in_which_a_key_stands_twice_is_refused() -> None:
+    with pytest.raises(yaml.MarkedYAMLError, match=r"the key 'Type' stands twice"):
+        short_forms.read("Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Type: AWS::SNS::Topic\n")
 
 
 def test_the_short_forms_become_the_long_ones() -> None:

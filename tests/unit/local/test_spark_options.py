@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aws_setup.local.emulator.spark.submit_parameters import (
+from aws_setup.local.emulator.emrserverless.submit_parameters import (
     SubmitOption,
     command_line,
     driver_environment,

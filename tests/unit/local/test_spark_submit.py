@@ -51,6 +51,14 @@ def test_local_settings_hold_over_those_of_the_job(submit: SparkSubmit) -> None:
     assert conf["spark.sql.shuffle.partitions"] == "4"
 
 
+def test_the_driver_s_jvm_gets_the_options_that_the_runner_was_given(tmp_path: Path) -> None:
+    submit = SparkSubmit(tmp_path, Path("/java"), {}, tmp_path / "work", java_options="-Xshare:auto -Dmine=1")
+
+    options = confs(submit.command(JOB))["spark.driver.defaultJavaOptions"]
+
+    assert "-Xshare:auto -Dmine=1" in options
+
+
 def test_every_bucket_is_a_folder_to_hadoop(submit: SparkSubmit) -> None:
     conf = s3_properties(submit.lake)
 

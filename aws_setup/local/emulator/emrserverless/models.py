@@ -18,9 +18,9 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.exceptions import ServiceException
 from moto.emrserverless.utils import random_appplication_id, random_job_id
 
+from aws_setup.local.emulator.emrserverless import submit_parameters
 from aws_setup.local.emulator.emrserverless.job_run import JobRun, JobRunner, Pace, SparkJob
 from aws_setup.local.emulator.emrserverless.usage import DEFAULT_EXECUTORS, Workers, workers
-from aws_setup.local.emulator.spark import submit_parameters
 
 _AUTO_START = {"enabled": True}
 _AUTO_STOP = {"enabled": True, "idleTimeoutMinutes": 15}

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from aws_setup.local.class_archive import SPARK_HOME, java_options
+import pyspark
+
+from aws_setup.local.emulator.emrserverless import submit_parameters
 from aws_setup.local.emulator.emrserverless.job_run import JobProcess, SparkJob
-from aws_setup.local.emulator.spark import submit_parameters
 from aws_setup.local.emulator.spark.logs import GzippedCopy, last_exceptions
 from aws_setup.local.processes.child import Child
+
+SPARK_HOME = Path(pyspark.__file__).parent
 
 # Taken over from this process; everything else of its environment stays out of the driver, as on EMR.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME")
@@ -42,6 +45,7 @@ class SparkSubmit:
     beside what a job sets itself (AWS_* above all), asked for at each start when it is a function; `work` a folder for
     Spark's scratch files and for the driver's output before it is copied under LogUri. `credentials` are the variables
     with which a job acts as its role; without it jobs act as `environment` says.
+    `java_options` are further options of the driver's JVM.
     """
 
     lake: Path
@@ -49,6 +53,7 @@ class SparkSubmit:
     environment: Callable[[], Mapping[str, str]] | Mapping[str, str]
     work: Path
     credentials: Callable[[SparkJob], Mapping[str, str]] = lambda _: {}
+    java_options: str = ""
 
     def start(self, job: SparkJob) -> JobProcess:
         """Start spark-submit for this job. Raises OSError when the scratch folder cannot be written."""
@@ -110,7 +115,7 @@ class SparkSubmit:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": (folder / "warehouse").absolute().as_uri(),
-            "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} {java_options()} -Djava.io.tmpdir={folder / 'tmp'}",
+            "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} {self.java_options} -Djava.io.tmpdir={folder / 'tmp'}",
             **s3_properties(self.lake),
         }
 
