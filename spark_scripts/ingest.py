@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Optional
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError, TryAgainError
 from spark_scripts.contract.manifest import Column, Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.wording import counted
 from spark_scripts.driver.reporter import Reporter
@@ -89,7 +89,7 @@ class TableIngestion:
         self._publisher.check_lock(self._table.name)
         with self._kept_catalog(), self._emptied_staging():
             counts = self._count(months)
-            undated = counts.pop(None, Count(None, 0))
+            undated = counts.pop(UNDATED, Count(UNDATED, 0))
             wanted = self._every_month(counts) if months is None else months
             every = [undated, *(counts.get(month, Count(month, 0)) for month in wanted)]
             self._check_emptied(every)
@@ -105,8 +105,8 @@ class TableIngestion:
         if self._table.allow_empty or any(each.rows for each in counts) or not self._reads_as_empty():
             return
         current = {manifest.month: manifest.rows for manifest in self._lake.current_manifests(self._table.name)}
-        had = {label: current.get(label, 0) for label in (layout.month_label(each.month) for each in counts)}
-        lost = [f"{label} ({rows} rows)" for label, rows in had.items() if rows]
+        had = {each.partition.key: current.get(each.partition.key, 0) for each in counts}
+        lost = [f"{key} ({rows} rows)" for key, rows in had.items() if rows]
         if lost:
             raise IngestionError(
                 f"{self._table.table} has no rows at all, and months of the raw layer have some: {', '.join(lost)}."
@@ -150,9 +150,9 @@ class TableIngestion:
         finally:
             self._lake.delete_staging(self._table.name)
 
-    def _count(self, months: Optional[Sequence[Month]]) -> dict[Optional[Month], Count]:
+    def _count(self, months: Optional[Sequence[Month]]) -> dict[Partition, Count]:
         """Count, and decide by the counts how to read."""
-        condition = "TRUE" if months is None else sql.requested(self._date, months, undated=True)
+        condition = "TRUE" if months is None else sql.in_partitions(self._date, [*months, UNDATED])
         lossy = lossy_conditions(self._relation.columns, self._table.columns) if self._table.format != "csv" else {}
         by_block = self._relation.by_ctid and self._table.slice_by in (None, "ctid")
         with self._hold.locked(condition):
@@ -165,12 +165,12 @@ class TableIngestion:
                 self._reporter.say(f"{self._table.name}: slices by {self._slicing.by}: {self._slicing.reason}")
         return counts
 
-    def _every_month(self, counts: Collection[Optional[Month]]) -> list[Month]:
+    def _every_month(self, counts: Collection[Partition]) -> list[Month]:
         """The counted months and those of the raw layer: one that the source has no more is to become empty."""
-        prefix = layout.current_manifests_prefix(self._table.name)
-        labels = {file.key[len(prefix) : -len(".json")] for file in self._lake.files(prefix)}
-        published = {Month.of_label(label) for label in labels - {layout.UNDATED}}
-        return sorted(published | {month for month in counts if month})
+        name = self._table.name
+        manifests = self._lake.files(layout.current_manifests_prefix(name))
+        published = {layout.partition_of_current_manifest(name, manifest.key) for manifest in manifests}
+        return sorted(partition for partition in published.union(counts) if isinstance(partition, Month))
 
     def _batches(self, counts: Sequence[Count]) -> Iterator[list[Count]]:
         """The months to read at once: all in one pass, or, where slices by date serve, BATCH_ROWS at a time.
@@ -205,9 +205,9 @@ class TableIngestion:
                 self._ingest([each], undated, full)
             return
         for each in batch:
-            self._publish(each, staged.get(each.month, Staged()), undated, started)
+            self._publish(each, staged.get(each.partition, Staged()), undated, started)
 
-    def _staged(self, counts: Sequence[Count], full: bool) -> dict[Optional[Month], Staged]:
+    def _staged(self, counts: Sequence[Count], full: bool) -> dict[Partition, Staged]:
         if not counts:
             return {}
         slices, condition = self._slicing.slices(counts), self._condition(counts, full)
@@ -219,7 +219,7 @@ class TableIngestion:
                 raise
             self._reporter.say(f"{self._table.name}: the secret has changed, reading with its new values")
             return self._staged(counts, full)
-        return {each.month: found for each, found in zip(counts, staged)}
+        return {each.partition: found for each, found in zip(counts, staged)}
 
     def _condition(self, counts: Sequence[Count], full: bool) -> str:
         """The condition of the rows of these months, which slices by date imply; a snapshot has no months but those."""
@@ -231,13 +231,12 @@ class TableIngestion:
         return self._requested(counts)
 
     def _requested(self, counts: Sequence[Count]) -> str:
-        months = [each.month for each in counts if each.month is not None]
-        return sql.requested(self._date, months, undated=len(months) < len(counts))
+        return sql.in_partitions(self._date, [each.partition for each in counts])
 
     def _publish(self, each: Count, staged: Staged, undated: int, started: datetime) -> None:
         manifest = Manifest(
             table=self._table.name,
-            month=layout.month_label(each.month),
+            month=each.partition.key,
             execution=self._source.execution,
             rows=staged.rows,
             source_rows=each.rows,
@@ -247,8 +246,8 @@ class TableIngestion:
             columns=tuple(Column(column.name, column.type, column.comment) for column in self._relation.columns),
             format=self._table.format,
             date_column=self._date.name,
-            min_date=None if each.month is None else each.min_date,
-            max_date=None if each.month is None else each.max_date,
+            min_date=None if each.partition == UNDATED else each.min_date,
+            max_date=None if each.partition == UNDATED else each.max_date,
             snapshot=self._source.snapshot,
             seconds=0,
             started=started.isoformat(timespec="milliseconds"),
@@ -259,7 +258,7 @@ class TableIngestion:
             table_bytes=self._relation.bytes,
             table_rows=self._relation.rows,
         )
-        manifest = self._publisher.publish(manifest, each.month)
+        manifest = self._publisher.publish(manifest)
         self._published.append(manifest.month)
         self._reporter.committed(manifest.rows)
         print(

@@ -22,12 +22,12 @@ from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.tables import check_request
 from spark_scripts.contract.layout import (
     TABLES_KEY,
-    UNDATED,
     execution_manifests_prefix,
     manifest_of_execution,
     progress_key,
 )
 from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.progress import Progress
 from spark_scripts.contract.wording import counted
 
@@ -144,8 +144,8 @@ def _table(manifests: list[Manifest]) -> list[str]:
 
 
 def _sum(manifests: list[Manifest]) -> str:
-    dated = [one.rows for one in manifests if one.month != UNDATED]
-    undated = sum(one.rows for one in manifests if one.month == UNDATED)
+    dated = [one.rows for one in manifests if one.partition != UNDATED]
+    undated = sum(one.rows for one in manifests if one.partition == UNDATED)
     rows = f"{counted(sum(dated), 'row')} in {counted(len(dated), 'month')}"
     return f"{rows}, {counted(undated, 'row')} without a month" if undated else rows
 

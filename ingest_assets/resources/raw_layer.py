@@ -15,7 +15,7 @@ from ingest_assets.aws.errors import aws_errors, error_code
 from ingest_assets.resources.account import AwsAccount
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.progress import Progress
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
 
     def undated(self, table: str) -> Manifest | None:
         """The manifest of the rows without a month, which every execution writes; None before the first one."""
-        return self._manifest(layout.current_manifest_key(table, None))
+        return self._manifest(layout.current_manifest_key(table, UNDATED))
 
     def months(self, table: str) -> list[str]:
         """The months of a table that have been ingested, oldest first, as in `2024-02`."""
-        prefix = layout.current_manifests_prefix(table)
-        labels = {key[len(prefix) : -len(".json")] for key in self._listed(prefix)}
-        return sorted(labels - {layout.UNDATED})
+        keys = self._listed(layout.current_manifests_prefix(table))
+        ingested = {layout.partition_of_current_manifest(table, key) for key in keys}
+        return sorted(partition.key for partition in ingested - {UNDATED})
 
     def objects(self, table: str, month: str) -> dict[str, int]:
         """The sizes by key of all objects in the folder of a month."""
@@ -64,7 +64,7 @@ class RawLayer(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's 
         """Table and month of each manifest that an execution left, without those of rows that have no month."""
         prefix = layout.execution_manifests_prefix(execution)
         found = [layout.manifest_of_execution(execution, key) for key in self._listed(prefix)]
-        return sorted(each for each in found if each and each[1] != layout.UNDATED)
+        return sorted(each for each in found if each and each[1] != UNDATED.key)
 
     def progress(self, execution: str) -> Progress | None:
         """How far the job of an execution has come; None before it has begun, and of a form of another release."""

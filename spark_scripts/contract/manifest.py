@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Optional
 
 from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.months import Partition
 
 VERSION = 1
 
@@ -36,7 +37,7 @@ class File:
 class Manifest:
     """One month of one table, as an execution committed it.
 
-    `month` is `2024-02`, or `undated` for the rows whose date is NULL or infinite. `rows` is what Spark wrote,
+    `month` is the partition's key: `2024-02`, or `undated` for the rows without a month. `rows` is what Spark wrote,
     `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
     `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
@@ -69,6 +70,11 @@ class Manifest:
     table_comment: Optional[str] = None
     table_bytes: Optional[int] = None
     table_rows: Optional[int] = None
+
+    @property
+    def partition(self) -> Partition:
+        """The partition that the manifest is about."""
+        return Partition.of_key(self.month)
 
     def to_json(self) -> str:
         """The manifest as a JSON document."""

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import PARTITION_COLUMNS, Partition
 from spark_scripts.glue import definitions
 from spark_scripts.glue.definitions import CatalogError, Definition, Values
 
@@ -165,7 +166,7 @@ def _tell_unfit(told: str, unfit: Collection[str], gone: Collection[Values]) -> 
         f" {told} until they are ingested again"
     )
     print(text, flush=True)
-    if any(definitions.values(label) in gone for label in unfit):
+    if any(Partition.of_key(key).glue_values in gone for key in unfit):
         raise CatalogError(text)
 
 
@@ -182,7 +183,7 @@ def _check_each(answer: Mapping[str, Any]) -> None:
 
 
 def _folder(values: Sequence[str]) -> str:
-    return "/".join(f"{key}={value}" for key, value in zip(definitions.KEYS, values))
+    return "/".join(f"{key}={value}" for key, value in zip(PARTITION_COLUMNS, values))
 
 
 @contextmanager

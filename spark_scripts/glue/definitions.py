@@ -10,16 +10,12 @@ from typing import Any, Optional
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import PARTITION_COLUMNS
 
 Values = tuple[str, str]
-"""The values of a partition: year and month, as in the folder's name."""
+"""The values of a partition's keys: year and month."""
 
-KEYS = ("year", "month")
-PARTITION_KEYS = [{"Name": key, "Type": "int"} for key in KEYS]
-# Glue fails every filter on a numeric key once a partition has a value that is no number, Hive's
-# __HIVE_DEFAULT_PARTITION__ too (trinodb/trino#13150, aws/aws-sdk#670). PostgreSQL knows no year 0.
-_UNDATED: Values = ("0", "0")
+PARTITION_KEYS = [{"Name": key, "Type": "int"} for key in PARTITION_COLUMNS]
 
 _HEADER = "skip.header.line.count"
 OWN_PARAMETERS = ("EXTERNAL", "classification", _HEADER)
@@ -84,7 +80,7 @@ def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[De
     fit = [one for one in held if one.format == newest.format and _fits(one, columns[one.month], columns[newest.month])]
     return Definition(
         _table(name, bucket, newest.format, _united(columns[one.month] for one in fit)),
-        {values(one.month): _partition(name, bucket, one, columns[one.month]) for one in fit},
+        {one.partition.glue_values: _partition(name, bucket, one, columns[one.month]) for one in fit},
         tuple(sorted(one.month for one in manifests if one.rows and one not in fit)),
     )
 
@@ -92,16 +88,6 @@ def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[De
 def location(name: str, bucket: str) -> str:
     """Where the table `name` is."""
     return f"s3://{bucket}/{layout.table_prefix(name)}"
-
-
-def values(label: str) -> Values:
-    """The partition of the month `label`; 0 and 0 for the rows without a month."""
-    month = _month(label)
-    return (str(month.year), str(month.number)) if month else _UNDATED
-
-
-def _month(label: str) -> Optional[Month]:
-    return None if label == layout.UNDATED else Month.of_label(label)
 
 
 def _fits(manifest: Manifest, columns: Sequence[dict[str, str]], newest: Sequence[dict[str, str]]) -> bool:
@@ -130,7 +116,7 @@ def _typed(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _clashing(names: Sequence[str]) -> list[str]:
     """The names that Glue, which folds capitals, takes for one another or for a partition key."""
-    taken = Counter([*KEYS, *(name.lower() for name in names)])
+    taken = Counter([*PARTITION_COLUMNS, *(name.lower() for name in names)])
     return [name for name in names if taken[name.lower()] > 1]
 
 
@@ -139,7 +125,7 @@ def _check_names(manifest: Manifest) -> None:
     if clashing:
         raise CatalogError(
             f"the columns {', '.join(clashing)} cannot be told apart by Glue, which knows no capitals and has its"
-            f" partition keys {' and '.join(KEYS)} beside them: rename them in a view, and ingest that"
+            f" partition keys {' and '.join(PARTITION_COLUMNS)} beside them: rename them in a view, and ingest that"
         )
 
 
@@ -168,9 +154,9 @@ def _table(name: str, bucket: str, format_: str, columns: Sequence[dict[str, str
 
 
 def _partition(name: str, bucket: str, manifest: Manifest, columns: Sequence[dict[str, str]]) -> dict[str, Any]:
-    folder = f"s3://{bucket}/{layout.partition_prefix(name, _month(manifest.month))}"
+    folder = f"s3://{bucket}/{layout.partition_prefix(name, manifest.partition)}"
     return {
-        "Values": list(values(manifest.month)),
+        "Values": list(manifest.partition.glue_values),
         "StorageDescriptor": _storage(folder, manifest.format, columns),
         "Parameters": _reading(manifest.format),
     }

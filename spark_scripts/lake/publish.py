@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Optional
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import File, Manifest
-from spark_scripts.contract.months import Month
 from spark_scripts.lake.bucket import Lake
 from spark_scripts.locking.advisory import Locks
 
@@ -36,30 +34,30 @@ class Publisher:
         """Raise LockedError when the lock of `table` is another execution's, SourceError when it is lost."""
         self._locks.check(lock_key(self._lake.bucket, table))
 
-    def publish(self, manifest: Manifest, month: Optional[Month]) -> Manifest:
-        """Make the files of `manifest`, which are in staging, those of `month`; return it as it was committed.
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Make the staged files of `manifest` the content of its partition; return the manifest as it was committed.
 
         Raises LockedError or SourceError when the lock is another's or lost: nothing is committed then.
         """
         if manifest.rows and not manifest.files:
             raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")
         self.check_lock(manifest.table)
-        files = tuple(self._move(file, manifest, month) for file in manifest.files)
+        files = tuple(self._move(file, manifest) for file in manifest.files)
         manifest = _completed(manifest, files)
         text = manifest.to_json()
         self.check_lock(manifest.table)
-        self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, month), text)
-        self._lake.write(layout.current_manifest_key(manifest.table, month), text)  # the commit
+        self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), text)
+        self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
         listed = {file.key for file in files}
-        for file in self._lake.files(layout.partition_prefix(manifest.table, month)):
+        for file in self._lake.files(layout.partition_prefix(manifest.table, manifest.partition)):
             if file.key not in listed:
                 self._lake.delete(file.key)
         return manifest
 
-    def _move(self, file: File, manifest: Manifest, month: Optional[Month]) -> File:
+    def _move(self, file: File, manifest: Manifest) -> File:
         basename = file.key.rpartition("/")[2].replace(".txt", ".csv")  # Spark's text writer wrote the CSV lines
         # Readers skip names that begin with _ or a dot.
-        key = f"{layout.partition_prefix(manifest.table, month)}run-{manifest.execution}-{basename}"
+        key = f"{layout.partition_prefix(manifest.table, manifest.partition)}run-{manifest.execution}-{basename}"
         self._lake.move(file.key, key)
         return File(key, file.bytes)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Column, File
+from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.wording import counted
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.lake import large_rows, spark_io
@@ -67,11 +68,11 @@ class Stage:
 
         Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
         """
-        self._check_count_back(undated=any(count.month is None for count in counts))
-        what = f"{self._table.name} {layout.month_label(counts[0].month)}"
+        self._check_count_back(undated=any(count.partition == UNDATED for count in counts))
+        what = f"{self._table.name} {counts[0].partition.key}"
         if len(counts) > 1:
-            what += f" to {layout.month_label(counts[-1].month)}"
-        folder = f"{self._prefix}{layout.month_label(counts[0].month)}/"
+            what += f" to {counts[-1].partition.key}"
+        folder = f"{self._prefix}{counts[0].partition.key}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
         shape = self._shape(counts[0].lossy)
         reading = self._reporter.reading(what.partition(" ")[2], len(slices))
@@ -124,8 +125,8 @@ class Stage:
     def _check(self, what: str, rows: int, count: Count) -> None:
         if rows == count.rows:
             return
-        month = layout.month_label(count.month)
-        text = f"{self._table.name} {month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
+        month = f"{self._table.name} {count.partition.key}"
+        text = f"{month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")

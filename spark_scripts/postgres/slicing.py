@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import quote
+from spark_scripts.contract.months import Month
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.pg_catalog import cast, infix
 
@@ -110,9 +111,9 @@ class Slicing:
         rows = sum(count.rows for count in counts)
         slices = []
         for count in counts:
-            month = count.month
+            partition = count.partition
             wanted = self._table.slices or self._wanted(count.rows, self._cores * SLICES_PER_CORE * count.rows // rows)
-            conditions = [column.undated] if month is None else sql.slices(column, month, wanted)
+            conditions = sql.slices(column, partition, wanted) if isinstance(partition, Month) else [column.undated]
             slices += [Slice(condition, (count.day,)) for condition in conditions]
         return slices
 

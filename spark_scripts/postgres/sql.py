@@ -6,12 +6,12 @@ under the role's own search_path: see pg_catalog.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 
 from spark_scripts.contract.identifiers import quote
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.postgres.pg_catalog import call, cast, day, infix, int_array, one_of
 
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
@@ -20,9 +20,6 @@ SLICED = "sliced"
 """The name, in the subquery that Spark reads, of the column that the slices are told by."""
 
 _EPOCH = day(date(1970, 1, 1))
-
-UNDATED_DAY = -(2**31)
-"""Stands for the month of a row whose date is NULL or infinite, where months are told by their first day."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class DateColumn:
 
     @property
     def month_day(self) -> str:
-        """The first day of a row's month in days since 1970-01-01; UNDATED_DAY for a row without a month.
+        """The `epoch_day` of a row's partition: the first day of its month, in days since 1970-01-01.
 
         Plain numbers from the day on: the month of PostgreSQL's first timestamp begins before what its types hold.
         """
@@ -75,7 +72,7 @@ class DateColumn:
         of_month = f"extract(day FROM {local})" if self.base_type == "date" else call("date_part", "'day'", local)
         before = infix(infix(cast(local, "date"), "-", _EPOCH), "-", f"{of_month}::int")
         finite = call("isfinite", quote(self.name))
-        return f"CASE WHEN {finite} THEN {infix(before, '+', '1')} ELSE {UNDATED_DAY} END"
+        return f"CASE WHEN {finite} THEN {infix(before, '+', '1')} ELSE {UNDATED.epoch_day} END"
 
     @property
     def undated(self) -> str:
@@ -142,10 +139,11 @@ def in_months(column: DateColumn, months: Sequence[Month]) -> str:
     return f"({' OR '.join(conditions)})"
 
 
-def requested(column: DateColumn, months: Sequence[Month], undated: bool) -> str:
-    """The condition of rows in any of `months`, and of those without a month when `undated`."""
+def in_partitions(column: DateColumn, partitions: Collection[Partition]) -> str:
+    """The condition of rows in any of `partitions`."""
+    months = [partition for partition in partitions if isinstance(partition, Month)]
     conditions = [in_months(column, months)] if months else []
-    return f"({' OR '.join(conditions + [column.undated] * undated)})"
+    return f"({' OR '.join(conditions + [column.undated] * (UNDATED in partitions))})"
 
 
 def of_days(column: DateColumn, days: Iterable[int]) -> str:

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.tables import Table
 from spark_scripts.ingest import ingest
@@ -181,12 +181,12 @@ def comparable(found: Mapping[str, Manifest]) -> dict[str, Manifest]:
 
 
 def source_state(source: psycopg.Connection[Any], relation: str) -> State:
-    """The rows of id, at, note in the source, by month label, as text."""
+    """The rows of id, at, note in the source, by partition key, as text."""
     query = f"SELECT id::text, coalesce(at::text, ''), note FROM {relation}"
     rows = source.execute(query.encode()).fetchall()
     state: dict[str, Rows] = {}
     for row in sorted(rows):
-        state.setdefault(row[1][:7] or layout.UNDATED, []).append(row)
+        state.setdefault(row[1][:7] or UNDATED.key, []).append(row)
     return state
 
 

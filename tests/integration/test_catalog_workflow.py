@@ -19,7 +19,7 @@ from ingest_assets.aws.executions import Execution, follow
 from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.tables import Table
 from spark_scripts.glue.catalog import Catalog
 from tests.integration.conftest import Account
@@ -62,9 +62,9 @@ class Catalogued:
             for one in found
         }
 
-    def manifest(self, name: str, month: Month | None) -> Manifest:
+    def manifest(self, name: str, partition: Partition) -> Manifest:
         table = Table(name, "", "", "2023-01")
-        return manifest(self.lake / self.outputs.bucket_name, table, month)
+        return manifest(self.lake / self.outputs.bucket_name, table, partition)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +104,18 @@ def test_a_csv_table_leads_to_the_rows_of_its_months_and_has_its_columns_as_stri
     assert {column["Type"] for column in columns} == {"string"}
     partitions = ingested.partitions("mockrecord")
     assert set(partitions) == {("2023", "2"), ("2023", "3"), ("0", "0")}
-    for values, month in {("2023", "2"): Month(2023, 2), ("2023", "3"): Month(2023, 3), ("0", "0"): None}.items():
+    for values, partition in {
+        ("2023", "2"): Month(2023, 2),
+        ("2023", "3"): Month(2023, 3),
+        ("0", "0"): UNDATED,
+    }.items():
         rows = 0
         for file in partitions[values].iterdir():
             with file.open(newline="", encoding="utf-8") as lines:
                 header, *body = csv.reader(lines)
             assert header == [column["Name"] for column in columns]
             rows += len(body)
-        assert rows == ingested.manifest("mockrecord", month).rows > 0
+        assert rows == ingested.manifest("mockrecord", partition).rows > 0
 
 
 DUCKDB = {
@@ -131,8 +135,8 @@ def test_a_parquet_table_has_the_types_that_its_files_have(ingested: Catalogued)
     for values, folder in partitions.items():
         relation = duckdb.sql(f"FROM read_parquet('{folder}/*.parquet', hive_partitioning=false)")
         assert relation is not None
-        month = Month(int(values[0]), int(values[1])) if values != ("0", "0") else None
-        assert relation.count("*").fetchall() == [(ingested.manifest("orders", month).rows,)]
+        partition = Month(int(values[0]), int(values[1])) if values != ("0", "0") else UNDATED
+        assert relation.count("*").fetchall() == [(ingested.manifest("orders", partition).rows,)]
         found = dict(zip([name.lower() for name in relation.columns], map(str, relation.types), strict=True))
         assert found.keys() <= {column["Name"] for column in columns}
         for column in columns:

@@ -20,7 +20,7 @@ from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError, InvalidInputError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.tables import Table
 from spark_scripts.ingest import ingest
@@ -102,7 +102,7 @@ def test_a_full_ingest_takes_every_month_and_the_rows_without_one(
     run("full", records)
     months = [Month(1999, 12), JANUARY, FEBRUARY, Month(12024, 1)]
     assert [manifest(bucket, records, month).rows for month in months] == [1, len(NAUGHTY), len(NAUGHTY), 1]
-    undated = manifest(bucket, records, None)
+    undated = manifest(bucket, records, UNDATED)
     assert sorted(row[1:3] for row in read_csv(bucket, undated)) == [["", "never"], ["-infinity", "always"]]
     assert "__HIVE_DEFAULT_PARTITION__" in undated.files[0].key
 
@@ -119,8 +119,8 @@ def test_a_month_ingested_again_holds_the_new_rows_and_leaves_the_others_untouch
     found = manifest(bucket, records, FEBRUARY)
     assert [row[2] for row in read_csv(bucket, found)] == ["plain"]
     assert set(objects(bucket, records, FEBRUARY)) == {file.key for file in found.files}
-    assert manifest(bucket, records, None).rows == 0
-    assert objects(bucket, records, None) == {}
+    assert manifest(bucket, records, UNDATED).rows == 0
+    assert objects(bucket, records, UNDATED) == {}
 
 
 def test_the_history_keeps_the_manifest_of_each_execution(run: Run, records: Table, bucket: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_table_that_reads_as_empty_empties_no_month_unless_its_entry_allows_it
     ):
         run("second", records, months=months)
     assert objects(bucket, records, FEBRUARY) == before
-    assert manifest(bucket, records, None).rows == 2
+    assert manifest(bucket, records, UNDATED).rows == 2
     run("third", replace(records, allow_empty=True), months=months)
     assert (manifest(bucket, records, FEBRUARY).rows, objects(bucket, records, FEBRUARY)) == (0, {})
 
@@ -359,12 +359,12 @@ def test_parquet_tells_infinite_dates_and_nan_in_a_text_column_beside(
     edges = Table("edges", "job.edges", "at", "2024-01", format="parquet", verify="full")
     run("edges", edges)
 
-    def read(month: Month | None, *columns: str) -> list[tuple[Any, ...]]:
-        frame = spark.read.parquet(*(str(bucket / file.key) for file in manifest(bucket, edges, month).files))
+    def read(partition: Partition, *columns: str) -> list[tuple[Any, ...]]:
+        frame = spark.read.parquet(*(str(bucket / file.key) for file in manifest(bucket, edges, partition).files))
         assert dict(frame.dtypes)["at"] == "timestamp_ntz"
         return sorted((tuple(row) for row in frame.select(*columns).collect()), key=str)
 
-    assert read(None, "at", "at_text", "due_text") == [(None, "-infinity", None), (None, None, "infinity")]
+    assert read(UNDATED, "at", "at_text", "due_text") == [(None, "-infinity", None), (None, None, "infinity")]
     assert read(JANUARY, "due", "due_text", "seen", "seen_text", "amount", "amount_text") == [
         (None, "-infinity", None, "294276-12-31 23:59:59.999999+00", None, "NaN")
     ]

@@ -14,8 +14,7 @@ import duckdb
 import psycopg
 import pytest
 
-from spark_scripts.contract import layout
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, read_csv
 from tests.integration.type_tables import quoted
@@ -261,7 +260,7 @@ def test_a_row_is_in_the_month_of_its_date_in_the_zone_of_the_table(run: Run, so
     for table in tables:
         expected = _months(source, table)
         assert _folders(bucket, table) == expected, table.name
-        months = sorted(Month.of_label(label) for label in expected if label != layout.UNDATED)
+        months = sorted(month for month in map(Partition.of_key, expected) if isinstance(month, Month))
         run("edges-months", table, months=months)
         assert _folders(bucket, table) == expected, table.name
 
@@ -276,7 +275,7 @@ def _create(source: Source, name: str, columns: dict[str, str], moments: list[st
 
 
 def _months(source: Source, table: Table) -> dict[str, Counter[str]]:
-    """The rows of each month label, as texts of the date column, told by PostgreSQL."""
+    """The rows of each partition key, as texts of the date column, told by PostgreSQL."""
     column = quoted(table.date_column)
     # For a naive column the session's zone, UTC, comes and goes.
     local = f"{column}::timestamptz AT TIME ZONE '{table.timezone}'"
@@ -288,17 +287,17 @@ def _months(source: Source, table: Table) -> dict[str, Counter[str]]:
     )
     months: dict[str, Counter[str]] = defaultdict(Counter)
     for year, month, text in source.execute(query.encode()):
-        months[layout.UNDATED if year is None else str(Month(year, month))][text] += 1
+        months[UNDATED.key if year is None else str(Month(year, month))][text] += 1
     return dict(months)
 
 
 def _folders(bucket: Path, table: Table) -> dict[str, Counter[str]]:
     """The same, as the published files have it."""
     months: dict[str, Counter[str]] = {}
-    for label, found in manifests(bucket, table).items():
+    for key, found in manifests(bucket, table).items():
         position = [column.name for column in found.columns].index(table.date_column)
         texts = Counter(row[position] for row in read_csv(bucket, found))
         assert (found.rows, found.source_rows) == (texts.total(), texts.total())
         if texts:
-            months[label] = texts
+            months[key] = texts
     return months

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_scripts.contract.database import Database
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.counts import count
@@ -73,7 +73,7 @@ def test_the_cheapest_way_that_the_planner_knows_is_taken(
     entry = Table(table, f"slicing.{table}", "at", "2024-01", slices=4)
     with Source.connect(spark, database, "slicing") as source:
         relation = source.relation(entry, source.connection)
-        condition = "TRUE" if months is None else sql.requested(relation.date, months, undated=True)
+        condition = "TRUE" if months is None else sql.in_partitions(relation.date, [*months, UNDATED])
         counts = count(source.connection, relation, condition, {}, blocks=relation.by_ctid)
         slicing = Slicing(source.connection, entry, source.measured(relation), cores=2)
         slicing.decide(list(counts.values()), condition, full=months is None)
@@ -85,8 +85,10 @@ def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, dat
         relation = source.relation(Table("ordered", "slicing.ordered", "at", "2024-01"), source.connection)
         counts = count(source.connection, relation, "TRUE", {}, blocks=True)
         relation = source.measured(relation)
-    blocks = [(counts[month].first_block, counts[month].last_block) for month in sorted(filter(None, counts))]
-    assert len(blocks) == 5
+    assert sorted(counts, key=str) == [Month(2024, number) for number in range(1, 6)]
+    blocks = [
+        (counts[Month(2024, number)].first_block, counts[Month(2024, number)].last_block) for number in range(1, 6)
+    ]
     assert blocks[0][0] == 0
     assert (blocks[-1][1] or 0) < relation.blocks
     for (_, last), (first, _) in itertools.pairwise(blocks):

@@ -12,6 +12,7 @@ from ingest_assets.sources import source_asset
 from ingest_assets.tables import load_tables
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column
+from spark_scripts.contract.months import UNDATED
 from tests.unit.ingest_assets.fakes import FakeAws
 from tests.unit.ingest_assets.harness import Dagster, value
 
@@ -93,7 +94,7 @@ def test_observing_a_table_reads_what_the_last_execution_left_whoever_started_it
     assert undated(dagster) == [(True, "")]
     aws.s3.commit("2024-02", "by-hand", undated_rows=4, table_rows=7, columns=(Column("id", "bigint"),))
     month, undated_key = (f"raw-layer/_manifests/current/mockrecord/{name}.json" for name in ("2024-02", "undated"))
-    assert undated_key == layout.current_manifest_key("mockrecord", None)
+    assert undated_key == layout.current_manifest_key("mockrecord", UNDATED)
     aws.s3.objects[undated_key] = aws.s3.objects[month]
     assert observe(dagster).success
     assert (observed(dagster)["dagster/row_count"], observed(dagster)["execution_name"]) == (7, "by-hand")

@@ -8,7 +8,7 @@ from spark_scripts.contract import layout
 from spark_scripts.contract.arguments import JobArguments
 from spark_scripts.contract.errors import IngestionError, InvalidInputError
 from spark_scripts.contract.manifest import Column, File, Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table, tables_from_json, tables_to_json
 
 MANIFEST = Manifest(
@@ -43,8 +43,8 @@ def test_the_month_is_not_zero_padded_in_the_folder_and_is_in_the_manifest() -> 
 
 def test_rows_without_a_month_have_the_folder_that_spark_reads_as_null() -> None:
     null = "__HIVE_DEFAULT_PARTITION__"
-    assert layout.partition_prefix("records", None) == f"raw-layer/records/year={null}/month={null}/"
-    assert layout.current_manifest_key("records", None) == "raw-layer/_manifests/current/records/undated.json"
+    assert layout.partition_prefix("records", UNDATED) == f"raw-layer/records/year={null}/month={null}/"
+    assert layout.current_manifest_key("records", UNDATED) == "raw-layer/_manifests/current/records/undated.json"
 
 
 def test_staging_and_manifests_start_with_an_underscore_so_that_readers_skip_them() -> None:

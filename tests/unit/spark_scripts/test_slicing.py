@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres import slicing
 from spark_scripts.postgres.counts import Count
@@ -34,7 +34,11 @@ def sliced(counts: list[Count], *, blocks: int = 100_000, cores: int = 2, **entr
 
 
 def month(number: int, rows: int, first_block: int = 0, last_block: int = 99_999) -> Count:
-    return Count(Month(2024, number), rows, number, first_block=first_block, last_block=last_block)
+    return Count(Month(2024, number), rows, first_block=first_block, last_block=last_block)
+
+
+def months_of(one: slicing.Slice) -> list[str]:
+    return [Partition.of_epoch_day(day).key for day in one.days]
 
 
 def test_ranges_of_blocks_leave_no_gap_and_no_end() -> None:
@@ -49,7 +53,7 @@ def test_ranges_of_blocks_leave_no_gap_and_no_end() -> None:
 
 def test_a_slice_names_the_months_whose_blocks_it_reads() -> None:
     counts = [month(1, 10**6, 0, 49_999), month(2, 10**6, 49_999, 50_000), month(3, 10**6, 50_000, 99_999)]
-    assert [one.days for one in sliced(counts, slices=2)] == [(1, 2), (2, 3)]
+    assert [months_of(one) for one in sliced(counts, slices=2)] == [["2024-01", "2024-02"], ["2024-02", "2024-03"]]
 
 
 def test_the_cores_are_filled_and_a_small_table_is_one_slice() -> None:
@@ -67,10 +71,10 @@ def test_more_slices_where_files_would_be_larger_than_their_target() -> None:
 
 @pytest.mark.parametrize("cores", [2, 16])
 def test_slices_by_date_fill_the_cores_in_the_proportion_of_the_rows(cores: int) -> None:
-    counts = [month(1, 3_000_000), month(2, 1_000_000), month(3, 10), Count(None, 5)]
-    days = [one.days[0] for one in sliced(counts, cores=cores, slice_by="date")]
+    counts = [month(1, 3_000_000), month(2, 1_000_000), month(3, 10), Count(UNDATED, 5)]
+    months = [key for one in sliced(counts, cores=cores, slice_by="date") for key in months_of(one)]
     tasks = cores * slicing.SLICES_PER_CORE
-    assert (days.count(1), days.count(2), days.count(3)) == (
+    assert (months.count("2024-01"), months.count("2024-02"), months.count("2024-03")) == (
         max(3, tasks * 3_000_000 // 4_000_015),
         tasks // 4 - 1 or 1,
         1,
@@ -80,7 +84,7 @@ def test_slices_by_date_fill_the_cores_in_the_proportion_of_the_rows(cores: int)
 
 def test_none_is_one_slice_with_every_month() -> None:
     [one] = sliced([month(1, 10**7), month(2, 1)], slice_by="none")
-    assert (one.condition, one.days) == ("TRUE", (1, 2))
+    assert (one.condition, months_of(one)) == ("TRUE", ["2024-01", "2024-02"])
 
 
 def test_ctid_for_what_has_none_names_the_key() -> None:

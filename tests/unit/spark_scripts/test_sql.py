@@ -4,7 +4,7 @@ from datetime import datetime
 import pytest
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.lake.staging import spark_reason
 from spark_scripts.postgres import projections, sql
 from spark_scripts.postgres.projections import Projection, SourceColumn
@@ -197,7 +197,7 @@ def test_only_dates_timestamps_and_decimals_have_values_that_spark_lacks() -> No
 def test_no_name_in_what_is_sent_is_left_to_the_search_path(kind: str) -> None:
     date = DateColumn("at", kind, "America/Chicago")
     every = [column(kind, "at"), column("numeric(10,2)"), column("text[]", "t"), column("public.mine", "m")]
-    rows = sql.Rows(sql.requested(date, [FEBRUARY, Month(2025, 1)], undated=True), date.month_day, (1, 2))
+    rows = sql.Rows(sql.in_partitions(date, [FEBRUARY, Month(2025, 1), UNDATED]), date.month_day, (1, 2))
     lossy = projections.lossy_conditions(every, {})
     line = projections.csv_line(every, {"t": {"join": ","}})
     typed = [one.expression for one in projections.typed_projections(every, {}, list(lossy))]
