@@ -22,11 +22,10 @@ from spark_scripts.lake import spark_io
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
 from spark_scripts.locking.hold import Hold
-from spark_scripts.locking.rewrites import SourceChangedError
 from spark_scripts.locking.watch import Watch
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import REFUSED_LOGIN, ConnectionLostError, SourceError
 from spark_scripts.postgres.counts import Count, count
+from spark_scripts.postgres.errors import REFUSED_LOGIN, ConnectionLostError, SourceChangedError, SourceError
 from spark_scripts.postgres.projections import lossy_conditions
 from spark_scripts.postgres.slicing import Slicing
 
@@ -301,7 +300,7 @@ def ingest(
     failures = {}
     waiting = deque(_Attempt(request) for request in requests)
     with (
-        Reporter(spark, lake, source.execution) as reporter,
+        Reporter(spark, lake.write, source.execution) as reporter,
         Watch(spark, locks.connection, source.connection, source.execution, reporter) as watch,
     ):
         while waiting:

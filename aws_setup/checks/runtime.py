@@ -13,7 +13,7 @@ from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.driver_logs import first_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import find
-from spark_scripts.driver.runtime import PREFIX
+from spark_scripts.contract.wording import RUNTIME_PREFIX
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -58,4 +58,4 @@ def _line(session: Session, bucket: str, execution: str) -> str | None:
             raise
         return None
     lines = first_lines(body.iter_chunks())
-    return next((line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)), None)
+    return next((line.removeprefix(RUNTIME_PREFIX) for line in lines if line.startswith(RUNTIME_PREFIX)), None)

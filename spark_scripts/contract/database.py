@@ -7,12 +7,13 @@ leave out comes from the stack: https://docs.aws.amazon.com/secretsmanager/lates
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import quote
 
 from spark_scripts.contract import tls
@@ -92,8 +93,28 @@ class Endpoint:
     name: str = ""
 
 
-def database_from_secret(secret_id: str, fields: Mapping[str, Any], endpoint: Endpoint) -> Database:
-    """As `database_from_fields`, with the secret's name in the message."""
+def secret_fields(secret_id: str, text: Optional[str]) -> Mapping[str, Any]:
+    """The fields of a secret from its SecretString, which is None for a binary secret.
+
+    Raises InvalidInputError naming the secret; the message holds no value.
+    """
+    if text is None:
+        raise InvalidInputError(f"secret {secret_id} holds no text: {HELP}")
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise InvalidInputError(f"secret {secret_id} is not a JSON object: {HELP}")
+    return fields
+
+
+def database_from_secret(secret_id: str, text: Optional[str], endpoint: Endpoint) -> Database:
+    """The database that a secret describes by its SecretString: `secret_fields`, then `database_from_fields`.
+
+    Raises InvalidInputError naming the secret and the field that is wrong.
+    """
+    fields = secret_fields(secret_id, text)
     try:
         return database_from_fields(fields, endpoint)
     except InvalidInputError as error:

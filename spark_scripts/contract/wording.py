@@ -1,10 +1,13 @@
-"""Numbers and months in the messages of all three packages."""
+"""Words that the three packages share: numbers and months in messages, and a line that one finds in another's log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from spark_scripts.contract.months import Month
+
+RUNTIME_PREFIX = "running on "
+"""How the job's log line about its versions begins; `python -m aws_setup preflight` looks for it."""
 
 
 def counted(number: int, thing: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
@@ -14,18 +14,19 @@ from spark_scripts.contract.progress import KEPT_LINES, Progress
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_scripts.lake.bucket import Lake
-
 BEAT = 3.0
 """Seconds between two writes of the progress, at least. It is written only when it has changed."""
 
 
 class Reporter:
-    """Tells the progress of an execution from a thread of its own. What fails in that never fails the job."""
+    """Writes the progress of an execution from a thread of its own. A write that fails never fails the job.
 
-    def __init__(self, spark: SparkSession, lake: Lake, execution: str) -> None:
+    `write` writes a text at a key of the bucket.
+    """
+
+    def __init__(self, spark: SparkSession, write: Callable[[str, str], None], execution: str) -> None:
         self._spark = spark.sparkContext
-        self._lake = lake
+        self._write_object = write
         self._key = layout.progress_key(execution)
         self._lock = threading.Lock()
         self._progress = Progress(execution)
@@ -89,7 +90,7 @@ class Reporter:
                 if now.reading:
                     now = self._progress = replace(now, read=min(read, now.slices))
             if now != self._written:
-                self._lake.write(self._key, now.to_json())
+                self._write_object(self._key, now.to_json())
                 self._written = now
         except Exception as error:  # whatever it is: the job goes on
             if not self._failed:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Column, File
 from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.wording import counted
@@ -17,7 +16,7 @@ from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.lake import large_rows, spark_io
 from spark_scripts.lake.row_formats import Lines, Shape, Values
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import SourceError
+from spark_scripts.postgres.errors import RowCountError, SourceError
 from spark_scripts.postgres.hints import with_hint
 
 if TYPE_CHECKING:
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from spark_scripts.postgres.source import Relation, Source
 
 _FAILURE = re.compile(r"\(\S+ executor \S+\): (.*)|^Caused by: (.*)", re.MULTILINE)
-
-
-class RowCountError(IngestionError):
-    """Spark wrote another number of rows than the source counted in the same snapshot."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 from spark_scripts.contract.errors import TryAgainError
 from spark_scripts.contract.tables import Table
-from spark_scripts.lake.staging import RowCountError
-from spark_scripts.locking.rewrites import SourceChangedError, check_unchanged
+from spark_scripts.locking.rewrites import check_unchanged
 from spark_scripts.locking.watch import Watch
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import Connection, SourceError
+from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import RowCountError, SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
 from spark_scripts.postgres.source import Relation, Source, read_columns, session_settings
 

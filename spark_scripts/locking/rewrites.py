@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from spark_scripts.contract.errors import TryAgainError
 from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import SourceChangedError
 
 _LOCKED = """
 SELECT DISTINCT relation::int8 AS oid FROM pg_locks
@@ -34,15 +34,6 @@ WHERE class.oid = ANY (string_to_array(?, ',')::oid[]) AND relkind IN ('r', 'p',
 ORDER BY class.oid
 """
 """Each relation: file, partitions or children, a view's definition; of the one by that name also the columns."""
-
-
-class SourceChangedError(TryAgainError):
-    """The relation is not the one that the snapshot knows: read again under a new snapshot."""
-
-    def __init__(self, name: str, changed: str) -> None:
-        super().__init__(
-            f"{name} was rewritten, replaced or altered after the job took its snapshot ({changed}): run it again"
-        )
 
 
 def check_unchanged(snapshot: Connection, now: Connection, name: str) -> None:

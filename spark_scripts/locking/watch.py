@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from spark_scripts.contract.errors import TryAgainError
-from spark_scripts.postgres.connection import Connection, ConnectionLostError, SourceError
+from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import ConnectionLostError, SourceError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

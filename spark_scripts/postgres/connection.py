@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from spark_scripts.contract.errors import IngestionError
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.postgres import session
+from spark_scripts.postgres.errors import ConnectionLostError, SourceError
 from spark_scripts.postgres.hints import with_hint
 
 if TYPE_CHECKING:
@@ -35,23 +35,8 @@ SELECT pg_backend_pid() AS pid, pg_is_in_recovery() AS standby,
 
 _IN_FAILED_TRANSACTION = "25P02"
 
-REFUSED_LOGIN = ("28P01", "28000")
-"""The SQLSTATEs of a wrong password or user."""
-
 _OPTIONS_REFUSED = {"08P01", "0A000", "22023", "42704"}
 """The SQLSTATEs with which servers (an unknown setting), PgBouncer and RDS Proxy refuse startup options."""
-
-
-class SourceError(IngestionError):
-    """PostgreSQL refused or failed; `state` is its SQLSTATE, empty when there is none."""
-
-    def __init__(self, message: str, state: str = "") -> None:
-        super().__init__(message)
-        self.state = state
-
-
-class ConnectionLostError(SourceError):
-    """A connection of the driver's own is gone, and with it the snapshot or the locks."""
 
 
 class Connection:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table, quote
-from spark_scripts.locking.rewrites import SourceChangedError
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection, SourceError
+from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection
+from spark_scripts.postgres.errors import SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
 from spark_scripts.postgres.session import reader_init, table_settings
 from spark_scripts.postgres.zones import resolved

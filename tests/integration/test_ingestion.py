@@ -27,7 +27,7 @@ from spark_scripts.ingest import ingest
 from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import LockedError, Locks
-from spark_scripts.postgres.connection import SourceError
+from spark_scripts.postgres.errors import SourceError
 from spark_scripts.postgres.source import Source
 from tests.integration.crashing import files_below
 from tests.integration.published import Run, copied_back, manifest, objects, read_csv

@@ -13,14 +13,9 @@ PACKAGES = ("spark_scripts", "ingest_assets", "aws_setup")
 
 ALLOWED: dict[str, set[str]] = {
     "spark_scripts.contract": set(),
-    "spark_scripts.driver": {"spark_scripts.contract", "spark_scripts.lake.bucket"},
-    "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver", "spark_scripts.locking.rewrites"},
-    "spark_scripts.locking": {
-        "spark_scripts.contract",
-        "spark_scripts.driver",
-        "spark_scripts.postgres",
-        "spark_scripts.lake.staging",
-    },
+    "spark_scripts.driver": {"spark_scripts.contract"},
+    "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver"},
+    "spark_scripts.locking": {"spark_scripts.contract", "spark_scripts.driver", "spark_scripts.postgres"},
     "spark_scripts.lake": {
         "spark_scripts.contract",
         "spark_scripts.driver",

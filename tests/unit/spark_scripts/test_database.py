@@ -48,7 +48,7 @@ def secrets() -> Iterator[tuple[Any, Stubber]]:
 
 def described(change: Mapping[str, Any] = MappingProxyType({}), endpoint: Endpoint = NOTHING) -> Database:
     """The database of a secret with the project's fields, changed."""
-    return database_from_secret("POSTGRESQL", {**FIELDS, **change}, endpoint)
+    return database_from_secret("POSTGRESQL", json.dumps({**FIELDS, **change}), endpoint)
 
 
 def test_a_secret_describes_the_database() -> None:
@@ -134,12 +134,12 @@ def test_options_reach_the_connection() -> None:
     ],
 )
 def test_a_secret_of_aws_describes_the_same_database(fields: dict[str, Any], endpoint: Endpoint) -> None:
-    assert database_from_secret("rds!db-1", fields, endpoint) == described()
+    assert database_from_secret("rds!db-1", json.dumps(fields), endpoint) == described()
 
 
 def test_a_secret_of_aws_may_have_the_fields_for_tls_beside_its_own() -> None:
     fields = {**ROTATED, "POSTGRES_SSLROOTCERT": CA, "POSTGRES_OPTIONS": "-c geqo=off"}
-    database = database_from_secret("rotated", fields, NOTHING)
+    database = database_from_secret("rotated", json.dumps(fields), NOTHING)
     assert (database.sslmode, database.options) == ("verify-full", "-c geqo=off")
 
 
@@ -158,7 +158,7 @@ def test_what_a_secret_of_aws_lacks_comes_from_the_stack_or_is_named(
     fields: dict[str, Any], endpoint: Endpoint, message: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=f"^secret rds!db-1: {message}"):
-        database_from_secret("rds!db-1", fields, endpoint)
+        database_from_secret("rds!db-1", json.dumps(fields), endpoint)
 
 
 def test_a_stack_that_names_another_database_than_the_secret_is_told() -> None:
@@ -198,7 +198,7 @@ def test_the_password_is_in_neither_repr_nor_text_nor_url() -> None:
 def test_a_missing_or_empty_field_is_named(field: str) -> None:
     for fields in ({**FIELDS, field: ""}, {key: value for key, value in FIELDS.items() if key != field}):
         with pytest.raises(InvalidInputError, match=f"POSTGRESQL: {field} missing: set it with .*aws_setup secret"):
-            database_from_secret("POSTGRESQL", fields, NOTHING)
+            database_from_secret("POSTGRESQL", json.dumps(fields), NOTHING)
 
 
 @pytest.mark.parametrize("port", ["postgres", "0", "65536", "-1"])
