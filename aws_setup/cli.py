@@ -24,7 +24,7 @@ from aws_setup.errors import UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.stack import StackError, stack_name
 from spark_scripts.contract.database import OPTIONAL, REQUIRED, is_port
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 
 _INTERRUPTED = 130  # as a shell says of SIGINT
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
     except KeyboardInterrupt:
         return _fail("interrupted", _INTERRUPTED)
-    except (IngestionError, BotoCoreError, ClientError, OSError) as error:
+    except (DataLakeError, BotoCoreError, ClientError, OSError) as error:
         if options.debug:
             traceback.print_exc()
         return _fail(*_told(error))

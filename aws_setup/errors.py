@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 
-class UsageError(IngestionError):
+class UsageError(DataLakeError):
     """The command cannot do what was asked for: wrong arguments, or something that must exist does not."""
 
 
-class DeployError(IngestionError):
+class DeployError(DataLakeError):
     """CloudFormation did not accept or not finish the stack; the message holds its reasons."""

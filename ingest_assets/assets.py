@@ -19,7 +19,7 @@ from ingest_assets.sources import source_events, source_key
 from ingest_assets.tables import TableSpec, tables_path
 from ingest_assets.workflow.failures import WorkflowError
 from ingest_assets.workflow.resource import IngestionWorkflow
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.wording import spans
 
@@ -115,7 +115,7 @@ def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: Mo
         _log_end(context, log, error.committed, Failure(error.summary, error.execution_name, error.links))
         # The error's text says it all; what led to it would bury it under botocore's traceback.
         raise dg.Failure(str(error), metadata=error.links, allow_retries=False) from None
-    except IngestionError as error:
+    except DataLakeError as error:
         context.log.debug("".join(traceback.format_tb(error.__traceback__)))
         if not (isinstance(error, AwsError) and error.transient):  # then the bucket cannot be read either
             _log_end(context, log, [], None)
@@ -144,7 +144,7 @@ def _log_end(
     try:
         for month in sorted({*context.partition_keys} - {month.manifest.month for month in months}):
             log.leave(month, failure)
-    except IngestionError as error:
+    except DataLakeError as error:
         context.log.warning(f"Not all checks could be made: {error}")
 
 
@@ -153,7 +153,7 @@ def _log_checks(context: dg.AssetExecutionContext, log: MonthLog, manifests: Ite
     try:
         for manifest in manifests:
             log.check(manifest)
-    except IngestionError as error:
+    except DataLakeError as error:
         context.log.warning(f"Not all checks could be made: {error}")
 
 

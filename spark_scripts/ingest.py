@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.errors import IngestionError, TryAgainError
+from spark_scripts.contract.errors import DataLakeError, IngestionError, TryAgainError
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.request import TableRequest
@@ -121,7 +121,7 @@ class TableIngestion:
         """At the end, also when a month has failed, bring the catalog to the months that are committed."""
         try:
             yield
-        except IngestionError as error:
+        except DataLakeError as error:
             problem = self._catalog_problem()
             if problem:
                 raise IngestionError(f"{error}; {problem}") from error
@@ -136,7 +136,7 @@ class TableIngestion:
             return ""
         try:
             self._catalog.keep(self._table.name, self._lake.current_manifests(self._table.name))
-        except IngestionError as error:
+        except DataLakeError as error:
             published = ", ".join(self._published) or "no month"
             return f"published {published}, but {error} (the table's next run mends the catalog)"
         return ""
@@ -196,7 +196,7 @@ class TableIngestion:
             staged = self._staged([each for each in batch if each.rows], full)
         except (TryAgainError, ConnectionLostError):
             raise
-        except IngestionError as error:
+        except DataLakeError as error:
             if full or len(batch) == 1:
                 raise
             self._reporter.say(f"{error}; now month by month, which keeps the months before the one that fails")
@@ -344,7 +344,7 @@ def _make(
 
 def _one_line(error: Exception) -> str:
     """The message; for what is no error of the ingestion also the traceback, in the log."""
-    if isinstance(error, IngestionError):
+    if isinstance(error, DataLakeError):
         return str(error)
     traceback.print_exception(type(error), error, error.__traceback__)
     return " ".join(f"{type(error).__name__}: {error}".split())

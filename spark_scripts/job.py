@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.arguments import JobArguments
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 from spark_scripts.contract.request import resolve
 from spark_scripts.contract.tables import tables_from_json
 from spark_scripts.driver import runtime
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     """Run the job; 0 when all was ingested, else 1, with the reason as the last line of standard error."""
     try:
         run(JobArguments.parse(arguments))
-    except IngestionError as error:
+    except DataLakeError as error:
         if error.__cause__ is not None:
             traceback.print_exception(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)

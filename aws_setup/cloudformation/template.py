@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from aws_setup.cloudformation import short_forms
+from aws_setup.errors import DeployError
 from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, trailing_months
-from spark_scripts.contract.errors import IngestionError
 
 _HERE = Path(__file__).parent
 TEMPLATE = _HERE / "template.yaml"
@@ -71,7 +71,7 @@ def is_current(body: object) -> bool:
 def rendered() -> str:
     """The template as a change set takes it, 51,200 bytes at most, without what only people read.
 
-    Raises IngestionError when it is larger.
+    Raises DeployError when it is larger.
     """
     document = annotated()
     for section, keys in _FOR_PEOPLE.items():
@@ -85,7 +85,7 @@ def rendered() -> str:
     text = short_forms.write(document)
     size = len(text.encode())
     if size > MAXIMUM_BYTES:
-        raise IngestionError(f"the rendered template has {size} bytes, a change set takes {MAXIMUM_BYTES}")
+        raise DeployError(f"the rendered template has {size} bytes, a change set takes {MAXIMUM_BYTES}")
     return text
 
 

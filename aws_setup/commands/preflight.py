@@ -19,7 +19,7 @@ from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.errors import error_code
 from ingest_assets.tables import load_tables
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -214,7 +214,7 @@ def _driver(_: Session, target: Target) -> Iterator[Finding]:
 def _tables(_: Session, target: Target) -> Iterator[Finding]:
     try:
         load_tables(target.tables)
-    except IngestionError as wrong:
+    except DataLakeError as wrong:
         yield error("tables", str(wrong))
 
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 
-class JavaNotFoundError(IngestionError):
+class JavaNotFoundError(DataLakeError):
     """There is no Java for Spark."""
 
 

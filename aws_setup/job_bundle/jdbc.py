@@ -24,7 +24,7 @@ from pathlib import Path
 
 from aws_setup.job_bundle.java import JavaNotFoundError, java_home
 from aws_setup.local.processes.child import Child, ProgramNotFoundError
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 CACHE = Path(__file__).parents[2] / ".local" / "cache" / "jdbc"
 COORDINATES = "org.postgresql:postgresql:42.7.13"
@@ -38,7 +38,7 @@ _IVY_SECONDS = 45
 _APT_SECONDS = 60
 
 
-class DriverNotFoundError(IngestionError):
+class DriverNotFoundError(DataLakeError):
     """The PostgreSQL JDBC driver is nowhere to be had, or the jar is none."""
 
 

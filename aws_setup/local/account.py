@@ -85,7 +85,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self.lake = self._home.lake
 
     def __enter__(self) -> Self:
-        """Start everything. Raises IngestionErrors that name the part; then nothing is left running."""
+        """Start everything. Raises DataLakeErrors that name the part; then nothing is left running."""
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(self._home.locked())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from aws_setup.errors import UsageError
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 
-class LocalAccountError(IngestionError):
+class LocalAccountError(DataLakeError):
     """A part of the local account could not be started."""
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from botocore import exceptions as aws
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 _START = "For the local account start Dagster with `make dev`"
 
@@ -27,7 +27,7 @@ _TRANSIENT = {
 }  # fmt: skip
 
 
-class AwsError(IngestionError):
+class AwsError(DataLakeError):
     """AWS refused, or could not be reached.
 
     `code` is AWS's name of the error, such as `ThrottlingException`, and empty where AWS gave no answer; `transient`

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from botocore.exceptions import ClientError
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -53,7 +53,7 @@ _ENDS = {
 }
 
 
-class UnknownStatusError(IngestionError):
+class UnknownStatusError(DataLakeError):
     """AWS answered with an execution status that this release does not know."""
 
 

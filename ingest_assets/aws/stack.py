@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -18,7 +18,7 @@ PROJECT = "data-lake-ingestion"
 """The tag `project` of everything that belongs to this project, in whichever stack."""
 
 
-class StackError(IngestionError):
+class StackError(DataLakeError):
     """The stack is missing or does not have the outputs of this release."""
 
 

@@ -29,7 +29,7 @@ from ingest_assets.automation import sensor_status
 from ingest_assets.aws.messages import DAGSTER, VERSION
 from ingest_assets.resources.topic import Alerts
 from ingest_assets.workflow.resource import EXECUTION_TAG
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 from spark_scripts.contract.months import Month
 
 NAME = "run_failure_alerts"
@@ -91,7 +91,7 @@ class _Tick:
             return True
         try:
             self._publish(run, failure)
-        except IngestionError as error:
+        except DataLakeError as error:
             if not self.told:
                 raise
             self._context.log.warning(f"{error} The next tick tries again.")

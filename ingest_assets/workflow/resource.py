@@ -31,7 +31,7 @@ from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import check_request
 from ingest_assets.workflow.failures import Evidence, WorkflowError
 from ingest_assets.workflow.reattach import Attempt, choose, execution_name, first_run_id
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError, IngestionError
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.wording import counted, spans
 
@@ -83,7 +83,7 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
     ) -> list[IngestedMonth]:
         """Ingest these months of the table in one execution; what came of each, in their order.
 
-        Raises WorkflowError when the execution did not do all of it, another IngestionError when it could not be
+        Raises WorkflowError when the execution did not do all of it, another DataLakeError when it could not be
         started or followed. When Dagster terminates the run, terminates the execution and calls `on_termination` with
         the months that were committed before.
         """
@@ -223,7 +223,7 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         """The months that an execution committed before it failed; none when they cannot be read: it must be told."""
         try:
             manifests = self.raw_layer.committed(order.table, order.months, order.attempt.name)
-        except IngestionError as error:
+        except DataLakeError as error:
             order.context.log.warning(str(error))
             return []
         return self._ingested(order, manifests, job_run, used)

@@ -6,17 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Optional
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DocumentError
 from spark_scripts.contract.wording import counted
 
 VERSION = 1
 
 KEPT_LINES = 100
 """How many of the newest lines the document holds."""
-
-
-class ProgressError(IngestionError):
-    """The progress of an execution is not of the agreed form."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +43,22 @@ class Progress:
 
     @classmethod
     def from_json(cls, text: str) -> Progress:
-        """Read a document. Raises ProgressError when it is of another version or form."""
+        """Read a document. Raises DocumentError when it is of another version or form."""
         try:
             document = json.loads(text)
             version = document.pop("version", None)
             if version == VERSION:
                 return cls(**{**document, "lines": tuple(document["lines"])})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProgressError(f"the progress is not of the agreed form: {error}") from error
-        raise ProgressError(f"the progress has version {version!r}, this release reads {VERSION}: upgrade")
+            raise DocumentError(f"the progress is not of the agreed form: {error}") from error
+        raise DocumentError(f"the progress has version {version!r}, this release reads {VERSION}: upgrade")
 
     @classmethod
     def readable(cls, text: str) -> Optional[Progress]:
         """The progress of a document; None when it is not of this form: nobody fails for want of it."""
         try:
             return cls.from_json(text)
-        except ProgressError:
+        except DocumentError:
             return None
 
     def new_lines(self, told: int) -> list[str]:

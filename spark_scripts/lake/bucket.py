@@ -61,7 +61,7 @@ class Lake:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
 
     def current_manifests(self, name: str) -> list[Manifest]:
-        """What each month of the table `name` holds now. Raises IngestionError for what cannot be read."""
+        """What each month of the table `name` holds now. Raises LakeError or DocumentError."""
         keys = [file.key for file in self.files(layout.current_manifests_prefix(name))]
         with ThreadPoolExecutor(_READERS, "manifests") as pool:
             return list(pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))

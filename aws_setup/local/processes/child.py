@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 _GUARD = Path(__file__).with_name("guard.py")
 
 
-class ProgramNotFoundError(IngestionError):
+class ProgramNotFoundError(DataLakeError):
     """There is no such program on PATH."""
 
     def __init__(self, program: str) -> None:

@@ -21,7 +21,7 @@ from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.stack import StackError
 from spark_scripts.contract.database import REQUIRED
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 from tests.unit.aws_setup.fakes import client_error
 
 Capture = pytest.CaptureFixture[str]
@@ -43,7 +43,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (IngestionError("the work"), 1),
+        (DataLakeError("the work"), 1),
         (DeployError("the stack"), 1),
         (TimeoutError("the time"), 1),
         (UsageError("the usage"), 2),
@@ -60,7 +60,7 @@ def test_an_error_is_one_line_and_an_exit_code(
 
 
 def test_debug_shows_the_traceback(failing: Callable[[BaseException], None], capsys: Capture) -> None:
-    failing(IngestionError("the work"))
+    failing(DataLakeError("the work"))
     assert cli.main(["status", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import pytest
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.arguments import JobArguments
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DocumentError, InvalidInputError
 from spark_scripts.contract.manifest import Column, File, Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table, tables_from_json, tables_to_json
@@ -57,13 +57,13 @@ def test_a_manifest_reads_back_as_it_was() -> None:
 
 def test_a_manifest_of_another_version_is_refused() -> None:
     document = {**json.loads(MANIFEST.to_json()), "version": 2}
-    with pytest.raises(IngestionError, match="version 2, this release reads 1: upgrade"):
+    with pytest.raises(DocumentError, match="version 2, this release reads 1: upgrade"):
         Manifest.from_json(json.dumps(document))
 
 
 @pytest.mark.parametrize("text", ['{"version": 1}', json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})])
 def test_a_manifest_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(IngestionError, match="not of the agreed form"):
+    with pytest.raises(DocumentError, match="not of the agreed form"):
         Manifest.from_json(text)
 
 
