@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from aws_setup.commands.progress_view import ProgressView
 from aws_setup.errors import UsageError
-from ingest_assets.aws import executions
+from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
+from ingest_assets.aws.cost import LIST_PRICES, workers
 from ingest_assets.aws.driver_logs import last_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import JobRun, find
 from ingest_assets.aws.schedule_drift import read_schedule
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import StackOutputs, read_stack
 from ingest_assets.tables import check_request
 from spark_scripts.contract.layout import (
     TABLES_KEY,
@@ -28,8 +29,9 @@ from spark_scripts.contract.layout import (
     progress_key,
 )
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import UNDATED
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.progress import Progress
+from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
@@ -76,6 +78,25 @@ def start(session: Session, stack: str, request: object, report: Report) -> Star
     return Started(answer["executionArn"], outputs)
 
 
+def foretell(session: Session, stack: str, request: object) -> str:
+    """One line about what an execution with this input will probably take and cost. Starts nothing.
+
+    Takes the input and raises errors as `start` does.
+    """
+    found = read_stack(session.client("cloudformation"), stack)
+    outputs = StackOutputs.of(found)
+    now = datetime.now(UTC)
+    s3, step_functions = session.client("s3"), session.client("stepfunctions")
+    if request is None:
+        request = _scheduled_input(session, outputs.schedule_name, now)
+    asked = {
+        one.table.name: one.months or one.table.months_until(Month.current(one.table.timezone, now))
+        for one in _check(s3, outputs.bucket_name, request, now)
+    }
+    work, past = estimate.look(s3, step_functions, outputs.bucket_name, outputs.state_machine_arn, asked)
+    return str(estimate.estimate(work, past, workers(found.parameters), LIST_PRICES) or estimate.nothing_known(work))
+
+
 def wait(session: Session, started: Started, report: Report) -> bool:
     """Follow the execution, `report` its changes, the job's progress and what came of it; whether it succeeded.
 
@@ -108,12 +129,12 @@ def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
     return json.loads(request.replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
 
 
-def _check(client: S3Client, bucket: str, request: object, now: datetime) -> None:
+def _check(client: S3Client, bucket: str, request: object, now: datetime) -> list[TableRequest]:
     try:
         deployed = client.get_object(Bucket=bucket, Key=TABLES_KEY)["Body"].read().decode()
     except client.exceptions.NoSuchKey as error:
         raise UsageError(f"s3://{bucket}/{TABLES_KEY} is missing: run `python -m aws_setup deploy`") from error
-    check_request(request, deployed, now)
+    return check_request(request, deployed, now)
 
 
 def _ingested(client: S3Client, started: Started) -> Iterator[Manifest]:

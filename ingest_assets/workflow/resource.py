@@ -11,7 +11,7 @@ connection to AWS for good stops its execution, which then ends by its own time 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -30,6 +30,7 @@ from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import check_request
 from ingest_assets.workflow.failures import Evidence, WorkflowError
+from ingest_assets.workflow.forecast import Forecast, forecast
 from ingest_assets.workflow.reattach import Attempt, choose, execution_name, first_run_id
 from spark_scripts.contract.errors import DataLakeError, IngestionError
 from spark_scripts.contract.manifest import Manifest
@@ -88,8 +89,13 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         the months that were committed before.
         """
         order = self._order(context, table, months)
+        expected = None
         if order.attempt.found is None:
             self._check(table, months)
+            expected = forecast(
+                self.account, self.raw_layer, order.attempt.state_machine_arn, self._prices, table, months
+            )
+            context.log.info(expected.sentence)
         progress = _Progress(order, self.raw_layer, lambda: self._usage(order, self._job_run(order)))
         try:
             self._start(order)
@@ -98,7 +104,21 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
             self._terminate(order, f"Dagster run {context.run.run_id} was terminated")
             on_termination(self._ingested_before(order, self._evidence(order, None).job_run, progress.usage))
             raise
-        return self._extract_months(order, execution, progress.usage)
+        ingested = self._extract_months(order, execution, progress.usage)
+        return self._compared(ingested, expected, execution, progress.usage)
+
+    @property
+    def _prices(self) -> Prices:
+        return Prices(self.usd_per_vcpu_hour, self.usd_per_gb_hour)
+
+    def _compared(
+        self, months: list[IngestedMonth], expected: Forecast | None, execution: Execution, used: Usage | None
+    ) -> list[IngestedMonth]:
+        """The months, with how far the estimate for their execution was off."""
+        if expected is None:
+            return months
+        off = expected.compared(execution, used.usd(self._prices) if used else None)
+        return [replace(month, metadata={**month.metadata, **off}) for month in months]
 
     def _check(self, table: str, months: Sequence[str]) -> None:
         """Refuse what the job would refuse, before an application costs time and money."""
@@ -249,12 +269,11 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         """The months with their metadata, and with their shares of what the job run cost, where that is known."""
         total = self._usage(order, job_run) or used
         shares = by_month(total, manifests.values()) if total else {}
-        prices = Prices(self.usd_per_vcpu_hour, self.usd_per_gb_hour)
         bucket, arn = self.raw_layer.bucket_name(), order.attempt.arn
         ingested = []
         for month, manifest in manifests.items():
             metadata = month_metadata(manifest, bucket=bucket, execution_arn=arn, job_run=job_run)
-            cost = shares[month].metadata(prices) if month in shares else {}
+            cost = shares[month].metadata(self._prices) if month in shares else {}
             ingested.append(IngestedMonth(manifest, {**metadata, **cost}))
         return ingested
 

@@ -51,6 +51,14 @@ class Table:
     row_security: bool = False
     allow_empty: bool = False
 
+    def months_until(self, last: Month) -> tuple[Month, ...]:
+        """The months from the table's first to `last`."""
+        months, month = [], Month.parse(self.first_month)
+        while month <= last:
+            months.append(month)
+            month = month.plus(1)
+        return tuple(months)
+
     def check_month(self, month: Month, current: Month) -> None:
         """Raise InvalidInputError when `month` is before the table's first month or after `current`."""
         if month < Month.parse(self.first_month):

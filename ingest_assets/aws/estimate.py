@@ -1,0 +1,237 @@
+"""What an execution will probably take and cost, from the executions before it.
+
+The manifests say how much data an execution ingested, Step Functions says how long it and its Spark job took (for 90
+days: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). A line through the newest executions
+gives the job's seconds for a number of bytes. Every worker of the stack runs from the start of the job to its end (the
+template sets spark.executor.instances to MaximumExecutors), so seconds and worker sizes give the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean, median
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from ingest_assets.aws.cost import Prices, Usage
+from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.executions import describe
+from ingest_assets.aws.job_runs import job_seconds
+from spark_scripts.contract import layout
+from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.wording import counted
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
+
+_NEWEST = 5
+"""So many executions are looked at."""
+
+_READERS = 16
+"""So many manifests are read at a time."""
+
+_SAME_SIZE = 1.5
+"""Executions whose sizes differ by less than this factor tell nothing about how the seconds grow with the size."""
+
+_LEAST_BILLED = 60.0
+"""Seconds that each worker is billed for at least: https://aws.amazon.com/emr/pricing/"""
+
+
+@dataclass(frozen=True)
+class Past:
+    """An execution that succeeded: the bytes that it published, and its seconds.
+
+    `job_seconds` is the time of the Spark job, `seconds` the time of the whole execution; None where Step Functions no
+    longer knows the execution: then `job_seconds` is the time from the first read to the last commit.
+    """
+
+    bytes: int
+    job_seconds: float
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an execution is asked for, as the manifests know these months; `new` months have not been ingested."""
+
+    tables: tuple[str, ...]
+    months: int
+    new: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the work will probably take. `seconds` is about the whole execution where `whole`, else about its job."""
+
+    work: Work
+    seconds: float
+    job_seconds: float
+    usd: float
+    whole: bool
+
+    def __str__(self) -> str:
+        start = "" if self.whole else " without the start of its application, which is not known yet"
+        return f"{_asked(self.work)}: about {duration(self.seconds)}{start}, {dollars(self.usd)}"
+
+    def against(self, seconds: float, usd: float | None) -> str:
+        """How far the estimate was off, for an execution that took these seconds and, where known, cost so much."""
+        cost = "" if usd is None else f" and {dollars(usd)}"
+        return (
+            f"estimated about {duration(self.seconds)} and {dollars(self.usd)}; took {duration(seconds)}{cost}"
+            f" ({self.off_percent(seconds):+.0f} % in time)"
+        )
+
+    def off_percent(self, seconds: float) -> float:
+        """By how many percent an execution that took `seconds` was longer (+) or shorter (-) than estimated."""
+        return 100 * (seconds / self.seconds - 1) if self.seconds else 0.0
+
+
+def nothing_known(work: Work) -> str:
+    """The sentence for work of which no execution is known."""
+    return f"{_asked(work)}: how long it takes and what it costs is not known before a first execution"
+
+
+def estimate(work: Work, past: Sequence[Past], workers: Usage, prices: Prices) -> Estimate | None:
+    """The estimate for `work`; None where nothing is known. `workers` is what all workers use in an hour."""
+    if not past or not work.bytes:
+        return None
+    job = _job_seconds(work.bytes, past)
+    around = [one.seconds - one.job_seconds for one in past if one.seconds is not None]
+    billed = workers.share(max(job, _LEAST_BILLED) / 3600)
+    return Estimate(work, job + (median(around) if around else 0.0), job, billed.usd(prices), whole=bool(around))
+
+
+def _job_seconds(size: int, past: Sequence[Past]) -> float:
+    """The least-squares line through the past executions at `size`, with neither part below zero."""
+    sizes, seconds = [one.bytes for one in past], [one.job_seconds for one in past]
+    least = min(seconds)
+    if max(sizes) < _SAME_SIZE * min(sizes):
+        return max(least, fmean(seconds) * size / fmean(sizes))
+    mean_size, mean_seconds = fmean(sizes), fmean(seconds)
+    spread = sum((one - mean_size) ** 2 for one in sizes)
+    slope = sum((a - mean_size) * (b - mean_seconds) for a, b in zip(sizes, seconds, strict=True)) / spread
+    if slope <= 0:
+        return mean_seconds
+    start = mean_seconds - slope * mean_size
+    return start + slope * size if start > 0 else max(least, size * sum(seconds) / sum(sizes))
+
+
+def look(
+    s3: S3Client,
+    step_functions: SFNClient,
+    bucket: str,
+    state_machine_arn: str,
+    asked: Mapping[str, Collection[Month]],
+) -> tuple[Work, list[Past]]:
+    """The work that `asked` names (months by table), and the newest executions that ingested these tables."""
+    history = _History(s3, step_functions, bucket, state_machine_arn)
+    current = {table: history.current(table) for table in asked}
+    manifests = [manifest for found in current.values() for manifest in found]
+    return _work(asked, current), history.newest(manifests)
+
+
+def _work(asked: Mapping[str, Collection[Month]], current: Mapping[str, Sequence[Manifest]]) -> Work:
+    rows = size = 0.0
+    new = 0
+    for table, months in asked.items():
+        known = {manifest.month: manifest for manifest in current[table] if manifest.month != UNDATED.key}
+        found = [known[month.key] for month in months if month.key in known]
+        missing = len(months) - len(found)
+        average = known.values() or ()
+        rows += sum(one.rows for one in found) + missing * (fmean(one.rows for one in average) if average else 0)
+        size += sum(one.bytes for one in found) + missing * (fmean(one.bytes for one in average) if average else 0)
+        new += missing
+    return Work(tuple(asked), sum(len(months) for months in asked.values()), new, round(rows), round(size))
+
+
+class _History:
+    """What the bucket and Step Functions know about past executions."""
+
+    def __init__(self, s3: S3Client, step_functions: SFNClient, bucket: str, state_machine_arn: str) -> None:
+        self._s3 = s3
+        self._step_functions = step_functions
+        self._bucket = bucket
+        self._executions = state_machine_arn.replace(":stateMachine:", ":execution:")
+
+    def current(self, table: str) -> list[Manifest]:
+        """The manifests of a table, in no order."""
+        return self._read(self._keys(layout.current_manifests_prefix(table)))
+
+    def newest(self, manifests: Iterable[Manifest]) -> list[Past]:
+        """The newest executions that left these manifests."""
+        newest = sorted({(manifest.finished, manifest.execution) for manifest in manifests}, reverse=True)
+        names = list(dict.fromkeys(name for _, name in newest))[:_NEWEST]
+        return [past for name in names if (past := self._past(name)) is not None]
+
+    def _past(self, name: str) -> Past | None:
+        keys = self._keys(layout.execution_manifests_prefix(name))
+        manifests = self._read([key for key in keys if layout.manifest_of_execution(name, key)])
+        if not any(manifest.bytes for manifest in manifests):
+            return None
+        size, arn = sum(manifest.bytes for manifest in manifests), f"{self._executions}:{name}"
+        try:
+            execution, job = describe(self._step_functions, arn), job_seconds(self._step_functions, arn)
+        except ClientError as error:
+            if error_code(error) != "ExecutionDoesNotExist":
+                raise
+            return Past(size, _reading_seconds(manifests))
+        if execution.status != "SUCCEEDED" or job is None or not (execution.started and execution.stopped):
+            return None
+        return Past(size, job, (execution.stopped - execution.started).total_seconds())
+
+    def _keys(self, prefix: str) -> list[str]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [key for key in keys if not key.endswith("/")]  # S3A's folder markers do
+
+    def _read(self, keys: Sequence[str]) -> list[Manifest]:
+        def one(key: str) -> Manifest:
+            return Manifest.from_json(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode())
+
+        with ThreadPoolExecutor(_READERS) as readers:
+            return list(readers.map(one, keys))
+
+
+def _reading_seconds(manifests: Sequence[Manifest]) -> float:
+    """From the first read to the last commit: months that are read together have overlapping times."""
+    first = min(datetime.fromisoformat(manifest.started) for manifest in manifests)
+    return (max(datetime.fromisoformat(manifest.finished) for manifest in manifests) - first).total_seconds()
+
+
+def _asked(work: Work) -> str:
+    tables = work.tables[0] if len(work.tables) == 1 else counted(len(work.tables), "table")
+    rows = f", about {_rounded(work.rows):,} rows" if work.rows else ""
+    if not work.new:
+        new = ""
+    elif work.new == work.months:
+        new = " (never ingested)"
+    else:
+        new = f" ({work.new:,} of them never ingested, taken as average months)"
+    return f"{counted(work.months, 'month')} of {tables}{new}{rows}"
+
+
+def _rounded(number: int) -> int:
+    """To two digits: what follows them is not known."""
+    return round(number, 2 - len(str(number))) if number >= 100 else number
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that people would use."""
+    if seconds < 90:
+        return counted(round(seconds), "second")
+    if seconds < 90 * 60:
+        return counted(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"
+
+
+def dollars(usd: float) -> str:
+    """US dollars, in cents."""
+    return f"${usd:,.2f}" if usd >= 0.01 else "less than $0.01"
