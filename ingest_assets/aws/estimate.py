@@ -1,9 +1,10 @@
 """What an execution will probably take and cost, from the executions before it.
 
 The manifests say how much data an execution ingested, Step Functions says how long it and its Spark job took (for 90
-days: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). A line through the newest executions
-gives the job's seconds for a number of bytes. Every worker of the stack runs from the start of the job to its end (the
-template sets spark.executor.instances to MaximumExecutors), so seconds and worker sizes give the cost.
+days: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). The time of reading and publishing
+grows with the data: a line through the newest executions gives it. The time around that, in the job and around the job, is
+what it was. Every worker of the stack runs from the start of the job to its end (the template sets
+spark.executor.instances to MaximumExecutors), so the job's seconds and the sizes of the workers give the cost.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ _LEAST_BILLED = 60.0
 class Past:
     """An execution that succeeded: the bytes that it published, and its seconds.
 
-    `job_seconds` is the time of the Spark job, `seconds` the time of the whole execution; None where Step Functions no
-    longer knows the execution: then `job_seconds` is the time from the first read to the last commit.
+    `reading` is the time from the first read to the last commit, `job` the time of the Spark job, `whole` that of the
+    execution. The last two are None where Step Functions no longer knows the execution.
     """
 
     bytes: int
-    job_seconds: float
-    seconds: float | None = None
+    reading: float
+    job: float | None = None
+    whole: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the work will probably take. `seconds` is about the whole execution where `whole`, else about its job."""
+    """What the work will probably take. `seconds` is about the execution where `whole`, else about its reading only."""
 
     work: Work
     seconds: float
-    job_seconds: float
     usd: float
     whole: bool
 
     def __str__(self) -> str:
-        start = "" if self.whole else " without the start of its application, which is not known yet"
+        start = "" if self.whole else " of reading (how long the start takes is not known yet)"
         return f"{_asked(self.work)}: about {duration(self.seconds)}{start}, {dollars(self.usd)}"
 
     def against(self, seconds: float, usd: float | None) -> str:
@@ -103,15 +104,18 @@ def estimate(work: Work, past: Sequence[Past], workers: Usage, prices: Prices) -
     """The estimate for `work`; None where nothing is known. `workers` is what all workers use in an hour."""
     if not past or not work.bytes:
         return None
-    job = _job_seconds(work.bytes, past)
-    around = [one.seconds - one.job_seconds for one in past if one.seconds is not None]
+    reading = _reading(work.bytes, past)
+    in_job = [one.job - one.reading for one in past if one.job is not None]
+    around_job = [one.whole - one.job for one in past if one.whole is not None and one.job is not None]
+    job = reading + (median(in_job) if in_job else 0.0)
     billed = workers.share(max(job, _LEAST_BILLED) / 3600)
-    return Estimate(work, job + (median(around) if around else 0.0), job, billed.usd(prices), whole=bool(around))
+    whole = job + (median(around_job) if around_job else 0.0)
+    return Estimate(work, whole, billed.usd(prices), whole=bool(around_job))
 
 
-def _job_seconds(size: int, past: Sequence[Past]) -> float:
+def _reading(size: int, past: Sequence[Past]) -> float:
     """The least-squares line through the past executions at `size`, with neither part below zero."""
-    sizes, seconds = [one.bytes for one in past], [one.job_seconds for one in past]
+    sizes, seconds = [one.bytes for one in past], [one.reading for one in past]
     least = min(seconds)
     if max(sizes) < _SAME_SIZE * min(sizes):
         return max(least, fmean(seconds) * size / fmean(sizes))
@@ -176,16 +180,17 @@ class _History:
         manifests = self._read([key for key in keys if layout.manifest_of_execution(name, key)])
         if not any(manifest.bytes for manifest in manifests):
             return None
-        size, arn = sum(manifest.bytes for manifest in manifests), f"{self._executions}:{name}"
+        size, reading = sum(manifest.bytes for manifest in manifests), _reading_seconds(manifests)
+        arn = f"{self._executions}:{name}"
         try:
             execution, job = describe(self._step_functions, arn), job_seconds(self._step_functions, arn)
         except ClientError as error:
             if error_code(error) != "ExecutionDoesNotExist":
                 raise
-            return Past(size, _reading_seconds(manifests))
+            return Past(size, reading)
         if execution.status != "SUCCEEDED" or job is None or not (execution.started and execution.stopped):
             return None
-        return Past(size, job, (execution.stopped - execution.started).total_seconds())
+        return Past(size, reading, job, (execution.stopped - execution.started).total_seconds())
 
     def _keys(self, prefix: str) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)

@@ -83,8 +83,11 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Read a manifest. Raises DocumentError when it is of another version or form."""
-        document = json.loads(text)
-        version = document.pop("version", None)
+        try:
+            document = json.loads(text)
+            version = document.pop("version", None)
+        except (ValueError, AttributeError) as error:
+            raise DocumentError(f"the manifest is not of the agreed form: {error}") from error
         if version != VERSION:
             raise DocumentError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
         try:
