@@ -2,8 +2,8 @@
 
 The manifests say how much data an execution ingested, Step Functions says how long it and its Spark job took (for 90
 days: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). The time of reading and publishing
-grows with the data: a line through the newest executions gives it. The time around that, in the job and around the job, is
-what it was. Every worker of the stack runs from the start of the job to its end (the template sets
+grows with the data: a line through the newest executions gives it. The rest of the job, and of the execution, takes as
+long as it took. Every worker of the stack runs from the start of the job to its end (the template sets
 spark.executor.instances to MaximumExecutors), so the job's seconds and the sizes of the workers give the cost.
 """
 
