@@ -184,5 +184,5 @@ def _text(column: SourceColumn, cleaning: Mapping[str, Any]) -> str:
     if "join" not in cleaning:
         return cast(quote(column.name), "text")
     if not column.base_type.endswith("[]"):
-        raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: mend tables.yaml")
+        raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: fix tables.yaml")
     return call("array_to_string", quote(column.name), literal(cleaning["join"]))

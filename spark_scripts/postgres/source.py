@@ -172,14 +172,14 @@ class Source:
             self._check_name(name, schema, relation, now)
         if not columns:
             raise InvalidInputError(
-                f"{self.database} has no table {table.table}, or hides it from this user: mend tables.yaml or GRANT"
+                f"{self.database} has no table {table.table}, or hides it from this user: fix tables.yaml or GRANT"
                 " USAGE on its schema"
             )
         date = date_column(columns, table.date_column, table.table, table.timezone)
         date = resolved(self.connection, date, table.name)
         unknown = sorted(set(table.columns) - {column.name for column in columns})
         if unknown:
-            raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
+            raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: fix tables.yaml")
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
         return Relation(name, columns, date, by_ctid, heap["comment"])

@@ -188,7 +188,7 @@ def test_columns_that_differ_in_capitals_only_fail_the_catalog_and_not_the_month
     capitals = Table("capitals", "catalogued.capitals", "at", "2024-01", format="parquet")
     told = (
         "capitals: published undated, 2024-01, but the columns Name, name cannot be told apart by Glue.*"
-        "the table's next run mends the catalog"
+        "the table's next run updates the catalog"
     )
     with pytest.raises(IngestionError, match=told):
         run("run-1", capitals, months=[Month(2024, 1)], catalog=catalog)

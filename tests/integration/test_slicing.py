@@ -15,7 +15,7 @@ from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.counts import count
-from spark_scripts.postgres.slicing import Slicing
+from spark_scripts.postgres.slicing import SlicePlan
 from spark_scripts.postgres.source import Source
 
 ROWS = "SELECT n AS id, timestamp '2024-01-01' + n * interval '1 minute' AS at, repeat('x', 200) AS pad"
@@ -75,9 +75,9 @@ def test_the_cheapest_way_that_the_planner_knows_is_taken(
         relation = source.relation(entry, source.connection)
         condition = "TRUE" if months is None else sql.in_partitions(relation.date, [*months, UNDATED])
         counts = count(source.connection, relation, condition, {}, blocks=relation.by_ctid)
-        slicing = Slicing(source.connection, entry, source.measured(relation), cores=2)
-        slicing.decide(list(counts.values()), condition, full=months is None)
-    assert slicing.by == by, slicing.reason
+        relation, found = source.measured(relation), list(counts.values())
+        plan = SlicePlan.chosen(source.connection, entry, relation, found, condition, cores=2, full=months is None)
+    assert plan.by == by, plan.reason
 
 
 def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, database: Database) -> None:

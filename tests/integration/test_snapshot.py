@@ -168,7 +168,9 @@ def test_all_readers_months_and_tables_of_an_execution_see_one_state_while_a_wri
     moving: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spark_scripts.ingest.BATCH_ROWS", 1)  # a Spark job for each month that is read by date
+    monkeypatch.setattr(
+        "spark_scripts.ingestion.reading.BATCH_ROWS", 1
+    )  # a Spark job for each month that is read by date
     asked = requests(moving)
     keys = [lock_key(lake.bucket, request.table.name) for request in asked]
     with (
