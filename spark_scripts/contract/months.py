@@ -129,6 +129,10 @@ class Month(Partition):
         index = self.year * 12 + self.number - 1 + months
         return Month(index // 12, index % 12 + 1)
 
+    def with_months_before(self, count: int) -> list[Month]:
+        """The `count` months before this one, oldest first, and this one."""
+        return [self.plus(-back) for back in range(count, -1, -1)]
+
     @property
     def first_day(self) -> date:
         """The first day of the month."""
@@ -167,8 +171,3 @@ class _Undated(Partition):
 
 UNDATED: Partition = _Undated()
 """The partition of the rows without a month, because their date is NULL or infinite."""
-
-
-def trailing_months(last: Month, count: int) -> list[Month]:
-    """`last` and the `count` months before it, oldest first."""
-    return [last.plus(-back) for back in range(count, -1, -1)]

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import Month, trailing_months
+from spark_scripts.contract.months import Month
 from spark_scripts.contract.tables import Table
 
 _OPTIONAL = {"application_id", "requested_by"}
@@ -77,7 +77,7 @@ def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table], now: date
         raise InvalidInputError(f"scheduled_time {request['scheduled_time']} is in the future")
     requests = []
     for table in tables.values():
-        months = trailing_months(Month.current(table.timezone, instant), count)
+        months = Month.current(table.timezone, instant).with_months_before(count)
         first = Month.parse(table.first_month)
         requests.append(TableRequest(table, tuple(month for month in months if month >= first)))
     return [request for request in requests if request.months]  # the others begin later

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import UNDATED, Month, Partition, trailing_months
+from spark_scripts.contract.months import UNDATED, Month, Partition
 
 
 def test_a_month_is_written_as_the_partition_key() -> None:
@@ -24,9 +24,9 @@ def test_months_are_counted_over_the_turn_of_the_year() -> None:
     assert Month(2024, 1).plus(-13) == Month(2022, 12)
 
 
-def test_trailing_months_are_the_last_one_and_as_many_before_it() -> None:
-    assert [str(month) for month in trailing_months(Month(2024, 1), 2)] == ["2023-11", "2023-12", "2024-01"]
-    assert trailing_months(Month(2024, 1), 0) == [Month(2024, 1)]
+def test_a_month_is_listed_after_the_months_before_it() -> None:
+    assert [str(month) for month in Month(2024, 1).with_months_before(2)] == ["2023-11", "2023-12", "2024-01"]
+    assert Month(2024, 1).with_months_before(0) == [Month(2024, 1)]
 
 
 def test_the_current_month_depends_on_the_zone() -> None:
