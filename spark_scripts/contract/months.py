@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -171,3 +172,14 @@ class _Undated(Partition):
 
 UNDATED: Partition = _Undated()
 """The partition of the rows without a month, because their date is NULL or infinite."""
+
+
+def runs(months: Iterable[Month]) -> list[list[Month]]:
+    """The months in their order, in a list for each run of months without a gap."""
+    found: list[list[Month]] = []
+    for month in sorted(set(months)):
+        if found and found[-1][-1].plus(1) == month:
+            found[-1].append(month)
+        else:
+            found.append([month])
+    return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 
 from spark_scripts.contract.identifiers import quote
-from spark_scripts.contract.months import UNDATED, Month, Partition
+from spark_scripts.contract.months import UNDATED, Month, Partition, runs
 from spark_scripts.postgres.pg_catalog import call, cast, day, infix, int_array, one_of
 
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
@@ -120,21 +120,10 @@ def _whole(column: DateColumn, moment: datetime) -> datetime:
     return _midnight(moment.date()) if column.base_type == "date" else moment.replace(microsecond=0)
 
 
-def spans(months: Sequence[Month]) -> list[tuple[Month, Month]]:
-    """The runs of adjacent months, each as first month and the month after its last."""
-    runs: list[tuple[Month, Month]] = []
-    for month in sorted(set(months)):
-        if runs and runs[-1][1] == month:
-            runs[-1] = (runs[-1][0], month.plus(1))
-        else:
-            runs.append((month, month.plus(1)))
-    return runs
-
-
 def in_months(column: DateColumn, months: Sequence[Month]) -> str:
     """The condition of rows in any of `months`."""
     conditions = [
-        f"({column.between(_midnight(first.first_day), _midnight(after.first_day))})" for first, after in spans(months)
+        f"({column.between(_midnight(run[0].first_day), _midnight(run[-1].plus(1).first_day))})" for run in runs(months)
     ]
     return f"({' OR '.join(conditions)})"
 

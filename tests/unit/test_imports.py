@@ -34,8 +34,20 @@ ALLOWED: dict[str, set[str]] = {
     "spark_scripts": {"spark_scripts"},
     "ingest_assets.aws": {"spark_scripts.contract"},
     "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
+    "aws_setup": {
+        "ingest_assets.aws",
+        "ingest_assets.strict_yaml",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+    },
 }
 """Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
+
+EXCEPTIONS = {
+    ("aws_setup.job_bundle.artifacts", "spark_scripts"),  # where the package is, to send it
+    ("aws_setup.local.class_archive", "spark_scripts.lake.spark_io"),  # runs the job's own classes once
+}
+"""Module → import that its folder may not have otherwise."""
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -71,6 +83,7 @@ def test_a_folder_imports_only_what_is_below_it(folder: str) -> None:
         for name, tree in own
         for imported in imports(tree)
         if not any(inside(imported, allowed) for allowed in {folder, *ALLOWED[folder]})
+        and (name, imported) not in EXCEPTIONS
     ]
     assert wrong == []
 
