@@ -14,6 +14,7 @@ import pytest
 from spark_scripts import ingest
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.tables import Table
+from spark_scripts.ingestion import survey
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.locking import watch
 from tests.integration.conftest import Account
@@ -98,13 +99,13 @@ def test_a_count_is_given_up_as_well(
 ) -> None:
     entry = Table("slow_to_count", "yielding.slow_to_count", "at", "2024-01", yield_after=1, slice_by="none")
     trigger = Trigger(account.source_dsn, ALTER)
-    count = ingest.count  # type: ignore[attr-defined]
+    count = survey.count  # type: ignore[attr-defined]
 
     def alter_while_counting(*arguments: Any, **named: Any) -> Any:
         threading.Timer(0.5, trigger.pull).start()
         return count(*arguments, **named)
 
-    monkeypatch.setattr(ingest, "count", alter_while_counting)
+    monkeypatch.setattr(survey, "count", alter_while_counting)
     with Application(account.source_dsn) as application:
         run("gives-way", entry)
     trigger.finish()
