@@ -41,11 +41,11 @@ class Manifest:
     `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
     `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
-    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are those of
-    the Parquet files with Spark's types, so also those that cleaning and values without a Spark type made; none for
-    CSV, and for a month without files. With `row_security` the rows are those that the policies of the table
-    show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's estimate) are
-    of the whole table in the source; None where the database has none.
+    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are the
+    columns of the Parquet files with Spark's types, also the columns that cleaning adds or that hold values without a
+    Spark type; empty for CSV, and for a month without files. With `row_security` the rows are those that the policies
+    of the table show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's
+    estimate) are of the whole table in the source; None where the database has none.
     """
 
     table: str

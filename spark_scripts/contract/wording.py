@@ -1,4 +1,4 @@
-"""Words that the three packages share: numbers and months in messages, and a line that one finds in another's log."""
+"""Text that all three packages share: numbers and months in messages, and how a line of the job's log begins."""
 
 from __future__ import annotations
 

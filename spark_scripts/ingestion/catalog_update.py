@@ -36,7 +36,7 @@ def _problem(job: JobContext, table: str, published: Sequence[str]) -> str:
     if job.catalog is None:
         return ""
     try:
-        job.catalog.keep(table, job.lake.current_manifests(table))
+        job.catalog.update(table, job.lake.current_manifests(table))
     except DataLakeError as error:
         months = ", ".join(published) or "no month"
         return f"published {months}, but {error} (the table's next run updates the catalog)"

@@ -42,7 +42,7 @@ class Staged:
 
 
 class Stage:
-    """Where an execution writes one table before it is published."""
+    """Writes one table into the staging folder of an execution, before it is published."""
 
     def __init__(
         self, spark: SparkSession, source: Source, lake: Lake, reporter: Reporter, table: Table, relation: Relation
@@ -55,12 +55,13 @@ class Stage:
         self._relation = relation
         self._prefix = layout.staging_prefix(source.execution, table.name)
         self._fetch_size = spark_io.FETCH_SIZE
-        self._row_format(())  # tells what does not fit before anything is read
+        self._row_format(())  # raises InvalidInputError before anything is read
         self._check_count_back(undated=False)
 
     def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
-        """Stage the months of `counts`, which have rows and are alike in `lossy`: what meets `condition`, in `slices`.
+        """Stage the rows that meet `condition`, in `slices` of the column `sliced`.
 
+        `counts` are their partitions, all with rows and with the same `lossy`.
         Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
         """
         self._check_count_back(undated=any(count.partition == UNDATED for count in counts))
@@ -144,9 +145,9 @@ def _explained(doing: str) -> Iterator[None]:
 
 
 def spark_reason(text: str) -> str:
-    """The first exception that is not Spark's own in what Spark says of a failed job, else the task's, else its line.
+    """The reason in Spark's text about a failed job: the first exception that is not Spark's own, else the first one.
 
-    Spark wraps what fails a task: the driver's connection, the disk, PostgreSQL are behind `Caused by:`.
+    Spark wraps the exception that fails a task: errors of connections, disks and PostgreSQL follow `Caused by:`.
     """
     failures = [of_task or cause for of_task, cause in _FAILURE.findall(text)]
     foreign = (failure for failure in failures if not failure.startswith("org.apache.spark."))

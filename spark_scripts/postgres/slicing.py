@@ -1,9 +1,9 @@
 """How a read is cut into slices, one for each task of Spark.
 
-By `ctid`, ranges of blocks: one pass over the table, whatever its order and its indexes. By `date`, spans of time,
-which an index on the date column, or partitions by it, serve. By `none`: views and foreign tables without such an
-index would be read whole for each slice. PostgreSQL's planner, which knows the indexes, their correlation with the
-order of the rows, partitions, and what is behind a view, tells which is the cheapest.
+`ctid`: ranges of blocks, in one pass over the table, whatever its order and its indexes. `date`: spans of time, for
+tables with an index on the date column or with partitions by it. `none`: one slice, for views and foreign tables
+without such an index, which PostgreSQL would read whole for each slice. PostgreSQL's planner decides which is the
+cheapest: it knows the indexes, their correlation with the order of the rows, the partitions, and what a view reads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spark_scripts.postgres.source import Relation
 
 TARGET_FILE_BYTES = 128 * 2**20
-"""What a file should have at most, by the planner's estimate of a row's width."""
+"""The largest size that a file should have, by the planner's estimate of a row's width."""
 
 MIN_BLOCKS = 4096
 """Fewer blocks (32 MiB, at PostgreSQL's 8 KiB) are not worth a slice of their own."""
@@ -38,10 +38,10 @@ SLICES_PER_CORE = 2
 """More slices than cores, so that a slow one does not leave the others idle for long."""
 
 MAX_OVERHEAD = 2.0
-"""How many times one pass slices by date may cost, where nothing else lets the cores read side by side."""
+"""Slices by date may cost so many times one pass, where nothing else lets the cores read in parallel."""
 
 _EXPLAINED = 24
-"""So many slices by date, evenly chosen, stand for all when the planner is asked for their costs."""
+"""The planner is asked for the costs of so many slices by date, chosen evenly, in place of all."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class SlicePlan:
 
     @property
     def column(self) -> str:
-        """What the conditions of the slices are about."""
+        """The column that the conditions of the slices are about."""
         return "ctid" if self.by == "ctid" else quote(self.cuts.relation.date.name)
 
     def slices(self, counts: Sequence[Count]) -> list[Slice]:

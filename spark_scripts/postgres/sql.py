@@ -17,7 +17,7 @@ from spark_scripts.postgres.pg_catalog import call, cast, day, infix, int_array,
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
 
 SLICED = "sliced"
-"""The name, in the subquery that Spark reads, of the column that the slices are told by."""
+"""The name, in the subquery that Spark reads, of the column that the conditions of the slices are about."""
 
 _EPOCH = day(date(1970, 1, 1))
 
@@ -43,7 +43,7 @@ class DateColumn:
 
     @property
     def local(self) -> str:
-        """The column in the wall time that months are told by."""
+        """The column as the wall time that decides the month."""
         column = quote(self.name)
         return f"({column} AT TIME ZONE {literal(self.timezone)})" if self.zoned else column
 
@@ -84,7 +84,7 @@ class DateColumn:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that are read at once: those that meet `condition`; `days` are the `month_day`s among them."""
+    """The rows that are read at once: they meet `condition`, and `days` are the values of `month_day` among them."""
 
     condition: str
     month_day: str
@@ -143,8 +143,8 @@ def of_days(column: DateColumn, days: Iterable[int]) -> str:
 def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool) -> str:
     """A query for day, rows, lossy, the extremes of the date column, and first_block and last_block, of each month.
 
-    `day` is the `month_day`, `lossy` how many rows meet each of those conditions, in their order. The blocks are
-    those of the relation that hold the month's rows (NULL unless `blocks`; PostgreSQL 14 has min and max of a ctid).
+    `day` is the `month_day`, `lossy` the number of rows that meet each of the conditions, in their order. The blocks
+    are the first and the last with rows of the month (NULL unless `blocks`; min and max of a ctid need PostgreSQL 14).
     """
     name = quote(column.name)
     rows = "pg_catalog.count(*)"
@@ -185,7 +185,7 @@ def slice_of_lines(condition: str, days: Sequence[int]) -> str:
 def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: Rows) -> str:
     """The subquery for typed values: c0, c1, … and month_day of the rows.
 
-    Neutral names spare Spark the quotes, duplicates in another case, and reserved words of the source's own.
+    With neutral names Spark does not meet the source's quotes, reserved words, and names that differ only in case.
     """
     columns = ", ".join(f"{expression} AS c{index}" for index, expression in enumerate(expressions))
     return (

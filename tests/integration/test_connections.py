@@ -122,7 +122,7 @@ def test_readers_that_reach_another_server_than_the_driver_are_told_as_that(
     with new_server(embedded_programs()) as other, other.connect() as owner:
         owner.execute(_PREPARED)
         with proxy(lambda number: reader.port if number < 2 else other.database.port) as endpoint:
-            message = "plain: .*snapshot .*reached another server than the driver: give the name of one instance"
+            message = "plain: .*snapshot .*reached another server than the driver: give the host name of one instance"
             with pytest.raises(IngestionError, match=message):
                 ingestion(replace(reader, port=endpoint.port), PLAIN)
 

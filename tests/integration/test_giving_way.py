@@ -89,7 +89,7 @@ def test_a_table_that_somebody_alters_while_it_is_read_is_let_go_and_read_again(
     trigger.finish()
     assert sum(month.rows for month in manifests(bucket, entry).values()) == ROWS
     told = capfd.readouterr().out
-    assert "slow: letting go of it, for app (process" in told
+    assert "slow: releasing it, because app (process" in told
     assert "ALTER TABLE yielding.base ADD COLUMN extra int waits" in told
     assert 0.9 < application.longest < LIMIT, application.longest
 
@@ -110,7 +110,7 @@ def test_a_count_is_given_up_as_well(
         run("gives-way", entry)
     trigger.finish()
     assert sum(month.rows for month in manifests(bucket, entry).values()) == ROWS
-    assert "slow_to_count: attempt 1 of 3: slow_to_count: let go of the table" in capfd.readouterr().out
+    assert "slow_to_count: attempt 1 of 3: slow_to_count: released the table" in capfd.readouterr().out
     assert 0.9 < application.longest < LIMIT, application.longest
 
 

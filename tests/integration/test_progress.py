@@ -96,4 +96,4 @@ def test_a_progress_that_cannot_be_written_fails_nothing_and_is_told_once(
     client: Any = listening(session, refuses=True)
     ingest_into(spark, database, Lake(spark, client, outputs.bucket_name), "untold", slow, MONTHS)
     assert len(client.heard) > 1
-    assert capsys.readouterr().out.count("the progress cannot be told: ") == 1
+    assert capsys.readouterr().out.count("the progress cannot be written: ") == 1

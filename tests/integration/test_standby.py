@@ -77,7 +77,7 @@ def test_a_standby_is_read_under_one_snapshot_and_the_log_says_what_its_lock_is_
     found = manifests(bucket, ENTRY)
     assert sum(month.rows for month in found.values()) == ROWS
     assert all(month.snapshot for month in found.values())
-    told = "is a standby: executions that read another server are not kept from writing the same tables"
+    told = "is a standby: an execution that reads another server can write the same tables"
     assert told in capfd.readouterr().out
 
 

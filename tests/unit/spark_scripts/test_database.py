@@ -102,8 +102,8 @@ def test_a_public_ca_may_be_the_one_that_java_trusts() -> None:
             "=system needs POSTGRES_SSLMODE=verify-full",
         ),
         ({"POSTGRES_SSLROOTCERT": "/etc/ssl/ca.pem"}, "POSTGRES_SSLROOTCERT is not PEM text"),
-        ({"POSTGRES_SSLROOTCRT": CA}, "unknown field POSTGRES_SSLROOTCRT: there are POSTGRES_HOST"),
-        ({"POSTGRES_PORT": True}, "POSTGRES_PORT must be a text"),
+        ({"POSTGRES_SSLROOTCRT": CA}, "unknown field POSTGRES_SSLROOTCRT: the fields are POSTGRES_HOST"),
+        ({"POSTGRES_PORT": True}, "POSTGRES_PORT must be a string"),
         ({"POSTGRES_HOST": "a.example,b.example"}, "the host must be one name or address"),
         ({"POSTGRES_HOST": "db.example:5432"}, "the host must be one name or address, without a port"),
         ({"POSTGRES_HOST": "db.example/shop?sslmode=disable"}, "the host must be one name or address"),
@@ -150,8 +150,8 @@ def test_a_secret_of_aws_may_have_the_fields_for_tls_beside_its_own() -> None:
         (BY_RDS, Endpoint("db.example", "5432"), "dbname missing: deploy with --parameter DatabaseName=…"),
         ({"password": "open sesame"}, STACK, "username missing: take the secret of a database's user"),
         ({**ROTATED, "engine": "mysql"}, NOTHING, "the engine is not postgres"),
-        (ROTATED, Endpoint("replica.example"), "its host is another than the stack's parameter DatabaseHost"),
-        (ROTATED, Endpoint(name="stock"), "its name is another than the stack's parameter DatabaseName"),
+        (ROTATED, Endpoint("replica.example"), "its host differs from the stack's parameter DatabaseHost"),
+        (ROTATED, Endpoint(name="stock"), "its name differs from the stack's parameter DatabaseName"),
     ],
 )
 def test_what_a_secret_of_aws_lacks_comes_from_the_stack_or_is_named(
@@ -162,7 +162,7 @@ def test_what_a_secret_of_aws_lacks_comes_from_the_stack_or_is_named(
 
 
 def test_a_stack_that_names_another_database_than_the_secret_is_told() -> None:
-    with pytest.raises(InvalidInputError, match="its host is another than the stack's parameter DatabaseHost"):
+    with pytest.raises(InvalidInputError, match="its host differs from the stack's parameter DatabaseHost"):
         described(endpoint=Endpoint("replica.example"))
 
 

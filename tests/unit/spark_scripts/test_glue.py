@@ -146,7 +146,7 @@ def test_a_parquet_month_of_a_release_that_did_not_record_the_files_columns_is_l
 @pytest.mark.parametrize("manifest", [CSV, PARQUET], ids=["csv", "parquet"])
 def test_columns_that_glue_cannot_tell_apart_are_named(manifest: Manifest, names: tuple[str, ...], named: str) -> None:
     found = tuple(Column(name, "string") for name in names)
-    with pytest.raises(CatalogError, match=f"the columns {named} cannot be told apart by Glue"):
+    with pytest.raises(CatalogError, match=f"Glue cannot tell the columns {named} apart"):
         defined(replace(manifest, columns=found, file_columns=found))
 
 
