@@ -11,7 +11,7 @@ from spark_scripts.contract.wording import counted
 
 VERSION = 1
 
-KEPT_LINES = 100
+NEWEST_LINES = 100
 """How many of the newest lines the document holds."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.progress import KEPT_LINES, Progress
+from spark_scripts.contract.progress import NEWEST_LINES, Progress
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,7 +50,7 @@ class Reporter:
         print(line, flush=True)
         with self._lock:
             now = self._progress
-            self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-KEPT_LINES:])
+            self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-NEWEST_LINES:])
 
     def count(self, table: str, months: int, rows: int) -> None:
         """Begin a table, of which the job is to ingest so many months and rows."""

@@ -52,7 +52,8 @@ WITH RECURSIVE tree AS (
 """
 """The table with its partitions and children."""
 
-# Compressed chunks of TimescaleDB have no ctid. Ranges of ctids need heap tables; before PostgreSQL 14 they read it all.
+# Compressed chunks of TimescaleDB have no ctid, nor have tables of some access methods. Before version 14
+# PostgreSQL reads the whole table for each range of ctids.
 _HEAP = f"""
 {_TREE}
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'

@@ -101,7 +101,7 @@ def test_an_answer_that_leaves_out_what_is_empty_and_adds_defaults_is_no_change(
     assert glue_.update(parquet) == []
 
 
-def test_months_of_before_the_catalog_and_of_runs_whose_catalog_failed_are_added(glue_: Recorded) -> None:
+def test_months_from_before_the_catalog_and_from_runs_whose_catalog_failed_are_added(glue_: Recorded) -> None:
     glue_.update(MANIFEST)
     glue_.refused = {"BatchCreatePartition"}
     with pytest.raises(CatalogError, match=r"the Glue table lake_db\.records could not be updated: .*AccessDenied"):
@@ -162,7 +162,7 @@ def test_months_that_the_table_no_longer_reads_leave_it_and_the_run_that_removes
     assert capsys.readouterr().out.count("2024-02: ingested with other columns") == 2
 
 
-def test_a_partition_that_leads_elsewhere_is_put_right(glue_: Recorded) -> None:
+def test_a_partition_with_another_location_is_corrected(glue_: Recorded) -> None:
     glue_.update(MANIFEST)
     elsewhere = {"Values": ["2024", "2"], "StorageDescriptor": {"Location": "s3://elsewhere/"}}
     glue_.glue.update_partition(**TABLE, PartitionValueList=["2024", "2"], PartitionInput=elsewhere)
@@ -218,7 +218,7 @@ def test_partitions_that_a_batch_could_not_write_are_named(glue_: Recorded) -> N
     assert glue_.months() == [["2024", "3"]]
 
 
-def test_a_service_that_cannot_be_reached_is_told(glue_: Recorded) -> None:
+def test_a_service_that_cannot_be_reached_is_an_error(glue_: Recorded) -> None:
     session = boto3.session.Session("key", "secret", region_name="us-east-1")
     catalog = Catalog(session, "lake_db", "lake")
     catalog._client = session.client("glue", endpoint_url="http://127.0.0.1:1")
@@ -236,7 +236,7 @@ LINES = {
 }
 
 
-def test_hive_reads_a_line_of_csv_by_the_tables_settings_as_it_was_meant(spark: Any) -> None:
+def test_hive_reads_a_line_of_csv_correctly_with_the_settings_of_the_table(spark: Any) -> None:
     wanted = definitions.define("Records", "lake", [MANIFEST])
     assert wanted is not None
     settings = wanted.table["StorageDescriptor"]["SerdeInfo"]

@@ -117,7 +117,7 @@ def distinct(moments: dict[str, Photograph]) -> Iterator[tuple[str, Photograph]]
         last = photograph
 
 
-def test_a_driver_killed_between_any_two_writes_leaves_whole_months_and_the_next_run_mends_the_rest(
+def test_a_driver_killed_between_any_two_writes_leaves_whole_months_and_the_next_run_repairs_the_rest(
     crash: Crash,
 ) -> None:
     folders = crash.folders(RECORDS)

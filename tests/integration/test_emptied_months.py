@@ -53,7 +53,7 @@ def test_a_table_that_never_had_rows_may_be_empty(
         assert manifest(bucket, unused, JANUARY).execution == execution
 
 
-def test_a_full_ingest_empties_a_month_that_the_source_has_no_more(
+def test_a_full_ingest_empties_a_month_that_the_source_no_longer_has(
     run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
     run("first", records)

@@ -123,7 +123,7 @@ def test_rows_that_went_missing_fail_the_month_and_publish_nothing(
     assert objects(bucket, records, FEBRUARY) == before
 
 
-def test_a_wrong_password_is_told_without_the_password(spark: SparkSession, database: Database) -> None:
+def test_the_error_about_a_wrong_password_does_not_show_it(spark: SparkSession, database: Database) -> None:
     wrong = replace(database, password="open sesame")
     with (
         pytest.raises(SourceError, match=r"password authentication failed.*aws_setup secret") as raised,

@@ -79,7 +79,7 @@ class Application:
                 self.longest = max(self.longest, time.monotonic() - begun)
 
 
-def test_a_table_that_somebody_alters_while_it_is_read_is_let_go_and_read_again(
+def test_a_table_that_somebody_alters_while_it_is_read_is_released_and_read_again(
     run: Run, account: Account, bucket: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entry = Table("slow", "yielding.slow", "at", "2024-01", yield_after=1, slice_by="none")
@@ -94,7 +94,7 @@ def test_a_table_that_somebody_alters_while_it_is_read_is_let_go_and_read_again(
     assert 0.9 < application.longest < LIMIT, application.longest
 
 
-def test_a_count_is_given_up_as_well(
+def test_a_count_is_cancelled_as_well(
     run: Run, account: Account, bucket: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entry = Table("slow_to_count", "yielding.slow_to_count", "at", "2024-01", yield_after=1, slice_by="none")
@@ -114,7 +114,7 @@ def test_a_count_is_given_up_as_well(
     assert 0.9 < application.longest < LIMIT, application.longest
 
 
-def test_a_lock_that_is_not_to_be_had_fails_the_table_and_names_who_holds_it(run: Run, account: Account) -> None:
+def test_a_lock_that_cannot_be_taken_fails_the_table_and_names_who_holds_it(run: Run, account: Account) -> None:
     entry = Table("locked", "yielding.base", "at", "2024-01", lock_timeout=1)
     other = Table("other", "yielding.slow_to_count", "at", "2024-01", lock_timeout=1)
     with psycopg.connect(account.source_dsn, application_name="nightly-load") as holder:
@@ -154,7 +154,7 @@ def test_the_locks_are_released_before_the_months_are_published(
     assert trigger.seconds < 0.5
 
 
-def test_an_index_that_is_built_meanwhile_is_no_reason_to_let_go(
+def test_an_index_that_is_built_meanwhile_does_not_make_the_job_release_the_table(
     run: Run, account: Account, source: psycopg.Connection[Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     source.execute("UPDATE yielding.pause SET seconds = 0.04")
@@ -182,7 +182,7 @@ CREATE VIEW yielding.joined AS SELECT first.*, second.id AS other FROM yielding.
 """
 
 
-def test_a_table_is_let_go_while_the_job_waits_for_the_lock_on_another(
+def test_a_table_is_released_while_the_job_waits_for_the_lock_on_another(
     run: Run, account: Account, source: psycopg.Connection[Any]
 ) -> None:
     source.execute(JOINED)

@@ -138,7 +138,7 @@ def test_a_text_of_200_mb_arrives_in_both_formats_with_a_heap_of_3_gb(
     assert digests(bucket, in_parquet(long), JANUARY, "doc") == expected
 
 
-def test_a_heap_that_is_too_small_for_a_row_is_told_with_the_parameter_to_raise(
+def test_the_error_about_a_heap_too_small_for_a_row_names_the_parameter_to_raise(
     launcher: Launcher, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
     wide = created(source, "tight", "doc text", "VALUES (1, '2024-01-05', repeat('0123456789', 20000000))")
@@ -151,7 +151,7 @@ def test_a_heap_that_is_too_small_for_a_row_is_told_with_the_parameter_to_raise(
     assert not (bucket / layout.current_manifest_key("tight", JANUARY)).exists()
 
 
-def test_a_row_that_postgresql_cannot_build_is_refused_with_a_sentence(
+def test_the_error_about_a_row_that_postgresql_cannot_build_says_what_to_do(
     run: Run, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
     half = "repeat('0123456789', 60000000)"

@@ -23,7 +23,7 @@ from tests.integration.published import Run, manifest, objects
 from tests.integration.records import JANUARY
 
 
-def test_a_second_writer_is_refused_and_told_who_is_first(
+def test_a_second_writer_is_refused_with_the_name_of_the_first(
     spark: SparkSession, database: Database, records: Table, run: Run, bucket: Path
 ) -> None:
     with Locks.taken(spark, database, "first-writer", [lock_key(bucket.name, records.name)]) as locks:
@@ -34,7 +34,7 @@ def test_a_second_writer_is_refused_and_told_who_is_first(
     assert manifest(bucket, records, JANUARY).execution == "third-writer"
 
 
-def test_a_refused_lock_stays_refused_for_its_snapshot_is_older_than_what_the_holder_wrote(
+def test_a_refused_lock_stays_refused_because_its_snapshot_is_older_than_what_the_holder_wrote(
     spark: SparkSession, database: Database
 ) -> None:
     with contextlib.ExitStack() as first, contextlib.ExitStack() as second:

@@ -39,7 +39,7 @@ def test_months_of_a_timestamptz_begin_in_the_zone_of_the_table(
     assert tuple(row) == (Decimal("1.10"), 1, "2024-02-01 05:59:59.999", "1500-02-28")
 
 
-def test_parquet_tells_infinite_dates_and_nan_in_a_text_column_beside(
+def test_parquet_has_infinite_dates_and_nan_as_text_in_further_columns(
     run: Run, records: Table, bucket: Path, spark: SparkSession, source: psycopg.Connection[Any]
 ) -> None:
     source.execute("CREATE TABLE job.edges (at timestamp, due date, seen timestamptz, amount numeric(6, 2))")

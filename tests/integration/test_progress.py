@@ -65,7 +65,7 @@ def listening(session: boto3.session.Session, *, refuses: bool = False) -> Liste
     return Listening(session.client("s3"), refuses)
 
 
-def test_the_progress_tells_lines_slices_months_and_rows_and_is_no_manifest(
+def test_the_progress_has_lines_slices_months_and_rows_and_is_not_a_manifest(
     spark: SparkSession, database: Database, session: boto3.session.Session, outputs: StackOutputs, slow: Table
 ) -> None:
     client: Any = listening(session)
@@ -85,7 +85,7 @@ def test_the_progress_tells_lines_slices_months_and_rows_and_is_no_manifest(
     assert raw_layer.ingested_by("told") == [("slow", str(month)) for month in MONTHS]
 
 
-def test_a_progress_that_cannot_be_written_fails_nothing_and_is_told_once(
+def test_a_progress_that_cannot_be_written_fails_nothing_and_is_reported_once(
     spark: SparkSession,
     database: Database,
     session: boto3.session.Session,

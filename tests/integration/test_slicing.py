@@ -67,7 +67,7 @@ def tables(account: Any) -> Iterator[None]:
         ("of_ordered", MONTHS, "date"),
     ],
 )
-def test_the_cheapest_way_that_the_planner_knows_is_taken(
+def test_the_plan_is_the_cheapest_that_the_planner_finds(
     tables: None, spark: SparkSession, database: Database, table: str, months: list[Month] | None, by: str
 ) -> None:
     entry = Table(table, f"slicing.{table}", "at", "2024-01", slices=4)
@@ -96,7 +96,7 @@ def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, dat
         assert last in (first, first - 1)
 
 
-def test_without_a_common_snapshot_no_row_is_told_by_its_block(
+def test_without_a_common_snapshot_no_table_is_read_by_its_blocks(
     tables: None, spark: SparkSession, database: Database
 ) -> None:
     with Source.connect(spark, database, "slicing") as source:

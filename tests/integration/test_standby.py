@@ -93,7 +93,7 @@ def test_a_rewrite_on_the_primary_while_the_standby_is_read_loses_nothing(
     assert len({row[2] for row in published(bucket)}) == 1
 
 
-def test_a_standby_that_cancels_the_reading_is_told_with_the_settings_that_help(
+def test_the_error_about_a_standby_that_cancels_the_reading_names_the_settings_that_help(
     run: Run, primary: Server, standby: Server, table: psycopg.Connection[Any]
 ) -> None:
     with standby.connect() as connection:

@@ -75,7 +75,7 @@ def test_tables_read_back_as_they_were_and_always_give_the_same_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 1, "tables": [{"nme": 1}]}'])
-def test_damaged_tables_name_the_command_that_mends_them(text: str) -> None:
+def test_damaged_tables_name_the_command_that_repairs_them(text: str) -> None:
     with pytest.raises(InvalidInputError, match=r"config/tables.json is damaged .*aws_setup deploy"):
         tables_from_json(text)
 

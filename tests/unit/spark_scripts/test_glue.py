@@ -150,7 +150,7 @@ def test_columns_that_glue_cannot_tell_apart_are_named(manifest: Manifest, names
         defined(replace(manifest, columns=found, file_columns=found))
 
 
-def test_an_older_month_with_such_columns_is_left_out() -> None:
+def test_an_older_month_with_columns_that_glue_cannot_tell_apart_is_left_out() -> None:
     file_columns = (Column("name", "string"), Column("NAME", "string"))
     older = replace(PARQUET, month="2024-01", file_columns=file_columns)
     assert defined(older, replace(PARQUET, finished=LATER)).unfit == ("2024-01",)

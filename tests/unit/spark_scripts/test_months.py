@@ -14,12 +14,12 @@ def test_a_month_is_written_as_the_partition_key() -> None:
 @pytest.mark.parametrize(
     "text", ["2024-13", "2024-00", "2024-2", "24-02", "2024-02-01", "0000-01", "٢٠٢٤-02", " 2024-02", "", 202402]
 )
-def test_what_is_no_month_is_refused_by_name(text: object) -> None:
+def test_text_that_is_not_a_month_is_refused_and_named(text: object) -> None:
     with pytest.raises(InvalidInputError, match="is not a month: write year and month as in '2024-02'"):
         Month.parse(text)
 
 
-def test_months_are_counted_over_the_turn_of_the_year() -> None:
+def test_adding_months_goes_past_the_end_of_a_year() -> None:
     assert Month(2023, 12).plus(1) == Month(2024, 1)
     assert Month(2024, 1).plus(-13) == Month(2022, 12)
 

@@ -22,7 +22,7 @@ def test_one_is_the_singular_and_all_others_are_the_plural(number: int, text: st
         (["12024-01", "2024-01"], "2024-01, 12024-01"),
     ],
 )
-def test_months_are_told_as_ranges(months: list[str], text: str) -> None:
+def test_months_are_written_as_ranges(months: list[str], text: str) -> None:
     assert spans(months) == text
 
 
