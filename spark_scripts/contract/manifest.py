@@ -83,14 +83,14 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Read a manifest. Raises DocumentError when it is of another version or form."""
-        document = json.loads(text)
-        version = document.pop("version", None)
-        if version != VERSION:
-            raise DocumentError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
         try:
-            files = tuple(File(**entry) for entry in document.pop("files"))
-            columns = tuple(Column(**entry) for entry in document.pop("columns"))
-            file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
-            return cls(files=files, columns=columns, file_columns=file_columns, **document)
-        except (KeyError, TypeError) as error:
+            document = json.loads(text)
+            version = document.pop("version", None)
+            if version == VERSION:
+                files = tuple(File(**entry) for entry in document.pop("files"))
+                columns = tuple(Column(**entry) for entry in document.pop("columns"))
+                file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
+                return cls(files=files, columns=columns, file_columns=file_columns, **document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DocumentError(f"the manifest is not of the agreed form: {error}") from error
+        raise DocumentError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")

@@ -61,7 +61,10 @@ def test_a_manifest_of_another_version_is_refused() -> None:
         Manifest.from_json(json.dumps(document))
 
 
-@pytest.mark.parametrize("text", ['{"version": 1}', json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})])
+COLOURED = json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})
+
+
+@pytest.mark.parametrize("text", ['{"version": 1}', COLOURED, "", "[]", "{"])
 def test_a_manifest_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(DocumentError, match="not of the agreed form"):
         Manifest.from_json(text)
