@@ -53,7 +53,7 @@ class Reporter:
             self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-NEWEST_LINES:])
 
     def count(self, table: str, months: int, rows: int) -> None:
-        """Begin a table, of which the job is to ingest so many months and rows."""
+        """Begin a table: the job is to ingest so many of its months and rows."""
         self._change(table=table, months=0, all_months=months, rows=0, all_rows=rows)
 
     def committed(self, rows: int) -> None:
@@ -64,7 +64,7 @@ class Reporter:
 
     @contextmanager
     def reading(self, what: str, slices: int) -> Iterator[None]:
-        """Meanwhile, count the slices of `what` that Spark has read in the newest job of this thread's job group."""
+        """Until this ends, count the slices of `what` that Spark has read in the newest job of this thread's job group."""
         self._change(reading=what, slices=slices, read=0)
         self._group = self._spark.getLocalProperty("spark.jobGroup.id")
         try:

@@ -106,9 +106,8 @@ class Catalog:
         try:
             self._client.get_database(Name=self._database)
         except self._client.exceptions.EntityNotFoundException:
-            with suppress(
-                self._client.exceptions.AlreadyExistsException
-            ):  # another execution created it, for other tables
+            # Another execution, of other tables, may create it at the same time.
+            with suppress(self._client.exceptions.AlreadyExistsException):
                 self._client.create_database(DatabaseInput={"Name": self._database})
 
     def _partitions(self, name: str) -> dict[Values, dict[str, Any]]:

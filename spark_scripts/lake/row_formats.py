@@ -78,12 +78,12 @@ class CsvLines:
         return Counter(day for one in slices for day in one.days)
 
     def file_columns(self, _written: DataFrame) -> tuple[manifest.Column, ...]:
-        """None: CSV has no types."""
+        """Empty: CSV has no types."""
         return ()
 
 
 class TypedColumns:
-    """For each column of the source one in the Spark type that holds it, for Parquet.
+    """A column for each column of the source, in the Spark type that holds it, for Parquet.
 
     `lossy` are the columns with values that their Spark type does not have; see `typed_projections`.
     """
@@ -109,7 +109,7 @@ class TypedColumns:
         return frame.select(*columns, F.col(_DAY).alias(self.day))
 
     def headers(self, _slices: Sequence[Slice]) -> Counter[int]:
-        """None: Parquet has no header lines."""
+        """Empty: Parquet has no header lines."""
         return Counter()
 
     def file_columns(self, written: DataFrame) -> tuple[manifest.Column, ...]:

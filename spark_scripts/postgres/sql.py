@@ -65,7 +65,7 @@ class DateColumn:
     def month_day(self) -> str:
         """The `epoch_day` of a row's partition: the first day of its month, in days since 1970-01-01.
 
-        Plain numbers from the day on: the month of PostgreSQL's first timestamp begins before what its types hold.
+        It subtracts numbers from a day, because the month of PostgreSQL's first timestamp begins before all its dates.
         """
         local = self.local
         # extract() gives a numeric for the other types, which is slower.
