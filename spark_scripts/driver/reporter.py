@@ -64,7 +64,7 @@ class Reporter:
 
     @contextmanager
     def reading(self, what: str, slices: int) -> Iterator[None]:
-        """Until this ends, count the slices of `what` that Spark has read in the newest job of this thread's job group."""
+        """Until this ends, count the slices of `what` that the newest Spark job of this thread's job group has read."""
         self._change(reading=what, slices=slices, read=0)
         self._group = self._spark.getLocalProperty("spark.jobGroup.id")
         try:
