@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("spark_scripts", "ingest_assets", "aws_setup")
 
+EXCEPTIONS = {
+    ("aws_setup.job_bundle.artifacts", "spark_scripts"),  # where the package is, to send it
+    ("aws_setup.local.class_archive", "spark_scripts.lake.spark_io"),  # runs the job's own classes once
+}
+"""Module → import that its folder may not have otherwise."""
+
 ALLOWED: dict[str, set[str]] = {
+    "aws_setup": {"ingest_assets.aws", "ingest_assets.strict_yaml", "ingest_assets.tables", "spark_scripts.contract"},
     "spark_scripts.contract": set(),
     "spark_scripts.driver": {"spark_scripts.contract"},
     "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver"},
@@ -34,20 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "spark_scripts": {"spark_scripts"},
     "ingest_assets.aws": {"spark_scripts.contract"},
     "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
-    "aws_setup": {
-        "ingest_assets.aws",
-        "ingest_assets.strict_yaml",
-        "ingest_assets.tables",
-        "spark_scripts.contract",
-    },
 }
 """Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
-
-EXCEPTIONS = {
-    ("aws_setup.job_bundle.artifacts", "spark_scripts"),  # where the package is, to send it
-    ("aws_setup.local.class_archive", "spark_scripts.lake.spark_io"),  # runs the job's own classes once
-}
-"""Module → import that its folder may not have otherwise."""
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
