@@ -41,5 +41,5 @@ class DotenvError(UsageError):
     """A `.env` file would lead the command away from the local account."""
 
 
-class SourceDsnError(UsageError):
+class SourceError(UsageError):
     """The source database cannot be used. The message holds no password."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aws_setup.local.errors import SourceDsnError
+from aws_setup.local.errors import SourceError
 from spark_scripts.contract import tls
 from spark_scripts.contract.errors import InvalidInputError
 
@@ -62,7 +62,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class SourceDatabase:
+class Source:
     """A database that answered: its DSN and the fields of the database secret that lead to it."""
 
     dsn: str = field(repr=False)
@@ -70,10 +70,10 @@ class SourceDatabase:
     description: str
 
 
-def open_source(dsn: str) -> SourceDatabase:
+def open_source(dsn: str) -> Source:
     """Connect once to the database of `dsn`, a libpq URL or key=value pairs.
 
-    What `dsn` leaves out comes from libpq's own sources (PGPASSWORD, ~/.pgpass, a service file). Raises SourceDsnError,
+    What `dsn` leaves out comes from libpq's own sources (PGPASSWORD, ~/.pgpass, a service file). Raises SourceError,
     which never shows the password, nor a piece of one that stands in the wrong place.
     """
     given = _parsed(dsn)
@@ -81,22 +81,22 @@ def open_source(dsn: str) -> SourceDatabase:
     hosts = {name: given.get(name) or os.environ.get(f"PG{name.upper()}", "") for name in ("host", "hostaddr")}
     _check_parameters(hosts)  # psycopg puts the one that answered in their place
     if all(hosts.values()):
-        raise SourceDsnError("the source DSN has host and hostaddr: give one of them, since pgjdbc knows host alone")
+        raise SourceError("the source DSN has host and hostaddr: give one of them, since pgjdbc knows host alone")
     try:
         with psycopg.connect(make_conninfo(dsn, connect_timeout=_CONNECT_SECONDS)) as connection:
             return _described(dsn, connection.info)
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
-        raise SourceDsnError(f"cannot connect to the source database: {reason}") from None  # the cause holds the DSN
+        raise SourceError(f"cannot connect to the source database: {reason}") from None  # the cause holds the DSN
 
 
-def _described(dsn: str, info: psycopg.ConnectionInfo) -> SourceDatabase:
+def _described(dsn: str, info: psycopg.ConnectionInfo) -> Source:
     parameters = info.get_parameters()
     _check_parameters(parameters)
     if info.host.startswith("/"):
-        raise SourceDsnError(f"the source DSN leads to the Unix socket in {info.host}: Spark needs a host and port")
+        raise SourceError(f"the source DSN leads to the Unix socket in {info.host}: Spark needs a host and port")
     if not info.password:
-        raise SourceDsnError("the source DSN has no password, and the job needs one: give a user that has a password")
+        raise SourceError("the source DSN has no password, and the job needs one: give a user that has a password")
     fields = {
         "POSTGRES_HOST": info.host,
         "POSTGRES_PORT": str(info.port),
@@ -108,7 +108,7 @@ def _described(dsn: str, info: psycopg.ConnectionInfo) -> SourceDatabase:
     }
     resolved = make_conninfo(dsn, password=info.password)
     version = info.server_version // 10000
-    return SourceDatabase(resolved, fields, f"PostgreSQL {version}, {info.dbname} on {info.host}:{info.port}")
+    return Source(resolved, fields, f"PostgreSQL {version}, {info.dbname} on {info.host}:{info.port}")
 
 
 def _tls_fields(parameters: Mapping[str, str]) -> dict[str, str]:
@@ -124,7 +124,7 @@ def _tls_fields(parameters: Mapping[str, str]) -> dict[str, str]:
         mode, certificates = tls.checked(mode, certificates)
     except (OSError, InvalidInputError) as error:
         shown = error.strerror if isinstance(error, OSError) else error
-        raise SourceDsnError(f"the source DSN's sslmode={mode} with sslrootcert={file}: {shown}") from error
+        raise SourceError(f"the source DSN's sslmode={mode} with sslrootcert={file}: {shown}") from error
     return {"POSTGRES_SSLMODE": mode, **({"POSTGRES_SSLROOTCERT": certificates} if certificates else {})}
 
 
@@ -132,25 +132,25 @@ def _check_parameters(parameters: Mapping[str, str]) -> None:
     for name, value in parameters.items():
         if name not in _CARRIED | _HARMLESS and value not in _HARMLESS_VALUES.get(name, ()):
             advice = _ADVICE.get(name, "leave it out (it may also come from libpq's environment or a service file)")
-            raise SourceDsnError(f"the parameter {name} of the source DSN cannot be passed on to the job: {advice}")
+            raise SourceError(f"the parameter {name} of the source DSN cannot be passed on to the job: {advice}")
     if any("," in parameters.get(name, "") for name in ("host", "hostaddr")):
-        raise SourceDsnError(
+        raise SourceError(
             "the source DSN names several hosts: name one, since all connections of a job must reach the server that"
             " has its snapshot"
         )
 
 
 def _parsed(dsn: str) -> dict[str, str]:
-    """The parameters in `dsn`. Raises SourceDsnError, naming a parameter that libpq does not know."""
+    """The parameters in `dsn`. Raises SourceError, naming a parameter that libpq does not know."""
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
-        raise SourceDsnError(_unknown_parameter(dsn, str(error)) or _FORM) from None
+        raise SourceError(_unknown_parameter(dsn, str(error)) or _FORM) from None
     # An unescaped character in a URL's password shifts its pieces into other fields, which error messages show.
     shown = [str(given.get(name, "")) for name in ("host", "port", "user", "dbname")]
     port = str(given.get("port", ""))
     if not re.fullmatch(r"\d*(,\d*)*", port) or any("@" in value for value in shown[:1] + shown[3:]):
-        raise SourceDsnError(_FORM)
+        raise SourceError(_FORM)
     return {name: str(value) for name, value in given.items()}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aws_setup.local.errors import LocalAccountError, PortTakenError, SourceDsnError
+from aws_setup.local.errors import LocalAccountError, PortTakenError, SourceError
 from aws_setup.local.processes.child import Child
 from aws_setup.local.sample import load_sample
 from aws_setup.local.services.postgres import OWNER, READER, Postgres
@@ -115,12 +115,10 @@ def test_a_password_is_good_for_one_start(data: Path) -> None:
     with Postgres(data, data.with_suffix(".log")) as first:
         old = first.password(OWNER)
     with Postgres(data, data.with_suffix(".log")) as second:
-        with pytest.raises(
-            SourceDsnError, match=rf'cannot connect.*authentication failed for user "{OWNER}"$'
-        ) as error:
+        with pytest.raises(SourceError, match=rf'cannot connect.*authentication failed for user "{OWNER}"$') as error:
             open_source(f"postgresql://{OWNER}:{old}@127.0.0.1:{second.port}/source")
         assert old not in str(error.value)
-        with pytest.raises(SourceDsnError, match=r"pg_hba|no password|rejects"):
+        with pytest.raises(SourceError, match=r"pg_hba|no password|rejects"):
             open_source(f"postgresql://postgres@127.0.0.1:{second.port}/source")
         source = open_source(second.dsn(READER) + "?sslmode=disable")
         assert source.fields["POSTGRES_PASSWORD"] == second.password(READER)

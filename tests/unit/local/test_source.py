@@ -3,7 +3,7 @@ import pytest
 from psycopg import pq
 
 from aws_setup.local import source
-from aws_setup.local.errors import SourceDsnError
+from aws_setup.local.errors import SourceError
 from aws_setup.local.source import open_source
 
 
@@ -20,7 +20,7 @@ from aws_setup.local.source import open_source
     ],
 )
 def test_a_dsn_of_another_form_is_refused_without_showing_it(dsn: str) -> None:
-    with pytest.raises(SourceDsnError, match=r"^the source DSN is not of the form postgresql://user:pass") as error:
+    with pytest.raises(SourceError, match=r"^the source DSN is not of the form postgresql://user:pass") as error:
         open_source(dsn)
     assert "hu" not in str(error.value)
     assert error.value.__cause__ is None
@@ -44,13 +44,13 @@ def test_a_dsn_of_another_form_is_refused_without_showing_it(dsn: str) -> None:
     ],
 )
 def test_a_parameter_that_cannot_reach_the_job_is_refused_by_name(dsn: str, message: str) -> None:
-    with pytest.raises(SourceDsnError, match=message) as error:
+    with pytest.raises(SourceError, match=message) as error:
         open_source(dsn)
     assert "hush" not in str(error.value)
 
 
 def test_what_may_be_a_piece_of_a_password_is_not_named() -> None:
-    with pytest.raises(SourceDsnError, match=r"an unknown parameter right after the password: leave it out") as error:
+    with pytest.raises(SourceError, match=r"an unknown parameter right after the password: leave it out") as error:
         open_source("host=db.example password=hu sh=5 user=ana")
     assert "sh=" not in str(error.value)
     assert '"sh"' not in str(error.value)
@@ -60,7 +60,7 @@ def refuses(name: str) -> bool:
     """Whether a DSN with that parameter is refused."""
     try:
         source._check_parameters({name: "surely-not-a-default"})
-    except SourceDsnError:
+    except SourceError:
         return True
     return False
 
@@ -78,7 +78,7 @@ def test_a_refused_connection_is_told_in_one_line_without_the_password(monkeypat
 
     monkeypatch.setattr(psycopg, "connect", refuse)
     with pytest.raises(
-        SourceDsnError, match=r'^cannot connect to the source database: .*FATAL: database "shop" does not exist$'
+        SourceError, match=r'^cannot connect to the source database: .*FATAL: database "shop" does not exist$'
     ) as error:
         open_source("postgresql://ana:hush@db.example.com/shop")
     assert "hush" not in str(error.value)
