@@ -1,4 +1,4 @@
-"""The Glue catalog, on moto's Glue: what is written, when nothing is, and what a failure leaves."""
+"""The Glue catalog, on moto's Glue: what the job writes, when it writes nothing, and what a failure leaves."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TABLE = {"DatabaseName": "lake_db", "TableName": "records"}
 
 
 class Recorded:
-    """A catalog, the calls that write which it makes, and the calls that Glue is to refuse."""
+    """A catalog, the writing calls that it makes, and the calls that Glue is to refuse."""
 
     def __init__(self) -> None:
         session = boto3.session.Session("key", "secret", region_name="us-east-1")
@@ -60,7 +60,7 @@ class Recorded:
             self.written.append(model.name)
 
     def update(self, *manifests: Manifest) -> list[str]:
-        """Keep the catalog; the calls that wrote."""
+        """Update the catalog. Returns the calls that wrote."""
         self.written.clear()
         self.catalog.update("Records", manifests)
         return list(self.written)
@@ -232,7 +232,7 @@ LINES = {
     '"\\","\\\\",end': ["\\", "\\\\", "end"],
     '"""","a,b","  blanks "': ['"', "a,b", "  blanks "],
     'é,"a\tb",漢': ["é", "a\tb", "漢"],
-    "1,2": ["1", "2", None],  # of before the last column was added
+    "1,2": ["1", "2", None],  # from before the last column was added
 }
 
 

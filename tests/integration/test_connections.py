@@ -1,4 +1,4 @@
-"""Connections that are cut, refused or led elsewhere: what goes on, and that people are told the first reason."""
+"""Connections that are cut, refused or led elsewhere: the error names the first reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a month of the raw layer may become empty, and when not."""
+"""When a month of the raw layer may become empty, and when it must not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failure leaves as it was, and what its message names."""
+"""What stays when a table fails, and what the error names."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ again for a machine that is busy. Without giving way it would be a minute.
 
 @pytest.fixture(autouse=True)
 def schema(source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A table, and views over it of which one is slow to read and the other slow to count, a minute, but for ALTER."""
+    """A table, and two views over it: reading one and counting the other takes a minute, unless ALTER ends it."""
     monkeypatch.setattr(ingest, "PAUSE", 0.5)
     monkeypatch.setattr(watch, "BEAT", 0.5)
     source.execute("DROP SCHEMA IF EXISTS yielding CASCADE; CREATE SCHEMA yielding")

@@ -52,7 +52,7 @@ def in_parquet(table: Table, compression: str | None = None) -> Table:
 
 @contextmanager
 def ingested(launcher: Launcher, bucket: Path, heap: str, *tables: Table) -> Iterator[Driver]:
-    """A driver with that heap, at its end, which was to ingest all of these tables."""
+    """A driver with that heap that has tried to ingest all of these tables, and has ended."""
     file = bucket / layout.TABLES_KEY
     before = file.read_bytes()
     file.write_text(tables_to_json(tables), encoding="utf-8")
@@ -65,7 +65,7 @@ def ingested(launcher: Launcher, bucket: Path, heap: str, *tables: Table) -> Ite
 
 
 def digests(bucket: Path, table: Table, month: Month, column: str) -> dict[str, str]:
-    """The MD5 of the column's text, or of a bytea in Parquet, by id; of the rows that have one."""
+    """The MD5 of the column's text, or of a bytea in Parquet, by id, for the rows that have a value."""
     found = manifest(bucket, table, month)
     if table.format == "parquet":
         files = [str(bucket / file.key) for file in found.files]
@@ -163,5 +163,5 @@ def test_the_error_about_a_row_that_postgresql_cannot_build_says_what_to_do(
         told = f"{table.name} 2024-02: a row is more than the 1 GB that PostgreSQL can build or send .*: name .* a view"
         with pytest.raises(IngestionError, match=told):
             run("vast", table, months=[JANUARY, FEBRUARY])
-        assert manifest(bucket, table, JANUARY).rows == 1  # the months before stay
+        assert manifest(bucket, table, JANUARY).rows == 1  # the months before it stay
         assert not (bucket / layout.current_manifest_key(table.name, FEBRUARY)).exists()

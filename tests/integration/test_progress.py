@@ -1,4 +1,4 @@
-"""The job tells its progress while it works."""
+"""The job writes its progress while it works."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MONTHS = [Month(2024, number) for number in (1, 2, 3)]
 
 
 class Listening:
-    """An S3 client that keeps each progress that is written, or refuses to write it."""
+    """An S3 client that records each progress that is written, or refuses to write it."""
 
     def __init__(self, client: Any, refuses: bool = False) -> None:
         self._client = client
@@ -73,7 +73,7 @@ def test_the_progress_has_lines_slices_months_and_rows_and_is_not_a_manifest(
     heard: list[Progress] = client.heard
     reading = [one for one in heard if one.reading]
     assert {one.reading for one in reading} == {"2024-01 to 2024-03"}
-    assert len({one.read for one in reading}) > 1  # it moved
+    assert len({one.read for one in reading}) > 1  # it changed while the job worked
     assert max(one.read for one in reading) <= reading[0].slices
     last = heard[-1]
     assert (last.table, last.months, last.all_months, last.rows, last.all_rows) == ("slow", 4, 4, 12, 12)

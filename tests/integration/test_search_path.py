@@ -103,7 +103,7 @@ def test_csv_of_a_full_ingest_is_what_the_table_holds(run: Run, source: psycopg.
         assert differing(source, bucket, table) == [], table.name
     assert set(manifests(bucket, tables[0])) >= {"2023-05", "2024-02", "2024-03", "undated"}
     own = "SELECT count(*) FROM mine.labelled WHERE label = 'own label ' || id AND note ~ '^own '"
-    assert source.execute(own).fetchone() == (400,)  # the view does say what the path decides
+    assert source.execute(own).fetchone() == (400,)  # the view shows what the path decides
     types = {column.name: column.type for column in manifests(bucket, tables[0])["2024-02"].columns}
     assert types["day"] == "date"
     assert types["own_date"] == "mine.date"

@@ -1,4 +1,4 @@
-"""What the role or the database sets for its sessions ends no ingestion, and hides no rows; on PostgreSQL 18."""
+"""No setting of the role or the database ends an ingestion or hides rows; on PostgreSQL 18."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def source(source: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]
 
 
 def whole(run: Run, source: SourceConnection, bucket: Path, *tables: Table) -> None:
-    """Ingest the tables in full, then their months one by one; each time they must be there, row for row."""
+    """Ingest the tables in full, then their months one by one; each time every row must be there."""
     run("shapes-full", *tables)
     assert {table.name: rows for table in tables if (rows := differing(source, bucket, table))} == {}
     run("shapes-months", *tables, months=[JANUARY, FEBRUARY, MARCH])
@@ -272,7 +272,7 @@ def test_a_row_is_in_the_month_of_its_date_in_the_zone_of_the_table(
 
 
 def _create(source: SourceConnection, name: str, columns: dict[str, str], moments: list[str]) -> None:
-    """A table with the same moment in all columns of each row, the moments being in UTC, and one row of NULL."""
+    """A table with the same moment, in UTC, in all columns of each row, and one row of NULL."""
     execute(source, f"CREATE TABLE shapes.{name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})")
     for moment in moments:
         values = ", ".join(f"'{moment}'::{'date' if kind == 'date' else 'timestamp'}" for kind in columns.values())
@@ -281,7 +281,7 @@ def _create(source: SourceConnection, name: str, columns: dict[str, str], moment
 
 
 def _months(source: SourceConnection, table: Table) -> dict[str, Counter[str]]:
-    """The rows of each partition key, as texts of the date column, told by PostgreSQL."""
+    """The rows of each partition key, as texts of the date column, from PostgreSQL."""
     column = quoted(table.date_column)
     # For a naive column the session's zone, UTC, comes and goes.
     local = f"{column}::timestamptz AT TIME ZONE '{table.timezone}'"

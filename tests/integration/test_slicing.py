@@ -1,4 +1,4 @@
-"""What the planner makes of real tables, and that a read by ctid passes over the table once."""
+"""Which plan the planner's costs lead to for real tables, and what is counted for reads by ctid."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def tables(account: Any) -> Iterator[None]:
         source.execute("CREATE MATERIALIZED VIEW slicing.materialised AS SELECT * FROM slicing.plain")
         source.execute("CREATE VIEW slicing.of_plain AS SELECT * FROM slicing.plain")
         source.execute("CREATE VIEW slicing.of_ordered AS SELECT * FROM slicing.ordered")
-        source.execute("VACUUM (FREEZE, ANALYZE)")  # all is visible, so that an index alone may tell the date
+        source.execute("VACUUM (FREEZE, ANALYZE)")  # all rows are visible, so an index alone can answer for the date
         yield
         source.execute("DROP SCHEMA slicing CASCADE")
 

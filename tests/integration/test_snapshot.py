@@ -59,7 +59,7 @@ INSERT INTO snap.moving (id, at, amount, version) SELECT %(new)s, %(at)s, amount
 
 @dataclass
 class Writer:
-    """Changes the table until it is told to end; `commits` counts its transactions."""
+    """Changes the table until it is asked to end; `commits` counts its transactions."""
 
     dsn: str = field(repr=False)
     commits: int = 0
@@ -86,7 +86,7 @@ class Writer:
 
 @contextmanager
 def writing(dsn: str) -> Iterator[Writer]:
-    """A writer at work, which has begun to commit."""
+    """A running writer, which has begun to commit."""
     writer = Writer(dsn)
     thread = threading.Thread(target=writer.work)
     thread.start()
@@ -207,5 +207,5 @@ def state_now(dsn: str, relation: str) -> list[Row]:
 
 
 def assert_one_state(rows: list[Row]) -> None:
-    """What every transaction of the writer keeps: the number of rows, of ids, and the sum of the amounts."""
+    """Check what no transaction of the writer changes: the numbers of rows and of ids, and the sum of the amounts."""
     assert (len(rows), len({row[0] for row in rows}), sum(int(row[2]) for row in rows)) == (ROWS, ROWS, ROWS * AMOUNT)

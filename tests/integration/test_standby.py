@@ -45,7 +45,7 @@ def database(standby: Server) -> Database:
 
 @pytest.fixture
 def table(primary: Server, standby: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection[Any]]:
-    """A table of old rows, which the standby has as well; gives a session of the primary."""
+    """A table of old rows, which the standby has as well; yields a session on the primary."""
     monkeypatch.setattr(ingest, "PAUSE", 0.5)
     monkeypatch.setattr(watch, "BEAT", 0.2)
     with primary.connect() as connection:

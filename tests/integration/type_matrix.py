@@ -1,4 +1,4 @@
-"""The type matrix: which types were tried, and what differs of those that did not arrive whole."""
+"""The type matrix: which types were tried, and the differences of the types that did not arrive whole."""
 
 from __future__ import annotations
 

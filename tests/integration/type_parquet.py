@@ -45,7 +45,7 @@ NATIVE = {
 """The types that Spark has without loss; every other is text."""
 
 BEYOND_SPARK = re.compile(r"-?infinity|NaN|29427\d-.*|29424[7-9]-.*")
-"""Values that a native type lacks: a text column beside tells them. Microseconds in 64 bits end in 294247."""
+"""Values that a native type lacks: a further text column has them. Microseconds in 64 bits end in 294247."""
 
 # As whole numbers and hexadecimal digits, because neither side's own text can then hide a difference. In this order:
 # what DuckDB reads, what PostgreSQL holds.

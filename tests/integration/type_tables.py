@@ -34,7 +34,7 @@ _TEXT_TELLS = ("refcursor", "kinds.temper")
 class Kind:
     """A column under test, named after its type.
 
-    `send` is the type's binary output, which tells any two values apart; None where it has none. `readable` says
+    `send` is the type's binary output, which differs for any two values; None where it has none. `readable` says
     whether the type reads its own text.
     """
 
@@ -110,7 +110,7 @@ def changed_values(source: SourceConnection, table: Table, kind: Kind) -> list[t
     """The same for rows whose text does not read back to the very value."""
     if not kind.readable:
         return []
-    if kind.name == "bpchar":  # blanks at its end are no part of the value, says PostgreSQL
+    if kind.name == "bpchar":  # for PostgreSQL, blanks at its end are not part of the value
         return _rows(source, table, kind, "back.{0}::bpchar IS DISTINCT FROM source.{0}")
     send = f"{kind.send}(%s)" if kind.send else "%s::text"
     back, original = send % f"back.{{0}}::{kind.name}", send % "source.{0}"

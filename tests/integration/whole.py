@@ -1,4 +1,4 @@
-"""Whether the raw layer holds a table whole: all its months, read back by PostgreSQL and compared there."""
+"""Whether the raw layer holds a whole table: PostgreSQL reads all its months back and compares them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settle(source: SourceConnection) -> None:
 
 
 def manifests(bucket: Path, table: Table) -> dict[str, Manifest]:
-    """The current manifests of the table, by month label."""
+    """The current manifests of the table, by partition key."""
     folder = bucket / layout.current_manifests_prefix(table.name)
     return {file.stem: Manifest.from_json(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")}
 

@@ -1,4 +1,4 @@
-"""Layout, manifests, tables.json and the job's argument: what the parts hand each other."""
+"""Layout, manifests, tables.json and the job's argument: what the packages exchange."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the catalog is to hold: a table and partitions, from the manifests of the months."""
+"""The definitions for the Glue catalog: a table and partitions, from the manifests of the months."""
 
 from dataclasses import replace
 from typing import Any
