@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from spark_scripts.contract.errors import DocumentError
+from spark_scripts.contract.documents import read_document
 from spark_scripts.contract.months import Partition
 
 VERSION = 1
@@ -83,14 +83,11 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Read a manifest. Raises DocumentError when it is of another version or form."""
-        try:
-            document = json.loads(text)
-            version = document.pop("version", None)
-            if version == VERSION:
-                files = tuple(File(**entry) for entry in document.pop("files"))
-                columns = tuple(Column(**entry) for entry in document.pop("columns"))
-                file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
-                return cls(files=files, columns=columns, file_columns=file_columns, **document)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DocumentError(f"the manifest is not of the agreed form: {error}") from error
-        raise DocumentError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
+        return read_document(text, "the manifest", VERSION, cls._of_fields)
+
+    @classmethod
+    def _of_fields(cls, fields: dict[str, Any]) -> Manifest:
+        files = tuple(File(**entry) for entry in fields.pop("files"))
+        columns = tuple(Column(**entry) for entry in fields.pop("columns"))
+        file_columns = tuple(Column(**entry) for entry in fields.pop("file_columns", ()))
+        return cls(files=files, columns=columns, file_columns=file_columns, **fields)

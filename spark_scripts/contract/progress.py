@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Optional
 
+from spark_scripts.contract.documents import read_document
 from spark_scripts.contract.errors import DocumentError
 from spark_scripts.contract.wording import counted
 
@@ -44,14 +45,9 @@ class Progress:
     @classmethod
     def from_json(cls, text: str) -> Progress:
         """Read a document. Raises DocumentError when it is of another version or form."""
-        try:
-            document = json.loads(text)
-            version = document.pop("version", None)
-            if version == VERSION:
-                return cls(**{**document, "lines": tuple(document["lines"])})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DocumentError(f"the progress is not of the agreed form: {error}") from error
-        raise DocumentError(f"the progress has version {version!r}, this release reads {VERSION}: upgrade")
+        return read_document(
+            text, "the progress", VERSION, lambda fields: cls(**{**fields, "lines": tuple(fields["lines"])})
+        )
 
     @classmethod
     def readable(cls, text: str) -> Optional[Progress]:
