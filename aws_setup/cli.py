@@ -219,7 +219,8 @@ def _destroy(options: argparse.Namespace) -> int:
 
 def _local_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "python -m aws_setup local [-h] [--debug] [--source-dsn DSN] [--home DIR] [--postgres-port PORT] [-- COMMAND …]"
+        "python -m aws_setup local [-h] [--debug] [--source-dsn DSN] [--home DIR] [--postgres-port PORT] [--s3a]"
+        " [-- COMMAND …]"
         "\n       python -m aws_setup local [--home DIR] (--attach -- COMMAND … | --env)"
     )
     parser.add_argument(
@@ -235,6 +236,9 @@ def _local_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--postgres-port", type=_port, metavar="PORT", help="of the sample database (default: a free one)"
     )
+    parser.add_argument(
+        "--s3a", action="store_true", help="Spark over Hadoop's S3A, as on EMR; objects end with the account"
+    )
     parser.add_argument("arguments", nargs="*", metavar="COMMAND", help="runs with the environment set; none: stay up")
 
 
@@ -247,15 +251,19 @@ def _local(options: argparse.Namespace) -> int:
     if options.attach or options.env:
         return command.attach(_attached(options), home=options.home)
     return command.run(
-        options.arguments, source_dsn=options.source_dsn, home=options.home, postgres_port=options.postgres_port
+        options.arguments,
+        source_dsn=options.source_dsn,
+        home=options.home,
+        postgres_port=options.postgres_port,
+        s3a=options.s3a,
     )
 
 
 def _attached(options: argparse.Namespace) -> list[str]:
     """The command to run in the account that runs already; none to print its variables."""
     arguments: list[str] = options.arguments
-    if options.source_dsn is not None or options.postgres_port is not None:
-        raise UsageError("--source-dsn and --postgres-port are for an account that starts: leave them out")
+    if options.source_dsn is not None or options.postgres_port is not None or options.s3a:
+        raise UsageError("--source-dsn, --postgres-port and --s3a are for an account that starts: leave them out")
     if bool(arguments) is options.env:
         raise UsageError("give --attach with a command after `--`, or --env alone")
     return arguments

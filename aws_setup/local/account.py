@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -31,6 +32,7 @@ from ingest_assets.tables import tables_path
 
 if TYPE_CHECKING:
     from aws_setup.local.emulator.server import LocalAws
+    from aws_setup.local.emulator.spark.submit import SparkSubmit
 
 _Part = TypeVar("_Part")
 
@@ -49,6 +51,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
     lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
     database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's,
     `parameters` are further ones of the template. The sample tables reach the day `today`.
+    With `s3a` the lake is moto's S3, whose objects end with the account, and Spark reaches it by Hadoop's S3A.
     `report` gets one line per step.
     """
 
@@ -57,6 +60,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
     """The variables of this process that `environment` does without, AWS_PROFILE for instance."""
     source_dsn: str
     lake: Path
+    """The folder with one folder per bucket; with `s3a` it holds copies of a few objects only."""
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         stack: str | None = None,
         postgres_port: int | None = None,
         parameters: Mapping[str, str] = MappingProxyType({}),
+        s3a: bool = False,
         today: date | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
@@ -82,7 +87,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._job_keys = _new_keys("ASIA")  # as AWS's temporary keys begin
         self._running = contextlib.ExitStack()
         self._ignored = _IGNORED
-        self.lake = self._home.lake
+        self._s3a = s3a
+        self.lake = self._home.copies if s3a else self._home.lake
 
     def __enter__(self) -> Self:
         """Start everything. Raises DataLakeErrors that name the part; then nothing is left running."""
@@ -109,11 +115,11 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         parts = stack.enter_context(contextlib.ExitStack())  # stopped last: jobs and requests use them
         with ThreadPoolExecutor(3, "start") as pool:
             source = pool.submit(self._step, self._start_source, parts, lock)
-            s3 = pool.submit(self._step, self._start_s3, parts)
+            s3 = None if self._s3a else pool.submit(self._step, self._start_s3, parts)
             console = parts.enter_context(Console(self.lake, self._home.console))
             driver_jar = pool.submit(self._step, self._find_driver)
             aws = self._step(self._start_aws, stack)
-            endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url}
+            endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url if s3 else aws.url}
             stack.enter_context(environment.applied({**own, **endpoints}))
             database_secret = self._step(self._deploy, driver_jar.result())
             secret.put_database_secret(
@@ -132,6 +138,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             open_source(self._given_dsn)
         elif self._postgres_port is not None:
             check_port(self._postgres_port)
+        if self._s3a:
+            self._step(self._find_s3a)
 
     def _step(self, start: Callable[..., tuple[_Part, str]], *arguments: object) -> _Part:
         begun = time.monotonic()
@@ -166,6 +174,12 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         s3 = parts.enter_context(server)
         return s3, f"S3 on {s3.url} over {self.lake}"
 
+    def _find_s3a(self) -> tuple[Path, str]:
+        from aws_setup.local import s3a  # noqa: PLC0415 (it imports pyspark)
+
+        jars = s3a.jars()
+        return jars, f"Hadoop's S3A {s3a.HADOOP}: {jars}"
+
     def _find_driver(self) -> tuple[Path, str]:
         jar = jdbc.driver_jar()
         version = jdbc.driver_version(jar)
@@ -178,10 +192,9 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         from aws_setup.local.class_archive import java_options  # noqa: PLC0415
         from aws_setup.local.emulator.core.roles import Keys, assume  # noqa: PLC0415
         from aws_setup.local.emulator.server import LocalAws  # noqa: PLC0415
-        from aws_setup.local.emulator.spark.submit import SparkSubmit  # noqa: PLC0415
 
         keys = Keys(*self._job_keys)
-        spark = SparkSubmit(
+        spark = self._spark()(
             lake=self.lake,
             java_home=java_home(),
             environment=lambda: self.environment,
@@ -191,6 +204,16 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         )
         aws = stack.enter_context(LocalAws(spark))
         return aws, f"AWS on {aws.url}"
+
+    def _spark(self) -> Callable[..., SparkSubmit]:
+        """What makes the runner of the jobs."""
+        from aws_setup.local import s3a  # noqa: PLC0415 (as above)
+        from aws_setup.local.emulator.spark.object_store import SparkOverS3a  # noqa: PLC0415
+        from aws_setup.local.emulator.spark.submit import SparkSubmit  # noqa: PLC0415
+
+        if not self._s3a:
+            return SparkSubmit
+        return partial(SparkOverS3a, spark_home=s3a.spark_home(self._home.work / "spark", s3a.jars()))
 
     def _deploy(self, driver_jar: Path) -> tuple[str, str]:
         outputs = deploy.deploy(
@@ -209,7 +232,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             "INGEST_STACK": self._stack_name,
             "INGEST_IGNORE_CHECKS": ",".join(self._ignored),
             "SOURCE_DSN": self.source_dsn,
-            "LAKE_DIR": str(self.lake),
+            **({} if self._s3a else {"LAKE_DIR": str(self.lake)}),
             "DAGSTER_HOME": str(self._home.dagster),
             "JAVA_HOME": str(java_home()),
         }

@@ -26,20 +26,26 @@ _END_SECONDS = 20
 
 
 def run(
-    command: Sequence[str], *, source_dsn: str | None = None, home: Path | None = None, postgres_port: int | None = None
+    command: Sequence[str],
+    *,
+    source_dsn: str | None = None,
+    home: Path | None = None,
+    postgres_port: int | None = None,
+    s3a: bool = False,
 ) -> int:
     """Start the local account, run `command` in it, stop everything. The command's exit code.
 
     128 + n when signal n ended the command or the launcher, 127 when there is no such command. Without a command the
     variables to export are printed and the account stays up until Ctrl-C. `source_dsn` is `-` to read it from the
     first line of standard input, which keeps its password out of the process table. `home` is `.local` by default.
+    `s3a` as in LocalAccount.
     """
     refuse_dotenv(Path.cwd())
     if command and shutil.which(command[0], path=environment.with_own_programs(os.environ)["PATH"]) is None:
         _say(f"error: {command[0]}: command not found")
         return NOT_FOUND
     dsn = _first_line() if source_dsn == "-" else source_dsn
-    account = LocalAccount(home or DEFAULT_HOME, source_dsn=dsn, postgres_port=postgres_port, report=_say)
+    account = LocalAccount(home or DEFAULT_HOME, source_dsn=dsn, postgres_port=postgres_port, s3a=s3a, report=_say)
     signals = _Signals()
     try:
         with signals, account:

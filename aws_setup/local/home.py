@@ -29,6 +29,7 @@ class Home:
         self.dagster = self.root / "dagster"
         self.logs = self.root / "logs"
         self.work = self.root / "work"
+        self.copies = self.work / "objects"
         self.console = self.root / "console.json"
         self._environment = self.root / "environment.json"
 

@@ -21,6 +21,7 @@ from aws_setup.local.emulator.core.patching import replace_attribute, replace_en
 from aws_setup.local.emulator.emrserverless import models, responses
 from aws_setup.local.emulator.emrserverless.job_run import JobRunner, Pace
 from aws_setup.local.emulator.events import targets
+from aws_setup.local.emulator.s3 import listings
 from aws_setup.local.emulator.stepfunctions import executions, task_services
 
 _STOP_SECONDS = 10.0
@@ -69,6 +70,7 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         roles.install(stack)
         executions.install(stack)
         targets.install(stack)
+        listings.install(stack)
         engine.install(stack)
         stack.callback(_shut_down, backends)
 

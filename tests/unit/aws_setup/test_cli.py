@@ -231,6 +231,12 @@ def test_local_passes_the_command_and_its_options_on(monkeypatch: pytest.MonkeyP
     assert seen == [["dagster", "dev", "--port", "3001"]]
 
 
+@pytest.mark.parametrize("options", [["--s3a"], ["--source-dsn", "-"], ["--postgres-port", "5432"]])
+def test_what_an_account_starts_with_is_refused_for_one_that_runs(options: list[str], capsys: Capture) -> None:
+    assert cli.main(["local", *options, "--attach", "--", "true"]) == 2
+    assert "--source-dsn, --postgres-port and --s3a are for an account that starts" in capsys.readouterr().err
+
+
 def test_without_the_local_packages_local_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -229,6 +229,7 @@ def _with_events(parse_and_create: _Function) -> _Function:
         if resource is not None:
             physical = getattr(resource, "physical_resource_id", "")
             _tag(stack, resource_json["Type"], physical)
+            _set_versioning(stack, resource_json, physical)
             _add_event(stack, logical_id, resource_json, "CREATE_COMPLETE", None, physical)
         return resource
 
@@ -244,6 +245,14 @@ def _tag(stack: Stack, kind: str, physical_id: str) -> None:
         clients(stack.region_name)("s3").put_bucket_tagging(Bucket=physical_id, Tagging={"TagSet": tags})
     elif kind == Secret.type_name:
         clients(stack.region_name)("secretsmanager").tag_resource(SecretId=physical_id, Tags=tags)
+
+
+def _set_versioning(stack: Stack, resource_json: Any, physical_id: str) -> None:
+    """Give a bucket its VersioningConfiguration, which moto 5.2.5 leaves out."""
+    versioning = resource_json.get("Properties", {}).get("VersioningConfiguration")
+    if resource_json["Type"] == _BUCKET and versioning:
+        s3 = clients(stack.region_name)("s3")
+        s3.put_bucket_versioning(Bucket=physical_id, VersioningConfiguration=versioning)
 
 
 def _failing_in_words(execute_change_set: _Function) -> _Function:
