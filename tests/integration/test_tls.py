@@ -19,7 +19,7 @@ from aws_setup.local.source import open_source
 from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database, Endpoint, database_from_fields
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 from spark_scripts.contract.tables import Table, tables_to_json
 from spark_scripts.postgres import certificates
 from spark_scripts.postgres.connection import Connection
@@ -106,7 +106,7 @@ def connected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Callable[
                 Connection.open(spark, database, "how") as connection,
             ):
                 [row] = connection.rows("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        except IngestionError as refused:
+        except DataLakeError as refused:
             return str(refused)
         return "TLS" if row["ssl"] else "clear"
 
