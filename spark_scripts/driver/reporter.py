@@ -53,7 +53,7 @@ class Reporter:
             self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-NEWEST_LINES:])
 
     def count(self, table: str, months: int, rows: int) -> None:
-        """Begin a table: the job is to ingest so many of its months, and so many rows, those without a month included."""
+        """Begin a table: the job is to ingest so many of its months; `rows` include those without a month."""
         self._change(table=table, months=0, all_months=months, rows=0, all_rows=rows)
 
     def committed(self, *, months: int, rows: int) -> None:
