@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+
+from boto3.session import Session
 
 from aws_setup.errors import UsageError
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import find
-from ingest_assets.aws.stack import StackOutputs
-
-if TYPE_CHECKING:
-    from boto3.session import Session
+from ingest_assets.aws.stack import StackOutputs, stack_name
 
 _GONE = ("ResourceNotFoundException", "ValidationException")
+
+
+HELP = "print the address of the Spark UI of an execution, which is valid for an hour"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("execution", metavar="EXECUTION", help="the name of the execution")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the address."""
+    print(address(Session(), stack_name(), options.execution))
+    return 0
 
 
 def address(session: Session, stack: str, execution: str) -> str:

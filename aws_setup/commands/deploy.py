@@ -6,21 +6,25 @@ machine names them. A bucket and secrets that `destroy` kept are imported before
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from aws_setup.cloudformation import changeset, parameters, retained, stacks, template
 from aws_setup.commands import preflight
+from aws_setup.commands.arguments import add_parameters, given_parameters
+from aws_setup.commands.terminal import agreed, ask, say
 from aws_setup.errors import DeployError
-from aws_setup.job_bundle import artifacts
-from ingest_assets.aws.stack import Stack, StackOutputs, find_stack
+from aws_setup.job_bundle import artifacts, jdbc
+from ingest_assets.aws.stack import Stack, StackOutputs, find_stack, stack_name
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
 
@@ -38,6 +42,35 @@ _SERVICE_LINKED_ROLE = (
     " minute; should that be refused: `aws iam create-service-linked-role --aws-service-name"
     " ops.emr-serverless.amazonaws.com`"
 )
+
+
+HELP = "create or update the stack, upload the job and the tables"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_parameters(parser, preflight.CHECKS)
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask before creating a stack")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Deploy, or show what would change."""
+    wanted: dict[str, Any] = {
+        "stack": stack_name(),
+        "parameters": given_parameters(options),
+        "tables": None,
+        "driver_jar": jdbc.driver_jar(),
+        "report": say,
+        "ignore": options.ignore,
+    }
+    if options.dry_run:
+        dry_run(Session(), **wanted)
+    else:
+        # In a pipeline nobody can answer, and a new stack is what was asked for.
+        confirm = agreed if options.yes or not sys.stdin.isatty() else ask
+        deploy(Session(), **wanted, confirm=confirm)
+    return 0
 
 
 @dataclass(frozen=True)

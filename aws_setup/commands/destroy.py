@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from aws_setup.checks import network
 from aws_setup.cloudformation import stacks
+from aws_setup.commands.terminal import agreed, ask, say
 from aws_setup.errors import DeployError, UsageError
 from ingest_assets.aws.errors import is_denied
-from ingest_assets.aws.stack import Stack, StackError, find_stack
+from ingest_assets.aws.stack import Stack, StackError, find_stack, stack_name
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 Report = Callable[[str], None]
+
+
+HELP = "delete the stack; the bucket and the secrets stay"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--delete-data", action="store_true", help="delete the bucket, its objects and the secrets too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Delete the stack; 1 when the user said no."""
+    confirm = agreed if options.yes else _confirm
+    done = destroy(Session(), stack_name(), delete_data=options.delete_data, confirm=confirm, report=say)
+    return 0 if done else 1
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("destroy asks before it deletes: give --yes where nobody can answer")
+    return ask(question)
 
 
 def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callable[[str], bool], report: Report) -> bool:

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_setup.checks import network, runtime, sizes
 from aws_setup.checks.findings import Finding, error, warning
 from aws_setup.cloudformation import parameters, retained
 from aws_setup.commands import secret
+from aws_setup.commands.arguments import add_json, add_parameters, given_parameters
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.errors import error_code, is_denied
-from ingest_assets.aws.stack import Stack, find_stack
+from ingest_assets.aws.stack import Stack, find_stack, stack_name
 from ingest_assets.tables import load_tables
 from spark_scripts.contract.errors import DataLakeError
 
-if TYPE_CHECKING:
-    from boto3.session import Session
-
 CHECKS = ("release", "size", "network", "bucket", "secret", "driver", "tables")
 """What can be left out. Who the caller is is always asked."""
+
+
+HELP = "check what a deployment needs, and change nothing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_parameters(parser, CHECKS)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what the checks found; 1 when there is an error."""
+    found = read(Session(), stack_name(), given_parameters(options), jdbc.driver_jar, options.ignore)
+    print(found.to_json() if options.json else found.to_text())
+    return 1 if found.failed else 0
 
 
 @dataclass(frozen=True)

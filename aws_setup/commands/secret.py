@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from aws_setup.checks.findings import Finding, error, warning
 from aws_setup.cloudformation import retained
 from aws_setup.cloudformation.parameters import name_suffix
+from aws_setup.commands.terminal import say
 from aws_setup.errors import UsageError
 from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.stack import StackOutputs, read_stack
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from spark_scripts.contract.database import (
     OPTIONAL,
     REQUIRED,
@@ -26,7 +30,6 @@ from spark_scripts.contract.database import (
 from spark_scripts.contract.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
@@ -36,6 +39,23 @@ _MAXIMUM_BYTES = 65_536
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 _QUOTES = ("'", '"')
+
+
+HELP = "set the fields of the database secret, read from standard input"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no arguments: they would show in the process table. The help names the fields."""
+    parser.epilog = (
+        f"The input is a JSON object, or KEY=VALUE lines: {', '.join(REQUIRED)}, and optionally {', '.join(OPTIONAL)}."
+        " A value in quotes may have several lines."
+    )
+
+
+def run(_: argparse.Namespace) -> int:
+    """Set the secret."""
+    set_from(sys.stdin, Session(), stack_name(), say)
+    return 0
 
 
 def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str], None]) -> None:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+from boto3.session import Session
 
 from aws_setup.checks import applications
 from aws_setup.checks.applications import Application
 from aws_setup.cloudformation import stacks
 from aws_setup.cloudformation.drift import Drift, detect
 from aws_setup.cloudformation.parameters import application_name
+from aws_setup.commands.arguments import add_json
 from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
-from ingest_assets.aws.stack import StackOutputs, read_stack
-
-if TYPE_CHECKING:
-    from boto3.session import Session
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 
 _EXECUTIONS = 5
+
+
+HELP = "show the stack, its schedule, executions, queues and applications"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_json(parser)
+    parser.add_argument("--no-drift", action="store_true", help="do not wait for CloudFormation's drift detection")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the status."""
+    found = read(Session(), stack_name(), drift=not options.no_drift)
+    print(found.to_json() if options.json else found.to_text())
+    return 0
 
 
 @dataclass(frozen=True)

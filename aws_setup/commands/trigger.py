@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import secrets
 import sys
@@ -11,7 +12,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from boto3.session import Session
+
 from aws_setup.commands.progress_view import ProgressView
+from aws_setup.commands.terminal import say
 from aws_setup.errors import UsageError
 from ingest_assets.aws import executions
 from ingest_assets.aws.console_links import job_output_key
@@ -19,7 +23,7 @@ from ingest_assets.aws.driver_logs import last_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import JobRun, find
 from ingest_assets.aws.schedule_drift import read_schedule
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import StackOutputs, stack_name
 from ingest_assets.tables import check_request
 from spark_scripts.contract.layout import (
     TABLES_KEY,
@@ -33,7 +37,6 @@ from spark_scripts.contract.progress import Progress
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_s3 import S3Client
 
 Report = Callable[[str], None]
@@ -41,6 +44,39 @@ Report = Callable[[str], None]
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 _LOG_LINES = 20
 _LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
+
+
+HELP = "start an execution"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "--input",
+        type=_json,
+        metavar="JSON",
+        help='{"table": "mockrecord", "months": ["2024-02"]}, or {} for everything; default: what the schedule sends',
+    )
+    parser.add_argument("--wait", action="store_true", help="follow the execution to its end")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start the execution; 1 when it was followed and failed."""
+    session = Session()
+    started = start(session, stack_name(), options.input, say)
+    if not options.wait:
+        return 0
+    try:
+        return 0 if wait(session, started, say) else 1
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"interrupted: the execution {started.name} goes on") from interrupt
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from error
 
 
 @dataclass(frozen=True)

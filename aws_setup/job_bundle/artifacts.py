@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import spark_scripts
 from aws_setup.errors import UsageError
 from ingest_assets.tables import load_tables
+from spark_scripts.contract import layout
 from spark_scripts.contract.layout import TABLES_KEY
 from spark_scripts.contract.tables import tables_to_json
 
@@ -29,7 +29,7 @@ _PRUNED = ("script/", "jar/")
 # What was uploaded within this time may be another checkout's, whose stack update is still to come.
 _YOUNG = timedelta(days=1)
 
-_PACKAGE = Path(spark_scripts.__file__).parent
+_PACKAGE = Path(layout.__file__).parents[1]  # spark_scripts
 
 # The earliest time that a zip can hold: the archive's bytes must depend on the code alone.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
