@@ -21,11 +21,11 @@ from aws_setup.job_bundle.java import java_home
 from aws_setup.local import environment
 from aws_setup.local.console_pages import Console
 from aws_setup.local.home import BUCKET, Home
-from aws_setup.local.sample import load_sample
+from aws_setup.local.sample_tables import load_sample
 from aws_setup.local.services.postgres import DATABASE, OWNER, READER, Postgres, check_port
 from aws_setup.local.services.s3 import S3
-from aws_setup.local.source import Source, open_source
-from aws_setup.local.tables import TablesWatch
+from aws_setup.local.source_database import SourceDatabase, open_source
+from aws_setup.local.tables_watch import TablesWatch
 from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path
 
@@ -139,7 +139,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._report(f"{description} ({time.monotonic() - begun:.1f} s)")
         return part
 
-    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[Source, str]:
+    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[SourceDatabase, str]:
         if self._given_dsn is not None:
             source = open_source(self._given_dsn)
             return source, f"source: {source.description}"
@@ -156,7 +156,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             "POSTGRES_SSLMODE": "disable",  # the server is on the loopback address and has no certificate
         }
         what = "with new sample tables" if fresh else f"over {self._home.postgres}"
-        source = Source(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
+        source = SourceDatabase(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
         return source, source.description
 
     def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from aws_setup.local.console_pages import Console
-from aws_setup.local.tables import TablesWatch
+from aws_setup.local.tables_watch import TablesWatch
 from ingest_assets.aws import console_links
 from spark_scripts.contract.layout import TABLES_KEY
 from spark_scripts.contract.tables import tables_from_json

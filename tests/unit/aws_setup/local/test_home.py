@@ -34,7 +34,7 @@ def test_the_children_of_a_killed_launcher_are_waited_for(tmp_path: Path) -> Non
         f"    child = Child({command}, hold=[lock])\n"
         "    time.sleep(600)"
     )
-    launcher = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    launcher = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[4])
     assert launcher.stdout is not None
     assert launcher.stdout.readline() == b"up\n"
     launcher.send_signal(signal.SIGKILL)

@@ -2,9 +2,9 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from aws_setup.local import source
+from aws_setup.local import source_database
 from aws_setup.local.errors import SourceError
-from aws_setup.local.source import open_source
+from aws_setup.local.source_database import open_source
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_may_be_a_piece_of_a_password_is_not_named() -> None:
 def refuses(name: str) -> bool:
     """Whether a DSN with that parameter is refused."""
     try:
-        source._check_parameters({name: "surely-not-a-default"})
+        source_database._check_parameters({name: "surely-not-a-default"})
     except SourceError:
         return True
     return False
@@ -68,7 +68,7 @@ def refuses(name: str) -> bool:
 def test_every_parameter_of_libpq_is_carried_over_or_harmless_or_refused() -> None:
     """Of those that libpq itself lists, so that one of a later release is refused until somebody has thought of it."""
     accepted = {entry.keyword.decode() for entry in pq.Conninfo.get_defaults() if not refuses(entry.keyword.decode())}
-    assert accepted <= source._CARRIED | source._HARMLESS
+    assert accepted <= source_database._CARRIED | source_database._HARMLESS
     assert accepted >= {"host", "sslmode", "sslrootcert", "options", "application_name", "keepalives_idle"}
 
 

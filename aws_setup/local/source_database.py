@@ -62,7 +62,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceDatabase:
     """A database that answered: its DSN and the fields of the database secret that lead to it."""
 
     dsn: str = field(repr=False)
@@ -70,7 +70,7 @@ class Source:
     description: str
 
 
-def open_source(dsn: str) -> Source:
+def open_source(dsn: str) -> SourceDatabase:
     """Connect once to the database of `dsn`, a libpq URL or key=value pairs.
 
     What `dsn` leaves out comes from libpq's own sources (PGPASSWORD, ~/.pgpass, a service file). Raises SourceError,
@@ -90,7 +90,7 @@ def open_source(dsn: str) -> Source:
         raise SourceError(f"cannot connect to the source database: {reason}") from None  # the cause holds the DSN
 
 
-def _described(dsn: str, info: psycopg.ConnectionInfo) -> Source:
+def _described(dsn: str, info: psycopg.ConnectionInfo) -> SourceDatabase:
     parameters = info.get_parameters()
     _check_parameters(parameters)
     if info.host.startswith("/"):
@@ -108,7 +108,7 @@ def _described(dsn: str, info: psycopg.ConnectionInfo) -> Source:
     }
     resolved = make_conninfo(dsn, password=info.password)
     version = info.server_version // 10000
-    return Source(resolved, fields, f"PostgreSQL {version}, {info.dbname} on {info.host}:{info.port}")
+    return SourceDatabase(resolved, fields, f"PostgreSQL {version}, {info.dbname} on {info.host}:{info.port}")
 
 
 def _tls_fields(parameters: Mapping[str, str]) -> dict[str, str]:

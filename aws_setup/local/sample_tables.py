@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-_TABLES, _ROWS = (Path(__file__).with_name(name) for name in ("sample.sql", "sample_rows.sql"))
+_TABLES, _ROWS = (Path(__file__).with_name(name) for name in ("sample_tables.sql", "sample_rows.sql"))
 _MARK = "sample tables were loaded"
 _LAST = date(2024, 12, 31)
 """The day to which the sample of the first 24 months reaches, and where that of single days begins."""
