@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from moto.cloudformation.exceptions import ValidationError
 
@@ -83,46 +83,39 @@ class SecurityGroup(LoopbackResource):
         client.delete_security_group(GroupId=self.physical_resource_id)
 
 
-class SecurityGroupEgress(LoopbackResource):
+class _RuleOfAnotherGroup(LoopbackResource):
+    """A rule that is a resource of its own. `way` is the direction as EC2's operations name it."""
+
+    way: ClassVar[str]
+
+    def __init__(self, name: str, rule: dict[str, Any]) -> None:
+        super().__init__(name)
+        self._rule = rule
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Add the rule to its group."""
+        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
+        getattr(clients("ec2"), f"authorize_security_group_{cls.way}")(**rule)
+        return cls(name, rule)
+
+    def remove(self, clients: Clients) -> None:
+        """Remove the rule from its group."""
+        getattr(clients("ec2"), f"revoke_security_group_{self.way}")(**self._rule)
+
+
+class SecurityGroupEgress(_RuleOfAnotherGroup):
     """AWS::EC2::SecurityGroupEgress."""
 
     type_name = "AWS::EC2::SecurityGroupEgress"
-
-    def __init__(self, name: str, rule: dict[str, Any]) -> None:
-        super().__init__(name)
-        self._rule = rule
-
-    @classmethod
-    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Add the rule."""
-        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
-        clients("ec2").authorize_security_group_egress(**rule)
-        return cls(name, rule)
-
-    def remove(self, clients: Clients) -> None:
-        """Take the rule away."""
-        clients("ec2").revoke_security_group_egress(**self._rule)
+    way = "egress"
 
 
-class SecurityGroupIngress(LoopbackResource):
+class SecurityGroupIngress(_RuleOfAnotherGroup):
     """AWS::EC2::SecurityGroupIngress."""
 
     type_name = "AWS::EC2::SecurityGroupIngress"
-
-    def __init__(self, name: str, rule: dict[str, Any]) -> None:
-        super().__init__(name)
-        self._rule = rule
-
-    @classmethod
-    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Add the rule."""
-        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
-        clients("ec2").authorize_security_group_ingress(**rule)
-        return cls(name, rule)
-
-    def remove(self, clients: Clients) -> None:
-        """Take the rule away."""
-        clients("ec2").revoke_security_group_ingress(**self._rule)
+    way = "ingress"
 
 
 TYPES: Mapping[str, type[LoopbackResource]] = {

@@ -162,14 +162,6 @@ class EmrServerlessBackend(BaseBackend):
             summaries = [application.summary() for application in self.applications.values()]
         return [summary for summary in summaries if not states or summary["state"] in states]
 
-    def update_application(self, application_id: str, changes: Mapping[str, Any]) -> Application:
-        """Change settings of a stopped application."""
-        with self._lock:
-            application = self._in_state(application_id, "CREATED", "STOPPED")
-            application.settings.update(changes)
-            application.updated_at = datetime.now(UTC)
-        return application
-
     def start_application(self, application_id: str) -> None:
         """Start it; nothing happens when it is started already."""
         with self._lock:
@@ -263,10 +255,10 @@ class EmrServerlessBackend(BaseBackend):
             raise not_found("JobRun", job_run_id)
         return job_runs[job_run_id]
 
-    def list_job_runs(self, application_id: str, chosen: Callable[[JobRun], bool]) -> list[dict[str, Any]]:
-        """Summaries of the application's job runs, newest first."""
+    def list_job_runs(self, application_id: str, states: list[str]) -> list[dict[str, Any]]:
+        """Summaries of the application's job runs in one of these states, or of all, newest first."""
         job_runs = list(self.get_application(application_id).job_runs.values())
-        return [job_run.summary() for job_run in reversed(job_runs) if chosen(job_run)]
+        return [run.summary() for run in reversed(job_runs) if not states or run.state in states]
 
     def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
         """Ask for the end of a job run; refused when it has ended."""
