@@ -1,4 +1,4 @@
-"""The Spark UI of an execution: EMR Serverless signs an address when it is asked for."""
+"""The Spark UI of an execution, at an address that EMR Serverless signs on request."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def address(session: Session, stack: str, execution: str) -> str:
-    """The address of the Spark UI of an execution's job, good for an hour; whoever has it may read the UI.
+    """The address of the Spark UI of an execution's job, valid for an hour. Anyone who has it can read the UI.
 
-    The live UI while the job runs, afterwards the history server. An application that was deleted has none
+    It leads to the live UI while the job runs, and to the history server afterwards. A deleted application has no UI
     (https://docs.aws.amazon.com/emr-serverless/latest/APIReference/API_GetDashboardForJobRun.html).
     Raises UsageError when the execution is unknown, has no job run yet, or its application is gone.
     """
@@ -44,7 +44,7 @@ def address(session: Session, stack: str, execution: str) -> str:
     except client.exceptions.ExecutionDoesNotExist as error:
         raise UsageError(f"the state machine has no execution named {execution}") from error
     if run is None or run.job_run_id is None:
-        raise UsageError(f"execution {execution} has no Spark job yet: ask again when it runs one")
+        raise UsageError(f"execution {execution} has no Spark job yet: try again when the job is running")
     emr = session.client("emr-serverless")
     try:
         return emr.get_dashboard_for_job_run(applicationId=run.application_id, jobRunId=run.job_run_id)["url"]
@@ -53,5 +53,5 @@ def address(session: Session, stack: str, execution: str) -> str:
             raise
         log = f"s3://{outputs.bucket_name}/{job_output_key(run.application_id, run.job_run_id)}"
         raise UsageError(
-            f"application {run.application_id} is gone, and the Spark UI with it: the driver's log is {log}"
+            f"application {run.application_id} was deleted, and the Spark UI with it: read the driver's log {log}"
         ) from error

@@ -1,4 +1,4 @@
-"""What the deployed stack is doing: schedule, executions, queues, and applications that cost money."""
+"""The state of the deployed stack: its schedule, executions, queues, and the applications that cost money."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ExecutionLine:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue and about how many messages wait in it or are being read. `dead`: what lies in it was given up on."""
+    """A queue and the approximate numbers of its messages: waiting, and in flight. `dead` marks a dead-letter queue."""
 
     url: str
     waiting: int
@@ -66,7 +66,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Status:
-    """All that `status` shows. Times are ISO 8601 with their zone."""
+    """Everything that `status` shows. Times are in ISO 8601 with their zone."""
 
     stack: str
     stack_status: str
@@ -83,7 +83,7 @@ class Status:
         return json.dumps(asdict(self), indent=1)
 
     def to_text(self) -> str:
-        """For people."""
+        """As text for a terminal, one line per item."""
         return "\n".join(
             [
                 f"stack         {self.stack}: {self.stack_status}, changed {self.changed}",
@@ -93,7 +93,10 @@ class Status:
                 *_section("executions", [_execution_line(one) for one in self.executions]),
                 *_section(
                     "queues",
-                    [f"{one.waiting} waiting, {one.in_flight} read  {one.url}{_remark(one)}" for one in self.queues],
+                    [
+                        f"{one.waiting} waiting, {one.in_flight} in flight  {one.url}{_remark(one)}"
+                        for one in self.queues
+                    ],
                 ),
                 *_section("applications", [one.to_text() for one in self.applications]),
             ]
@@ -105,14 +108,14 @@ class Status:
 
     def _drift_lines(self) -> list[str]:
         if self.drift is None:
-            return ["not asked for"]
+            return ["not checked (--no-drift)"]
         return [f"{self.drift.state}: {self.drift.text}", *self.drift.resources]
 
 
 def read(session: Session, name: str, *, drift: bool = True) -> Status:
-    """The status of the stack named `name`; `drift` takes CloudFormation half a minute.
+    """The status of the stack named `name`. With `drift` CloudFormation checks it for drift, for about half a minute.
 
-    Raises StackError when there is none or it has not been finished.
+    Raises StackError when there is no such stack, or it lacks outputs.
     """
     client = session.client("cloudformation")
     stack = read_stack(client, name)
@@ -159,7 +162,7 @@ def _queue(session: Session, url: str, *, dead: bool = False) -> Queue:
 
 
 def _remark(queue: Queue) -> str:
-    return "  look at them: they were given up on" if queue.dead and queue.waiting else ""
+    return "  no consumer could process them: read them" if queue.dead and queue.waiting else ""
 
 
 def _execution_line(execution: ExecutionLine) -> str:

@@ -138,7 +138,7 @@ def test_status_tells_an_application_that_was_left_over(
     finally:
         client.delete_application(applicationId=left)
     line = next(line for line in capsys.readouterr().out.splitlines() if left in line)
-    assert line.endswith("idle, which costs nothing  left over: no execution is running, so stop and delete it")
+    assert line.endswith("idle, which costs nothing; left over, since no execution is running: stop and delete it")
 
 
 def test_preflight_finds_nothing_to_do_in_a_working_account_and_says_what_the_last_job_ran_on(

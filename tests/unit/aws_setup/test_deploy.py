@@ -36,7 +36,7 @@ from tests.unit.aws_setup.fakes import FakeSession
 NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
-def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driver: Path) -> None:
+def test_a_stack_is_created_only_after_the_user_agrees(session: FakeSession, driver: Path) -> None:
     known(session)
     missing(session)
     nothing_retained(session)
@@ -58,7 +58,7 @@ def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driv
             confirm=refuse,
         )
     session.assert_all_called()  # nothing was changed: a call that is not expected fails
-    assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Make it?"]
+    assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Create it?"]
 
 
 def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
@@ -256,18 +256,22 @@ def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Ru
     assert not any("deleted" in line for line in run(MaximumExecutors="5"))
 
 
-def test_who_is_to_get_mails_is_told_to_confirm(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+def test_deploy_says_that_a_new_address_must_confirm_its_subscription(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
     """sns/latest/dg/SendMessageToHttp.confirm.html; the token is good for two days (botocore's model of Subscribe)."""
     updated(session, parameters)
     idle(session)
     assert run(FailureEmail="team@example.com")[-1] == (
-        "AWS sends two mails (failures and alarms) to team@example.com to confirm the subscription: nothing arrives "
-        "before its link was opened. It is good for 2 days; after that deploy with FailureEmail empty, and then with "
-        "team@example.com again"
+        "AWS sends two mails (failures and alarms) to team@example.com with a link that confirms the subscription. "
+        "Notifications arrive only after somebody opens it. The link expires after 2 days: then deploy with "
+        "FailureEmail empty, and again with team@example.com"
     )
 
 
-def test_who_gets_mails_already_is_told_nothing(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+def test_deploy_says_nothing_about_an_address_that_it_has_subscribed_before(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
     updated(session, parameters | {"FailureEmail": "team@example.com"})
     idle(session)
     assert not any("to confirm" in line for line in run(MaximumExecutors="5"))

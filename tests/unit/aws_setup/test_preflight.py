@@ -115,13 +115,13 @@ def test_workers_have_a_size_that_emr_has_and_fit_the_application(
 def test_what_the_caller_may_not_ask_is_a_warning(session: FakeSession, target: Target) -> None:
     session.script("emr").add_client_error("list_release_labels", "AccessDeniedException")
     found = only(session, "release", target)
-    assert text(found) == "warning: the release was not checked: ListReleaseLabels is not allowed to you"
+    assert text(found) == "warning: the release was not checked: you are not allowed ListReleaseLabels"
     assert not found.failed
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [("404", None), ("403", "taken by somebody else"), (None, "exists and is not marked as this stack's")],
+    [("404", None), ("403", "belongs to another account"), (None, "exists and does not have this stack's tags")],
 )
 def test_the_bucket_name_must_be_free_before_the_first_deployment(
     session: FakeSession, target: Target, code: str | None, message: str | None
@@ -144,7 +144,7 @@ def test_a_kept_bucket_and_that_of_the_stack_are_fine(session: FakeSession, targ
 
 
 def test_a_bucket_needs_a_name(session: FakeSession, target: Target) -> None:
-    assert text(only(session, "bucket", replace(target, parameters={}))).startswith("error: BucketName is needed")
+    assert text(only(session, "bucket", replace(target, parameters={}))).startswith("error: BucketName is missing")
 
 
 def test_a_filled_secret_is_fine(session: FakeSession, target: Target) -> None:
@@ -161,7 +161,7 @@ def test_a_secret_that_lacks_a_field_is_a_warning_without_its_values(
     assert re.match(
         "warning: secret POSTGRESQL: .*POSTGRES_PAS.*|warning: secret POSTGRESQL: the port must", text(found)
     )
-    assert text(found).endswith("Jobs fail until that is mended")
+    assert text(found).endswith("Jobs fail until this is fixed")
     assert "hunter2" not in found.to_json()
 
 
@@ -182,7 +182,7 @@ def test_a_secret_of_rds_needs_the_parameters_that_say_where_the_database_is(
 def test_a_port_that_the_security_group_keeps_closed_is_an_error(session: FakeSession, target: Target) -> None:
     secret(session, {**FIELDS, "POSTGRES_PORT": "6432"})
     found = only(session, "secret", replace(target, existing=STACK, parameters={**target.parameters, "VpcId": "vpc-1"}))
-    assert text(found).endswith("opens 5432: deploy with --parameter DatabasePort=6432")
+    assert text(found).endswith("opens port 5432: deploy with --parameter DatabasePort=6432")
     assert found.failed
 
 
@@ -190,12 +190,15 @@ def test_a_secret_that_the_caller_may_not_read_was_not_checked(session: FakeSess
     secret(session)
     session.script("secretsmanager").add_client_error("get_secret_value", "AccessDeniedException")
     found = only(session, "secret", replace(target, existing=STACK))
-    assert text(found) == "warning: the secret was not checked: GetSecretValue is not allowed to you"
+    assert text(found) == "warning: the secret was not checked: you are not allowed GetSecretValue"
 
 
-def test_before_the_first_deployment_the_secret_is_to_be_filled_after_it(session: FakeSession, target: Target) -> None:
+def test_before_the_first_deployment_the_secret_is_to_be_set_after_it(session: FakeSession, target: Target) -> None:
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
-    assert text(only(session, "secret", target)).startswith("warning: fill it with `python -m aws_setup secret` after")
+    assert text(only(session, "secret", target)) == (
+        "warning: the secret POSTGRESQL does not exist yet: set it with `python -m aws_setup secret` after the"
+        " deployment"
+    )
 
 
 def test_a_secret_that_is_scheduled_for_deletion_blocks_its_name(session: FakeSession, target: Target) -> None:
@@ -219,7 +222,7 @@ def test_a_given_secret_must_be_there(session: FakeSession, target: Target) -> N
 @pytest.mark.parametrize("version", ["42.7.6", "42.2.5"])
 def test_an_old_driver_is_refused(session: FakeSession, target: Target, tmp_path: Path, version: str) -> None:
     old = replace(target, driver_jar=lambda: driver(tmp_path, version))
-    assert f"is {version}, older than 42.7.7 (CVE-2025-49146)" in text(only(session, "driver", old))
+    assert f"has version {version}, which is older than 42.7.7 (CVE-2025-49146)" in text(only(session, "driver", old))
 
 
 def test_a_driver_that_is_none_is_an_error(session: FakeSession, target: Target) -> None:
@@ -243,8 +246,8 @@ def test_errors_stop_a_deployment_each_in_a_line_and_warnings_do_not(session: Fa
         preflight.enforce(found, lines.append)
     assert [line.split(":")[0] for line in lines] == ["warning"]
     assert [line.rpartition("(")[2] for line in str(caught.value).splitlines()] == [
-        "--ignore bucket deploys all the same)",
-        "--ignore driver deploys all the same)",
+        "--ignore bucket deploys anyway)",
+        "--ignore driver deploys anyway)",
     ]
 
 

@@ -178,7 +178,7 @@ IMPORTS = [
 ]
 
 
-def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSession, run: Run) -> None:
+def test_deploy_imports_what_destroy_retained_and_then_adds_the_rest(session: FakeSession, run: Run) -> None:
     left(session)
     answers.missing(session)
     proposed(session, "IMPORT", ResourcesToImport=IMPORTS)
@@ -205,11 +205,11 @@ def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSe
     )
     answers.uploads(session)
     lines = run()
-    assert f"taking over {SECRET}, which an earlier stack left" in lines
+    assert f"importing {SECRET}, which an earlier stack left behind" in lines
     assert "IMPORT_COMPLETE Bucket (AWS::Some::Type)" in lines
 
 
-def test_a_dry_run_over_what_was_kept_shows_the_import_and_leaves_nothing(session: FakeSession, run: Run) -> None:
+def test_a_dry_run_over_retained_resources_shows_the_import_and_changes_nothing(session: FakeSession, run: Run) -> None:
     """AWSCloudFormation/latest/APIReference/API_ResourceChange.html: the action of an import is Import."""
     left(session)
     answers.missing(session)
@@ -217,12 +217,10 @@ def test_a_dry_run_over_what_was_kept_shows_the_import_and_leaves_nothing(sessio
     imported = answers.change_set("CREATE_COMPLETE", changes=("Bucket", "DatabaseSecret"), action="Import")
     answers.script(session, answers.change_set("CREATE_COMPLETE"), imported, answers.DELETED, ("delete_stack", {}))
     _where, *lines = run(dry_run)
-    assert lines == ["Import Bucket (T)", "Import DatabaseSecret (T)", "and then add the rest of the template"]
+    assert lines == ["Import Bucket (T)", "Import DatabaseSecret (T)", "deploy would then add the rest of the template"]
 
 
-def test_an_import_with_tags_would_be_refused_and_what_cloudformation_says_is_told(
-    session: FakeSession, run: Run
-) -> None:
+def test_an_import_with_tags_fails_with_the_reason_of_cloudformation(session: FakeSession, run: Run) -> None:
     """The text that AWS has given; the way through `deploy` is the same for each refusal of CreateChangeSet."""
     refusal = "As part of the import operation, you cannot modify or add [RoleArn, Tags]"
     left(session)
@@ -232,7 +230,7 @@ def test_an_import_with_tags_would_be_refused_and_what_cloudformation_says_is_to
         run()
 
 
-def test_an_import_that_fails_tells_the_reason_and_what_it_left_is_cleared_away_the_next_time(
+def test_an_import_that_fails_gives_the_reason_and_its_stack_is_deleted_the_next_time(
     session: FakeSession, run: Run
 ) -> None:
     reason = "Resource lake already exists in stack arn:other"

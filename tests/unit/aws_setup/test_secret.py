@@ -47,13 +47,13 @@ def test_fields_are_json_or_lines(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("POSTGRES_HOST", "line 1 of the input is not of the form KEY=VALUE"),
+        ("POSTGRES_HOST", "line 1 of the input does not have the form KEY=VALUE"),
         (
             "POSTGRES_DB=x\nPOSTGRES_PASSWORD='hunter2\nPOSTGRES_HOST=h",
-            "line 2 of the input opens a quote that is not cl",
+            "line 2 of the input opens a quote that is never cl",
         ),
         ('{"POSTGRES_PASSWORD": hunter2}', "not JSON: line 1, column 23"),
-        ('{"POSTGRES_PASSWORD": ["hunter2"]}', "POSTGRES_PASSWORD must be a text"),
+        ('{"POSTGRES_PASSWORD": ["hunter2"]}', "POSTGRES_PASSWORD must be a string"),
     ],
 )
 def test_what_cannot_be_read_is_named_without_its_text(text: str, message: str) -> None:
@@ -120,7 +120,7 @@ def test_certificates_may_come_in_json() -> None:
 
 def test_more_certificates_than_a_secret_holds_are_refused_before_aws_does() -> None:
     bundle = {**FIELDS, "POSTGRES_SSLROOTCERT": PEM * 100}
-    with pytest.raises(UsageError, match=r"the secret has \d+ bytes and Secrets Manager takes 65536: give fewer cert"):
+    with pytest.raises(UsageError, match=r"the secret has \d+ bytes, and Secrets Manager accepts 65536: give fewer"):
         put_database_secret(FakeSession().typed, "POSTGRESQL", bundle, NOTHING)
 
 
