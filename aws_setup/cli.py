@@ -14,10 +14,11 @@ from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup.checks.unreachable import explain
 from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.local import arguments as local
+from ingest_assets import environment
+from ingest_assets.aws.errors import explain
 from ingest_assets.aws.stack import StackError
 from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _message_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, (BotoCoreError, ClientError)):
-        return explain(error)
+        explained = explain(error)
+        return str(explained), 2 if explained.unreached else 1
     wrong_usage = isinstance(error, (UsageError, InvalidInputError, StackError))
     return str(error), 2 if wrong_usage else 1
 
@@ -78,8 +80,8 @@ def _fail(message: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m aws_setup",
-        description="The AWS side of the ingestion. INGEST_STACK names the stack, INGEST_TABLES another tables.yaml, "
-        "INGEST_IGNORE_CHECKS the checks to leave out.",
+        description=f"The AWS side of the ingestion. {environment.STACK} names the stack, {environment.TABLES} another "
+        f"tables.yaml, {environment.IGNORE_CHECKS} the checks to leave out.",
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from aws_setup.cloudformation import parameters
+from ingest_assets import environment
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def add_parameters(parser: argparse.ArgumentParser, checks: Sequence[str]) -> No
     parser.add_argument(
         "--ignore",
         action="append",
-        default=[name for name in os.environ.get("INGEST_IGNORE_CHECKS", "").split(",") if name],
+        default=[name for name in (environment.read(environment.IGNORE_CHECKS) or "").split(",") if name],
         choices=checks,
         metavar="CHECK",
         help=f"leave out a check: {', '.join(checks)}",

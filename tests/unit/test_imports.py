@@ -24,9 +24,15 @@ ALLOWED: dict[str, set[str]] = {
     },
     "spark_scripts.glue": {"spark_scripts.contract"},
     "spark_scripts": {"spark_scripts"},
-    "ingest_assets.aws": {"spark_scripts.contract"},
+    "ingest_assets.environment": set(),
+    "ingest_assets.aws": {"ingest_assets.environment", "spark_scripts.contract"},
     "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
-    "aws_setup.job_bundle": {"aws_setup.errors", "ingest_assets.tables", "spark_scripts.contract"},
+    "aws_setup.job_bundle": {
+        "aws_setup.errors",
+        "ingest_assets.environment",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+    },
     "aws_setup.cloudformation": {
         "aws_setup.errors",
         "ingest_assets.aws",
@@ -39,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
         "aws_setup.checks",
         "aws_setup.cloudformation",
         "aws_setup.job_bundle",
+        "ingest_assets.environment",
         "ingest_assets.aws",
         "ingest_assets.tables",
         "spark_scripts.contract",
@@ -54,12 +61,13 @@ ALLOWED: dict[str, set[str]] = {
     "aws_setup.local.emulator": {"aws_setup.local.emulator"},
     "aws_setup.local": {
         "aws_setup",
+        "ingest_assets.environment",
         "ingest_assets.aws",
         "ingest_assets.tables",
         "spark_scripts.contract",
         "spark_scripts.lake.spark_io",  # class_archive does what the jobs do
     },
-    "aws_setup": {"aws_setup", "ingest_assets.aws", "spark_scripts.contract"},
+    "aws_setup": {"aws_setup", "ingest_assets.environment", "ingest_assets.aws", "spark_scripts.contract"},
 }
 """Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
 
