@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aws_setup.errors import DeployError
 from ingest_assets.aws.stack import stack_tags
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _NO_CHANGE = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 _LONGEST_WAIT_SECONDS = 300.0
-_LONGEST_POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -78,16 +77,13 @@ def _tags(stack: str) -> list[TagTypeDef]:
 
 
 def _wait(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, str]:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-    pause = 0.2
-    while True:
+    for _ in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.2, longest_pause=5.0):
         answer = client.describe_change_set(ChangeSetName=change_set, StackName=stack)
         if answer["Status"] in ("CREATE_COMPLETE", "FAILED"):
             return answer["Status"], answer.get("StatusReason", "")
-        if time.monotonic() > deadline:
-            raise DeployError(f"the change set {change_set} is still {answer['Status']} after five minutes")
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+    raise DeployError(
+        f"the change set {change_set} is still not ready after five minutes: look at it in CloudFormation"
+    )
 
 
 def _changes(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, ...]:

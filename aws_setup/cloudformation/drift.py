@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import DescribeStackResourceDriftsInputTypeDef, StackResourceDriftTypeDef
 
 _LONGEST_WAIT_SECONDS = 90.0
-_LONGEST_POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,14 @@ def detect(client: CloudFormationClient, stack: str) -> Drift:
 
 
 def _wait(client: CloudFormationClient, detection: str) -> Drift:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-    pause = 0.5
-    while True:
+    for _ in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.5, longest_pause=5.0):
         answer = client.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
             return Drift("UNAVAILABLE", f"drift detection has failed: {answer.get('DetectionStatusReason', '')}")
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             drifted = answer.get("StackDriftStatus") == "DRIFTED"
             return Drift("DRIFTED", "") if drifted else Drift("IN_SYNC", "every resource is as it was deployed")
-        if time.monotonic() > deadline:
-            return Drift("UNAVAILABLE", "drift detection takes longer than 90 s: ask again later")
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+    return Drift("UNAVAILABLE", "drift detection takes longer than 90 s: try again later")
 
 
 def _changed(client: CloudFormationClient, stack: str) -> Iterator[StackResourceDriftTypeDef]:

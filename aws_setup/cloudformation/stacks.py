@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_setup.errors import DeployError
 from ingest_assets.aws.stack import Stack, find_stack
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -24,7 +25,6 @@ _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Re
 _QUEUE_NAME_SECONDS = 60.0
 
 _LONGEST_WAIT_SECONDS = 3600.0
-_LONGEST_POLL_SECONDS = 5.0
 
 # How long a stack may show the status it had before, when CloudFormation has been told to change it.
 _LONGEST_DELAY_SECONDS = 15.0
@@ -45,10 +45,7 @@ class Watch:
 
     def wait(self) -> Stack:
         """The stack when CloudFormation is done with it. Raises DeployError when that takes more than an hour."""
-        started = time.monotonic()
-        pause = 0.2
-        while True:
-            waited = time.monotonic() - started
+        for waited in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.2, longest_pause=5.0):
             stack = find_stack(self._client, self._stack_id)  # before the events, so that the last are not missed
             for event in self._new_events():
                 self._tell(event)
@@ -56,10 +53,7 @@ class Watch:
                 raise DeployError(f"the stack {self._stack_id} is gone")
             if not stack.changing and (self._begun or waited > _LONGEST_DELAY_SECONDS):
                 return stack
-            if waited > _LONGEST_WAIT_SECONDS:
-                raise DeployError(f"stack {stack.name} is still {stack.status} after an hour: look at its events")
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+        raise DeployError(f"CloudFormation still works on {self._stack_id} after an hour: look at the stack's events")
 
     @property
     def reasons(self) -> str:

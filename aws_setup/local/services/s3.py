@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import sysconfig
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Self
 
 from aws_setup.local.errors import LocalAccountError
 from aws_setup.local.processes.child import Child
+from ingest_assets.aws.waiting import polls
 
 _START_SECONDS = 30.0
 
@@ -67,15 +67,13 @@ class S3(contextlib.AbstractContextManager["S3"]):
 
     def _wait(self) -> str:
         """The server's address, once it listens: it chooses a free port and says which."""
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
+        for _ in polls(seconds=_START_SECONDS, pause=0.02):
             ended = self._child.poll() is not None
             match = re.search(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/?\]", self._log.read_text())
             if match:
                 return match[1]
             if ended:
                 break
-            time.sleep(0.02)
         raise LocalAccountError(f"rclone did not start: {self._log.read_text().strip()[-300:]}")
 
 

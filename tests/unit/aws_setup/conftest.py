@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from aws_setup.cloudformation import changeset, stacks
 from aws_setup.cloudformation.parameters import defaults
 from aws_setup.commands import preflight
 from aws_setup.commands.deploy import deploy, dry_run
@@ -28,8 +27,7 @@ def driver(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    for module in (stacks, changeset):
-        monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     return FakeSession()
 
 

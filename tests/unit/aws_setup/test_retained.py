@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY
 
-from aws_setup.cloudformation import changeset, retained, stacks, template
+from aws_setup.cloudformation import retained, template
 from aws_setup.commands import preflight
 from aws_setup.commands.deploy import deploy, dry_run
 from aws_setup.errors import DeployError
@@ -27,8 +27,7 @@ TAGS = [{"Key": "project", "Value": STACK}, {"Key": "stack", "Value": STACK}, {"
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    for module in (stacks, changeset):
-        monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     return FakeSession()
 
 

@@ -144,7 +144,7 @@ def test_a_detection_that_takes_long_is_left_alone(session: FakeSession, monkeyp
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     detection(session, "DETECTION_IN_PROGRESS")
     found = detect(session.client("cloudformation"), "data-lake-ingestion")
-    assert found.text == "drift detection takes longer than 90 s: ask again later"
+    assert found.text == "drift detection takes longer than 90 s: try again later"
 
 
 def test_where_nothing_detects_drift_that_is_said() -> None:
