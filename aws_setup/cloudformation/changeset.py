@@ -1,4 +1,4 @@
-"""Change sets: what a deployment would do to the stack, before it does it."""
+"""Change sets: what a deployment would change in the stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TagTypeDef,
     )
 
-# CloudFormation tells "no change" as a failure with one of these reasons only.
+# CloudFormation reports "no change" as a failure with one of these reasons.
 _NO_CHANGE = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 _LONGEST_WAIT_SECONDS = 300.0
@@ -28,7 +28,7 @@ _LONGEST_WAIT_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """A change set that can be executed. `changes` has a line for each resource that it touches."""
+    """A change set that can be executed. `changes` has a line for each resource that it changes."""
 
     id: str
     stack_id: str
@@ -44,11 +44,11 @@ def create(
     parameters: list[ParameterTypeDef],
     imports: list[ResourceToImportTypeDef] | None = None,
 ) -> ChangeSet | None:
-    """Make a change set and wait until CloudFormation has worked it out; None when nothing would change.
+    """Create a change set and wait until CloudFormation has computed it. None when nothing would change.
 
-    One with `imports` gives the stack no tags, which CloudFormation refuses ("As part of the import operation, you
-    cannot modify or add [RoleArn, Tags]"); the update that follows does. Raises DeployError with CloudFormation's
-    reason when it refuses.
+    A change set with `imports` sets no tags, because CloudFormation refuses them ("As part of the import operation, you
+    cannot modify or add [RoleArn, Tags]"); the update after it sets them. Raises DeployError with CloudFormation's
+    reason when it rejects the change set.
     """
     request: CreateChangeSetInputTypeDef = {
         "StackName": stack,
@@ -69,7 +69,7 @@ def create(
     client.delete_change_set(ChangeSetName=made["Id"], StackName=stack)
     if reason.startswith(_NO_CHANGE):
         return None
-    raise DeployError(f"CloudFormation refuses the change of stack {stack}: {reason or status}")
+    raise DeployError(f"CloudFormation refuses to change stack {stack}: {reason or status}")
 
 
 def _tags(stack: str) -> list[TagTypeDef]:

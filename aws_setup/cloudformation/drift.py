@@ -1,4 +1,4 @@
-"""What of the stack's resources is no longer as CloudFormation made it."""
+"""Which resources of the stack differ from what CloudFormation created."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _LONGEST_WAIT_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Drift:
-    """`state` is CloudFormation's word, UNAVAILABLE when it did not say; `text` says why, or what came of it.
+    """The result of a drift detection.
 
-    `resources` has a line for each that was changed or deleted by hand.
+    `state` is CloudFormation's, or UNAVAILABLE when it gave no result. `text` gives the result or the reason.
+    `resources` has a line for each resource that was changed or deleted by hand.
     """
 
     state: Literal["IN_SYNC", "DRIFTED", "UNAVAILABLE"]
@@ -31,7 +32,7 @@ class Drift:
 
 
 def detect(client: CloudFormationClient, stack: str) -> Drift:
-    """Have CloudFormation compare the stack with its resources, and wait for it, 90 seconds at most."""
+    """Have CloudFormation compare the stack with its resources, and wait at most 90 seconds for the result."""
     try:
         detection = client.detect_stack_drift(StackName=stack)["StackDriftDetectionId"]
         found = _wait(client, detection)
@@ -48,7 +49,7 @@ def _wait(client: CloudFormationClient, detection: str) -> Drift:
     for _ in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.5, longest_pause=5.0):
         answer = client.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
-            return Drift("UNAVAILABLE", f"drift detection has failed: {answer.get('DetectionStatusReason', '')}")
+            return Drift("UNAVAILABLE", f"drift detection failed: {answer.get('DetectionStatusReason', '')}")
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             drifted = answer.get("StackDriftStatus") == "DRIFTED"
             return Drift("DRIFTED", "") if drifted else Drift("IN_SYNC", "every resource is as it was deployed")
@@ -56,7 +57,7 @@ def _wait(client: CloudFormationClient, detection: str) -> Drift:
 
 
 def _changed(client: CloudFormationClient, stack: str) -> Iterator[StackResourceDriftTypeDef]:
-    """The resources that differ; botocore has no paginator for them."""
+    """The resources that differ. botocore has no paginator for this call."""
     request: DescribeStackResourceDriftsInputTypeDef = {
         "StackName": stack,
         "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"],

@@ -109,7 +109,7 @@ def test_the_first_change_set_has_all_parameters_and_may_make_roles(
     }
     session.script("cloudformation").add_response("create_change_set", MADE[1], expected)
     script(session, change_set("FAILED", "enough"), DELETED)
-    with pytest.raises(DeployError, match="refuses the change of stack other: enough"):
+    with pytest.raises(DeployError, match="refuses to change stack other: enough"):
         run(stack="other", BucketName="lake", ScheduleExpression="cron(0 2 1 * ? *)")
 
 
@@ -189,9 +189,9 @@ def test_a_dry_run_shows_the_changes_and_leaves_nothing(session: FakeSession, ru
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "BucketName is needed: --parameter BucketName="),
+        ({}, "BucketName is missing: give --parameter BucketName="),
         ({"Bucket": "lake"}, "unknown parameter Bucket: the template has BucketName, "),
-        ({"BucketName": "lake", "DriverKey": "jar/0/x.jar"}, "the parameter DriverKey is set by deploy"),
+        ({"BucketName": "lake", "DriverKey": "jar/0/x.jar"}, "deploy sets the parameter DriverKey itself"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_is_changed(

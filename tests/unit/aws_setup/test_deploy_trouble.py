@@ -80,7 +80,7 @@ def test_a_stack_whose_creation_failed_is_deleted_and_created_again(
     lines = run(BucketName="lake")
     assert lines[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what the failed creation left behind"
     # QueueDeletedRecently in botocore's model of SQS.
-    assert "waiting 60 s: SQS keeps the names of deleted queues for that long" in lines
+    assert "waiting 60 s, because SQS blocks the names of deleted queues for that long" in lines
     assert 60.0 in pauses
 
 

@@ -92,5 +92,5 @@ def test_the_version_may_stand_as_the_bundles(tmp_path: Path) -> None:
     bundle = jar(tmp_path / "bundle.jar", "42.7.13", "Bundle-Version: {}\r\n")
     assert driver_version(bundle) == (42, 7, 13)
     silent = jar(tmp_path / "silent.jar", "", "Created-By: nobody\r\n")
-    with pytest.raises(DriverNotFoundError, match=r"silent\.jar does not say its version"):
+    with pytest.raises(DriverNotFoundError, match=r"silent\.jar has no version in its manifest"):
         driver_version(silent)

@@ -43,11 +43,11 @@ def test_a_file_sets_texts_numbers_booleans_and_lists(tmp_path: Path) -> None:
         ("BucketName: 2024-13-45", "line 1: '2024-13-45' is no value"),
         ("BucketName: \x01", "special characters are not allowed"),
         ("BucketName: " + "[" * 5000, "is nested too deeply"),
-        ("BucketName: {a: b}", "BucketName must be a text"),
-        ("BucketName:", "BucketName must be a text"),
-        ("SubnetIds: [{a: b}]", "SubnetIds must be a text"),
+        ("BucketName: {a: b}", "BucketName must be a string"),
+        ("BucketName:", "BucketName must be a string"),
+        ("SubnetIds: [{a: b}]", "SubnetIds must be a string"),
         ("Bucket: lake", "unknown parameter Bucket: the template has BucketName"),
-        ("DriverKey: jar/x", "the parameter DriverKey is set by deploy"),
+        ("DriverKey: jar/x", "deploy sets the parameter DriverKey itself"),
         ("BucketName: [", "line 1: .*"),
         ("BucketName: !!python/name:os.system", "line 1: could not determine a constructor"),
     ],
@@ -77,7 +77,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_value_that_cloudformation_would_refuse_is_refused_before_it_is_asked(
     name: str, value: str, constraint: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"^{name} cannot be '{value}': it takes {constraint}$"):
+    with pytest.raises(UsageError, match=f"^{name} cannot be '{value}': it accepts {constraint}$"):
         check({name: value})
 
 

@@ -87,7 +87,7 @@ def test_a_release_that_emr_does_not_list_is_a_warning(session: FakeSession, tar
 def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSession, target: Target) -> None:
     older = replace(target, parameters={**target.parameters, "ReleaseLabel": "emr-7.9.0"})
     found = text(only(session, "release", older))
-    assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it takes emr-7.10.0 or a later release")
+    assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it accepts emr-7.10.0 or a later release")
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSes
     [
         ({}, None),
         ({"ExecutorMemory": "14g"}, None),  # 15.4 GB
-        ({"ExecutorMemory": "15g"}, "error: ExecutorMemory 15g needs a worker of 17 GB .* 2 vCPU has 16 GB at most"),
+        ({"ExecutorMemory": "15g"}, "error: ExecutorMemory 15g needs a worker of 17 GB .* 2 vCPU has at most 16 GB"),
         ({"DriverCores": "1", "DriverMemory": "8g"}, "error: DriverMemory 8g needs a worker of 9 GB"),
-        ({"DriverCores": "16", "ExecutorCores": "16"}, "error: MaximumCpu 8vCPU has no room .* give 32vCPU"),
-        ({"MaximumMemory": "8GB"}, "error: MaximumMemory 8GB has no room for driver and executor: give 14GB"),
+        ({"DriverCores": "16", "ExecutorCores": "16"}, "error: MaximumCpu 8vCPU is too small .* give 32vCPU"),
+        ({"MaximumMemory": "8GB"}, "error: MaximumMemory 8GB is too small for a driver and an executor: give 14GB"),
         ({"ExecutorMemory": "15g", "SparkSubmitParameters": "--conf spark.executor.cores=4"}, None),
     ],
 )

@@ -166,7 +166,7 @@ def test_a_release_without_s3a_is_refused_and_one_to_take_is_named(label: str, *
         check({"ReleaseLabel": label})
         return
     with pytest.raises(
-        UsageError, match=r"cannot be '.*': it takes emr-7\.10\.0 or a later release, such as emr-7\.14"
+        UsageError, match=r"cannot be '.*': it accepts emr-7\.10\.0 or a later release, such as emr-7\.14"
     ):
         check({"ReleaseLabel": label})
 

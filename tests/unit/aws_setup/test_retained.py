@@ -261,5 +261,5 @@ def test_an_import_that_cloudformation_refuses_is_an_error(session: FakeSession,
     left(session)
     answers.missing(session)
     answers.script(session, answers.MADE, answers.change_set("FAILED", "no such type"), answers.DELETED)
-    with pytest.raises(DeployError, match="refuses the change of stack data-lake-ingestion: no such type"):
+    with pytest.raises(DeployError, match="refuses to change stack data-lake-ingestion: no such type"):
         run()

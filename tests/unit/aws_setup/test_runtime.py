@@ -81,14 +81,14 @@ def test_emrfs_is_a_warning(session: FakeSession) -> None:
     log(session, f"{LINE}{EMRFS}\n")
     found = told(session)
     assert found.startswith("warning: Python 3.9.20")
-    assert found.endswith("take a newer ReleaseLabel")
+    assert found.endswith("deploy with a newer ReleaseLabel")
 
 
 @pytest.mark.parametrize("stack", [None, Stack(STACK_ID, "s", "IMPORT_COMPLETE", NOW, {}, {})])
 def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stack: Stack | None) -> None:
-    assert told(session, stack).startswith("note: which Python, boto3, Hadoop and file system EMR has is known after")
+    assert told(session, stack).startswith("note: the versions of Python, boto3 and Hadoop on EMR are known after")
 
 
 def test_a_stack_without_executions_knows_nothing_either(session: FakeSession) -> None:
     executions(session)
-    assert told(session).startswith("note: which Python")
+    assert told(session).startswith("note: the versions of Python")
