@@ -132,7 +132,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_named(data: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         with (
-            pytest.raises(PortTakenError, match=rf"^port {port} is taken: give another one with --postgres-port"),
+            pytest.raises(PortTakenError, match=rf"^port {port} is in use: give another port with --postgres-port"),
             Postgres(data, data.with_suffix(".log"), port=port),
         ):
             pass

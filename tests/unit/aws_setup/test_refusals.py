@@ -186,7 +186,7 @@ def test_a_secret_is_given_by_its_whole_arn() -> None:
     """A policy with a partial ARN matches no secret: secretsmanager/latest/userguide/troubleshoot.html."""
     arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop"
     check({"DatabaseSecretArn": f"{arn}-a1B2c3"})
-    with pytest.raises(UsageError, match="it takes the whole ARN of a secret, with the hyphen and six characters"):
+    with pytest.raises(UsageError, match="it accepts the whole ARN of a secret, with the hyphen and six characters"):
         check({"DatabaseSecretArn": arn})
 
 

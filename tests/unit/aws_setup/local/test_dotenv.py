@@ -20,13 +20,13 @@ from aws_setup.local.errors import DotenvError
 )
 def test_a_variable_that_the_account_sets_is_refused(tmp_path: Path, line: str, name: str) -> None:
     (tmp_path / ".env").write_text(f"{line}\nCOLOUR=blue\n", encoding="utf-8")
-    with pytest.raises(DotenvError, match=rf"/\.env sets {name}, which `dagster dev` prefers"):
+    with pytest.raises(DotenvError, match=rf"/\.env sets {name}, and `dagster dev` would use"):
         refuse_dotenv(tmp_path)
 
 
 def test_all_such_variables_are_named_once_and_no_value(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("AWS_PROFILE=a\nAWS_SECRET_ACCESS_KEY=hush\nAWS_PROFILE=b\n")
-    with pytest.raises(DotenvError, match="sets AWS_PROFILE, AWS_SECRET_ACCESS_KEY, which") as refusal:
+    with pytest.raises(DotenvError, match="sets AWS_PROFILE, AWS_SECRET_ACCESS_KEY, and") as refusal:
         refuse_dotenv(tmp_path)
     assert "hush" not in str(refusal.value)
 

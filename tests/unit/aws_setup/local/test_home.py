@@ -15,7 +15,7 @@ def test_a_second_account_in_the_folder_is_refused_naming_the_first(tmp_path: Pa
     with (
         Home(tmp_path).locked(),
         pytest.raises(
-            AccountInUseError, match=rf"\(process {os.getpid()}\) runs in {tmp_path} already: stop it, or .* --home"
+            AccountInUseError, match=rf"\(process {os.getpid()}\) already runs in {tmp_path}: stop it, or .* --home"
         ),
         Home(tmp_path).locked(),
     ):
@@ -75,7 +75,7 @@ def test_the_variables_of_an_account_are_known_while_it_runs_and_gone_when_it_ha
     with home.locked():
         with pytest.raises(NoAccountError, match=f"the local account is starting or stopping in {tmp_path}"):
             home.running()
-        with home.told({"SOURCE_DSN": "a secret"}):
+        with home.published({"SOURCE_DSN": "a secret"}):
             assert home.running() == {"SOURCE_DSN": "a secret"}
             assert (tmp_path / "environment.json").stat().st_mode & 0o777 == 0o600
         assert not (tmp_path / "environment.json").exists()

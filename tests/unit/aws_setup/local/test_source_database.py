@@ -40,7 +40,7 @@ def test_a_dsn_of_another_form_is_refused_without_showing_it(dsn: str) -> None:
             "the parameter channel_binding of the source",
         ),
         ("postgresql://ana:hush@a.example,b.example/shop", "names several hosts: name one, since all connections of a"),
-        ("host=db.example hostaddr=192.0.2.1 password=hush", "has host and hostaddr: give one of them"),
+        ("host=db.example hostaddr=192.0.2.1 password=hush", "has host and hostaddr: give only one of them"),
     ],
 )
 def test_a_parameter_that_cannot_reach_the_job_is_refused_by_name(dsn: str, message: str) -> None:
