@@ -98,7 +98,7 @@ def empty(commands: Commands) -> None:
 def test_a_change_of_the_stack_is_refused_and_the_stack_stays_as_it_is(commands: Commands) -> None:
     commands.deploy(BucketName=BUCKET)
     before = commands.session.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    with pytest.raises(ClientError, match="makes its stack anew at each start"):
+    with pytest.raises(ClientError, match="creates its stack at each start and cannot UPDATE one"):
         commands.deploy(MaximumExecutors="4")
     assert commands.session.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"] == before
 

@@ -1,6 +1,6 @@
-"""CloudFormation's security groups, whose rules for outgoing traffic moto leaves out.
+"""CloudFormation's security groups. moto's own types ignore the rules for outgoing traffic.
 
-EC2's own refusals that moto does not know are here too. Drop a type when moto's own has them.
+They also refuse what EC2 refuses and moto accepts. Delete a type when moto's does all this.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _check_description(kind: str, text: str) -> None:
 
 
 def _permission(rule: Properties) -> dict[str, Any]:
-    """A rule of CloudFormation as the API writes it."""
+    """A rule of CloudFormation in the form of the API."""
     _check_description("rule", rule.get("Description", ""))
     permission: dict[str, Any] = {"IpProtocol": rule["IpProtocol"]}
     permission |= {port: int(rule[port]) for port in ("FromPort", "ToPort") if port in rule}
@@ -44,7 +44,7 @@ def _permission(rule: Properties) -> dict[str, Any]:
 
 
 class SecurityGroup(LoopbackResource):
-    """AWS::EC2::SecurityGroup in a VPC, without the rule that lets all traffic out where it has rules of its own."""
+    """AWS::EC2::SecurityGroup in a VPC. With egress rules of its own it lacks the default rule for all traffic."""
 
     type_name = "AWS::EC2::SecurityGroup"
     name_property = "GroupName"
@@ -52,7 +52,7 @@ class SecurityGroup(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the group and its rules."""
+        """Create the group and its rules."""
         client = clients("ec2")
         _check_description("group", properties["GroupDescription"])
         request = {"GroupName": name, "Description": properties["GroupDescription"], "VpcId": properties["VpcId"]}
@@ -70,7 +70,7 @@ class SecurityGroup(LoopbackResource):
         return cls(group, GroupId=group, VpcId=properties["VpcId"])
 
     def remove(self, clients: Clients) -> None:
-        """Delete the group. As EC2 does, refuse it while a rule of another group refers to it."""
+        """Delete the group. Refused while a rule of another group refers to it, as on EC2."""
         client = clients("ec2")
         referring = [
             {"Name": f"{way}ip-permission.group-id", "Values": [self.physical_resource_id]} for way in ("", "egress.")

@@ -1,8 +1,8 @@
-"""CloudFormation resource types that moto lacks, or makes in a form that the rest of moto does not see.
+"""CloudFormation resource types that moto lacks, or creates in a form that the rest of moto does not see.
 
-Each makes its resource through the account's own API over loopback, so that what the stack holds is what clients see.
-Properties are those of https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/; drop a type when
-moto's list (`moto.cloudformation.parsing.get_model_map`) has it.
+Each type creates its resource through the API of the account over loopback, so that clients see it. The properties are
+those of https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/. Delete a type when moto's list
+(`moto.cloudformation.parsing.get_model_map`) has it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from aws_setup.local.emulator.core.coercion import coerced
 from aws_setup.local.emulator.core.constraints import validation_message, violations
 
 Properties = Mapping[str, Any]
-Clients = Callable[[str], Any]  # boto3 clients by service; which one is not known to a type checker
+Clients = Callable[[str], Any]  # boto3 clients by the name of the service
 
 
 class LoopbackResource(CloudFormationModel):
-    """A resource that is made through the API of its service. Subclasses say how."""
+    """A resource that is created and deleted through the API of its service. Subclasses say how."""
 
     type_name: ClassVar[str] = "?"
     name_property: ClassVar[str] = ""
@@ -38,14 +38,14 @@ class LoopbackResource(CloudFormationModel):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the resource."""
+        """Create the resource with the name `name`."""
         raise NotImplementedError
 
     def remove(self, clients: Clients) -> None:
-        """Delete the resource. A policy goes with what it stands on."""
+        """Delete the resource. Does nothing by default: a policy is deleted with its topic, queue or bucket."""
 
     def get_cfn_attribute(self, attribute_name: str) -> str:
-        """Fn::GetAtt."""
+        """The value of Fn::GetAtt."""
         if attribute_name not in self._attributes:
             raise UnformattedGetAttTemplateException
         return self._attributes[attribute_name]
@@ -87,7 +87,7 @@ class LoopbackResource(CloudFormationModel):
 
 
 def clients(region_name: str) -> Clients:
-    """Clients of the account itself, in that region."""
+    """Clients for the account itself, in this region."""
     session = boto3.session.Session("local", "local", region_name=region_name)
     config = Config(proxies={}, retries={"total_max_attempts": 1})
     endpoint = f"http://127.0.0.1:{moto_server_port()}"
@@ -96,7 +96,7 @@ def clients(region_name: str) -> Clients:
 
 
 def _send(client: Any, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Call an operation; numbers and booleans that the template holds as text become what the API takes.
+    """Call an operation, with numbers and booleans converted that the template holds as text.
 
     boto3 refuses missing members and wrong types. Raises ValidationError for what else the service's model does not
     allow, since moto accepts it.
@@ -139,7 +139,7 @@ class TopicPolicy(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Set the policy of every topic named."""
+        """Set the policy of each topic."""
         policy = _text(properties["PolicyDocument"])
         for arn in properties["Topics"]:
             clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
@@ -153,7 +153,7 @@ class QueuePolicy(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Set the policy of every queue named."""
+        """Set the policy of each queue."""
         policy = _text(properties["PolicyDocument"])
         for url in properties["Queues"]:
             clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
@@ -173,7 +173,7 @@ class BucketPolicy(LoopbackResource):
 
 
 class Secret(LoopbackResource):
-    """AWS::SecretsManager::Secret, deleted without a recovery window as CloudFormation does."""
+    """AWS::SecretsManager::Secret. Deleted without a recovery window, as CloudFormation does."""
 
     type_name = "AWS::SecretsManager::Secret"
     name_property = "Name"
@@ -181,7 +181,7 @@ class Secret(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the secret. Raises ValidationError for a value that is to be generated."""
+        """Create the secret. Raises ValidationError for GenerateSecretString."""
         if "SecretString" not in properties:
             raise ValidationError(message="A secret needs SecretString; GenerateSecretString is not emulated")
         known = ("SecretString", "Description", "KmsKeyId", "Tags")
@@ -190,12 +190,12 @@ class Secret(LoopbackResource):
         return cls(arn, Id=arn)
 
     def remove(self, clients: Clients) -> None:
-        """Delete the secret for good."""
+        """Delete the secret permanently."""
         clients("secretsmanager").delete_secret(SecretId=self.physical_resource_id, ForceDeleteWithoutRecovery=True)
 
 
 class Schedule(LoopbackResource):
-    """AWS::Scheduler::Schedule. Stored; nothing here fires it."""
+    """AWS::Scheduler::Schedule. It is stored and never fires."""
 
     type_name = "AWS::Scheduler::Schedule"
     name_property = "Name"
@@ -203,7 +203,7 @@ class Schedule(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the schedule; the properties are those of the API."""
+        """Create the schedule. The API has the same properties."""
         arn = _send(clients("scheduler"), "CreateSchedule", {**properties, "Name": name})["ScheduleArn"]
         return cls(name, Arn=arn, group=properties.get("GroupName", "default"))
 
@@ -213,7 +213,7 @@ class Schedule(LoopbackResource):
 
 
 class Alarm(LoopbackResource):
-    """AWS::CloudWatch::Alarm. Stored; its state never changes."""
+    """AWS::CloudWatch::Alarm. It is stored, and its state never changes."""
 
     type_name = "AWS::CloudWatch::Alarm"
     name_property = "AlarmName"
@@ -221,7 +221,7 @@ class Alarm(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the alarm; the properties are those of the API."""
+        """Create the alarm. The API has the same properties."""
         client = clients("cloudwatch")
         _send(client, "PutMetricAlarm", {**properties, "AlarmName": name})
         return cls(name, Arn=client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"])
@@ -232,7 +232,7 @@ class Alarm(LoopbackResource):
 
 
 class StateMachine(LoopbackResource):
-    """AWS::StepFunctions::StateMachine; moto's own lands in the backend that executes nothing."""
+    """AWS::StepFunctions::StateMachine. moto's own type uses the backend that executes nothing."""
 
     type_name = "AWS::StepFunctions::StateMachine"
     name_property = "StateMachineName"
@@ -241,7 +241,7 @@ class StateMachine(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the state machine. Raises ValidationError for a form of the definition that is not emulated."""
+        """Create the state machine. Raises ValidationError for any form of the definition but `Definition`."""
         if "Definition" not in properties:
             raise ValidationError(message="A state machine needs Definition; no other form is emulated")
         client = clients("stepfunctions")

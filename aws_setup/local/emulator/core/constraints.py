@@ -1,4 +1,4 @@
-"""The lengths, ranges, patterns and enums of an AWS service model, checked as the service does.
+"""Checks the lengths, ranges, patterns and enums of an AWS service model, as the service does.
 
 boto3, and `casing` for a task of a state machine, check types and required members before the request is sent. moto
 checks nothing.
@@ -14,7 +14,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 
 def violations(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
-    """What is wrong with `value`, one line per member, in the words of AWS's validation errors."""
+    """A line for each member of `value` that breaks a constraint, in the words of AWS's validation errors."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         yield from _structure(value, shape, path)
     elif isinstance(shape, ListShape) and isinstance(value, list):
@@ -54,7 +54,7 @@ def _string(value: str, shape: Shape, path: str) -> Iterator[str]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Whether the value has the pattern, in so far as Python can read it: some are written for Java alone."""
+    """Whether the value matches the pattern. True for a pattern that only Java can read."""
     try:
         return re.fullmatch(pattern, value, re.DOTALL) is not None
     except re.error:

@@ -1,4 +1,4 @@
-"""The HTTP side of EMR Serverless: requests parsed and checked, answers in the shapes of the service model."""
+"""The HTTP side of EMR Serverless: parses and checks requests, and answers in the shapes of the service model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATHS = (
 
 
 class EmrServerlessResponse(BaseResponse):
-    """One method per operation; moto's router calls them by name."""
+    """A method for each operation; moto's router calls them by name."""
 
     backends: BackendDict[EmrServerlessBackend]
     runner: JobRunner
@@ -39,9 +39,9 @@ class EmrServerlessResponse(BaseResponse):
         return self.backends[self.current_account][self.region]
 
     def _request(self) -> dict[str, Any]:
-        """The request's members, checked against the service model."""
+        """The members of the request, checked against the service model."""
         operation = get_service_model("emr-serverless").operation_model(self._get_action())
-        # moto's parser makes an empty list of a list in the query string that is not there
+        # moto's parser turns a list that is missing in the query string into an empty one
         request = {name: value for name, value in self.params.items() if value not in (None, [])}
         found = list(violations(request, operation.input_shape))
         if found:
@@ -102,7 +102,7 @@ class EmrServerlessResponse(BaseResponse):
         return ActionResult({"applicationId": request["applicationId"], "jobRunId": request["jobRunId"]})
 
     def list_job_runs(self) -> ActionResult:
-        """ListJobRuns; of its filters only `states` is emulated."""
+        """ListJobRuns, whose only emulated filter is `states`."""
         request = self._request()
         unknown = request.keys() & {"createdAtAfter", "createdAtBefore", "mode"}
         if unknown:
@@ -120,6 +120,6 @@ class EmrServerlessResponse(BaseResponse):
 
 
 def url_paths(backends: BackendDict[EmrServerlessBackend], runner: JobRunner) -> dict[str, Any]:
-    """The paths of the service and what answers them, in the form of moto's `urls.py`."""
+    """The paths of the service with their handlers, in the form of moto's `urls.py`."""
     response: Any = type("EmrServerlessResponse", (EmrServerlessResponse,), {"backends": backends, "runner": runner})
     return dict.fromkeys(_PATHS, response.dispatch)
