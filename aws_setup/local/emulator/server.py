@@ -32,8 +32,8 @@ class LocalAws(AbstractContextManager["LocalAws"]):
     """moto's server on a free port of 127.0.0.1, which executes state machines and Spark jobs.
 
     `spark` runs the job runs of EMR Serverless. `pace` sets the speed of the steps of EMR Serverless. A process can
-    have one at a time, because moto keeps its state in module globals, which `__exit__` resets. While it runs, this process
-    ignores AWS configuration files and profiles, because moto's own clients would read them.
+    have one at a time, because moto keeps its state in module globals, which `__exit__` resets. While it runs, this
+    process ignores AWS configuration files and profiles, because moto's own clients would read them.
     """
 
     url: str

@@ -71,7 +71,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("MaximumExecutors", "0", "1 to 100"),
         ("MaximumExecutors", "many", "1 to 100"),
         ("DatabaseHost", "db.example/shop", r"\[A-Za-z0-9._:-\]\*"),
-        ("DatabaseCidr", "0.0.0.0/0", "a range of IPv4 addresses that is not the whole world, or empty"),
+        ("DatabaseCidr", "0.0.0.0/0", "a range of IPv4 addresses other than 0.0.0.0/0, or empty"),
     ],
 )
 def test_a_value_that_cloudformation_would_refuse_is_refused_before_it_is_asked(

@@ -74,7 +74,7 @@ def test_the_stack_has_this_template_in_whichever_form_it_is_answered(body: obje
 def test_a_template_that_no_change_set_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "MAXIMUM_BYTES", 1000)
     template.rendered.cache_clear()
-    with pytest.raises(Exception, match=r"has \d+ bytes, a change set takes 1000"):
+    with pytest.raises(Exception, match=r"has \d+ bytes, but a change set accepts at most 1000"):
         template.rendered()
     template.rendered.cache_clear()
 
