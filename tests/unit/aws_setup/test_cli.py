@@ -87,7 +87,7 @@ def test_ctrl_c_is_no_traceback(failing: Callable[[BaseException], None], capsys
         (aws.ParamValidationError(report="x"), "Parameter validation failed", 1),
     ],
 )  # fmt: skip
-def test_what_aws_says_is_told_in_one_line(
+def test_an_error_of_aws_is_one_line(
     failing: Callable[[BaseException], None], capsys: Capture, error: Exception, text: str, code: int
 ) -> None:
     failing(error)
@@ -181,7 +181,7 @@ def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.
     ("terminal", "flags", "answer", "agreed"),
     [(True, [], "y", True), (True, [], "", False), (True, ["--yes"], "n", True), (False, [], "n", True)],
 )
-def test_deploy_asks_before_it_makes_a_stack_where_somebody_can_answer(
+def test_deploy_asks_before_it_creates_a_stack_if_somebody_can_answer(
     terminal: bool, flags: list[str], answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []

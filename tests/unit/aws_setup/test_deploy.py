@@ -61,7 +61,7 @@ def test_a_stack_is_created_only_after_the_user_agrees(session: FakeSession, dri
     assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Create it?"]
 
 
-def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
+def test_the_first_deployment_creates_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
     missing(session)
     nothing_retained(session)
     begun = ("CREATE_IN_PROGRESS", STACK, "User Initiated")
@@ -86,7 +86,7 @@ def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSess
     assert "AWSServiceRoleForAmazonEMRServerless" in lines[-1]
 
 
-def test_the_first_change_set_has_all_parameters_and_may_make_roles(
+def test_the_first_change_set_has_all_parameters_and_may_create_roles(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     missing(session)
@@ -113,7 +113,7 @@ def test_the_first_change_set_has_all_parameters_and_may_make_roles(
         run(stack="other", BucketName="lake", ScheduleExpression="cron(0 2 1 * ? *)")
 
 
-def test_an_update_uploads_before_it_changes_the_stack_and_keeps_the_parameters(
+def test_an_update_uploads_before_it_changes_the_stack_and_leaves_the_other_parameters(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     older = parameters | {"ScriptPrefix": "script/0"}
@@ -156,9 +156,7 @@ def test_a_table_is_added_without_a_change_set(session: FakeSession, run: Run, p
     assert run()[-1] == f"stack {STACK} is up to date"
 
 
-def test_no_change_is_no_error_when_cloudformation_finds_it(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
+def test_a_change_set_without_changes_is_no_error(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
     script(
         session,
         stack_is("CREATE_COMPLETE", parameters),
@@ -210,7 +208,7 @@ def test_a_wrong_schedule_is_refused_before_anything_is_changed(session: FakeSes
         run(BucketName="lake", ScheduleExpression="cron(0 2 1 APRIL ? *)")
 
 
-def test_the_outputs_come_back(session: FakeSession, driver: Path, parameters: dict[str, str]) -> None:
+def test_deploy_returns_the_outputs(session: FakeSession, driver: Path, parameters: dict[str, str]) -> None:
     script(
         session,
         stack_is("CREATE_COMPLETE", parameters),

@@ -37,7 +37,7 @@ def failing_update(session: FakeSession, parameters: dict[str, str], *happened: 
     uploads(session)
 
 
-def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
+def test_a_failed_update_gives_the_reason_of_the_resource_that_failed_first(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     happened = (
@@ -108,7 +108,7 @@ def test_a_dry_run_over_a_failed_creation_says_what_deploy_would_do(session: Fak
     ]
 
 
-def test_a_failed_update_without_a_failed_resource_tells_the_reason_of_the_stack(
+def test_a_failed_update_without_a_failed_resource_gives_the_reason_of_the_stack(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     reason = "Resource handler returned message: the policy is too long"

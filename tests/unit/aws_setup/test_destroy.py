@@ -103,7 +103,7 @@ def resources(session: FakeSession, *names: str) -> None:
     session.script("cloudformation").add_response("describe_stack_resources", {"StackResources": listed})
 
 
-def test_the_stacks_own_rule_in_the_group_of_the_database_is_no_obstacle(session: FakeSession, run: Run) -> None:
+def test_the_stack_s_own_rule_in_the_database_s_group_does_not_stop_destroy(session: FakeSession, run: Run) -> None:
     referring(session, 5432)
     answers.script(session, answers.stack_is("CREATE_COMPLETE", NETWORK, GROUPED))
     resources(session, "JobSecurityGroup", "DatabaseAdmitsJob")

@@ -82,7 +82,7 @@ def test_private_subnets_behind_a_nat_gateway_are_fine(network: Network) -> None
     assert network.findings() == []
 
 
-def test_a_subnet_without_a_way_to_aws_is_named_with_what_it_lacks(network: Network) -> None:
+def test_a_subnet_without_a_route_to_aws_is_named_with_the_missing_endpoints(network: Network) -> None:
     found = network.findings(GlueDatabase="lake")
     assert [finding.level for finding in found] == ["warning"] * 2
     assert found[0].text == (
@@ -100,7 +100,7 @@ def test_a_public_subnet_is_named(network: Network) -> None:
     ]
 
 
-def test_a_security_group_that_is_open_to_the_world_is_an_error(network: Network) -> None:
+def test_a_security_group_that_admits_traffic_from_everywhere_is_an_error(network: Network) -> None:
     network.endpoints()
     group = network.group(open_to="0.0.0.0/0")
     assert network.group(open_to="10.0.0.0/8") != group
@@ -149,7 +149,7 @@ def test_everything_must_be_in_one_vpc(network: Network) -> None:
         ({"SubnetIds": "", "VpcId": ""}, "warning", "the job reaches only AWS services and no database"),
     ],
 )
-def test_what_is_missing_is_named(network: Network, parameters: dict[str, str], level: str, text: str) -> None:
+def test_a_missing_parameter_is_named(network: Network, parameters: dict[str, str], level: str, text: str) -> None:
     (found,) = network.findings(**parameters)
     assert found.level == level
     assert re.search(text, found.text), found.text

@@ -84,7 +84,9 @@ def test_a_release_that_emr_does_not_list_is_a_warning(session: FakeSession, tar
     assert text(only(session, "release", target)).startswith("warning: EMR does not list the release emr-7.14.0")
 
 
-def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSession, target: Target) -> None:
+def test_a_stack_with_a_release_that_is_too_old_gets_the_name_of_one_to_use(
+    session: FakeSession, target: Target
+) -> None:
     older = replace(target, parameters={**target.parameters, "ReleaseLabel": "emr-7.9.0"})
     found = text(only(session, "release", older))
     assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it accepts emr-7.10.0 or a later release")
@@ -102,7 +104,7 @@ def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSes
         ({"ExecutorMemory": "15g", "SparkSubmitParameters": "--conf spark.executor.cores=4"}, None),
     ],
 )
-def test_workers_have_a_size_that_emr_has_and_fit_the_application(
+def test_workers_have_a_size_of_emr_serverless_and_fit_into_the_application(
     session: FakeSession, target: Target, sizes: dict[str, str], finding: str | None
 ) -> None:
     """emr/latest/EMR-Serverless-UserGuide/app-behavior.html#worker-configs."""
@@ -112,7 +114,7 @@ def test_workers_have_a_size_that_emr_has_and_fit_the_application(
         assert re.match(finding, text(found))
 
 
-def test_what_the_caller_may_not_ask_is_a_warning(session: FakeSession, target: Target) -> None:
+def test_a_check_that_the_caller_may_not_make_is_a_warning(session: FakeSession, target: Target) -> None:
     session.script("emr").add_client_error("list_release_labels", "AccessDeniedException")
     found = only(session, "release", target)
     assert text(found) == "warning: the release was not checked: you are not allowed ListReleaseLabels"
@@ -136,7 +138,7 @@ def test_the_bucket_name_must_be_free_before_the_first_deployment(
         assert re.match(f"error: .*{message}", text(found))
 
 
-def test_a_kept_bucket_and_that_of_the_stack_are_fine(session: FakeSession, target: Target) -> None:
+def test_a_retained_bucket_and_the_stack_s_bucket_have_no_finding(session: FakeSession, target: Target) -> None:
     bucket = retained.Resource("AWS::S3::Bucket", "BucketName", "lake")
     assert only(session, "bucket", replace(target, taken_over={"Bucket": bucket})).findings == ()
     session.script("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/me"})
@@ -147,7 +149,7 @@ def test_a_bucket_needs_a_name(session: FakeSession, target: Target) -> None:
     assert text(only(session, "bucket", replace(target, parameters={}))).startswith("error: BucketName is missing")
 
 
-def test_a_filled_secret_is_fine(session: FakeSession, target: Target) -> None:
+def test_a_secret_with_all_fields_has_no_finding(session: FakeSession, target: Target) -> None:
     secret(session, FIELDS)
     assert only(session, "secret", replace(target, existing=STACK)).findings == ()
 
@@ -165,9 +167,7 @@ def test_a_secret_that_lacks_a_field_is_a_warning_without_its_values(
     assert "hunter2" not in found.to_json()
 
 
-def test_a_secret_of_rds_needs_the_parameters_that_say_where_the_database_is(
-    session: FakeSession, target: Target
-) -> None:
+def test_a_secret_of_rds_needs_the_database_parameters(session: FakeSession, target: Target) -> None:
     given = {**target.parameters, "DatabaseSecretArn": SECRET.replace("POSTGRESQL", "rds!db-1")}
     by_rds = {"username": "reader", "password": "hunter2"}
     secret(session, by_rds)
@@ -208,12 +208,12 @@ def test_a_secret_that_is_scheduled_for_deletion_blocks_its_name(session: FakeSe
     assert f"`aws secretsmanager restore-secret --secret-id {SECRET}`" in found
 
 
-def test_a_secret_of_somebody_else_is_in_the_way(session: FakeSession, target: Target) -> None:
+def test_a_secret_without_the_stack_s_tags_is_an_error(session: FakeSession, target: Target) -> None:
     secret(session)
     assert f"--parameter DatabaseSecretArn={SECRET}" in text(only(session, "secret", target))
 
 
-def test_a_given_secret_must_be_there(session: FakeSession, target: Target) -> None:
+def test_a_given_secret_must_exist(session: FakeSession, target: Target) -> None:
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
     given = replace(target, parameters={**target.parameters, "DatabaseSecretArn": SECRET})
     assert text(only(session, "secret", given)).startswith(f"error: there is no secret {SECRET}")
@@ -225,7 +225,7 @@ def test_an_old_driver_is_refused(session: FakeSession, target: Target, tmp_path
     assert f"has version {version}, which is older than 42.7.7 (CVE-2025-49146)" in text(only(session, "driver", old))
 
 
-def test_a_driver_that_is_none_is_an_error(session: FakeSession, target: Target) -> None:
+def test_a_jar_that_is_not_the_driver_is_an_error(session: FakeSession, target: Target) -> None:
     nothing = replace(target, driver_jar=lambda: Path("/nowhere/x.jar"))
     assert "error: /nowhere/x.jar is not the PostgreSQL JDBC driver" in text(only(session, "driver", nothing))
 
@@ -236,7 +236,7 @@ def test_wrong_tables_are_an_error(session: FakeSession, target: Target, tmp_pat
     assert text(only(session, "tables", replace(target, tables=wrong))).startswith("error: ")
 
 
-def test_errors_stop_a_deployment_each_in_a_line_and_warnings_do_not(session: FakeSession, target: Target) -> None:
+def test_errors_stop_a_deployment_with_a_line_each_and_warnings_do_not(session: FakeSession, target: Target) -> None:
     labels(session)
     session.script("s3").add_client_error("head_bucket", "403")
     nothing = replace(target, driver_jar=lambda: Path("/nowhere/x.jar"))
@@ -251,7 +251,7 @@ def test_errors_stop_a_deployment_each_in_a_line_and_warnings_do_not(session: Fa
     ]
 
 
-def test_people_and_programs_read_the_same(session: FakeSession, target: Target) -> None:
+def test_text_and_json_have_the_same_findings(session: FakeSession, target: Target) -> None:
     labels(session)
     found = preflight.check(session.typed, target, ["network", "bucket", "secret"])
     assert [line.split()[:2] for line in found.to_text().splitlines()] == [

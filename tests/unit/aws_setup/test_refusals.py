@@ -32,7 +32,7 @@ def policies(variant: str) -> Policies:
 
 
 @pytest.mark.parametrize("resource", ["network-interface/*", "subnet/subnet-0a1b2c3d", "security-group/sg-0a1b"])
-def test_an_application_in_subnets_may_be_made_and_started(resource: str) -> None:
+def test_the_state_machine_may_create_and_start_an_application_in_subnets(resource: str) -> None:
     """emr/latest/EMR-Serverless-UserGuide/security-iam-user-access-policies.html."""
     arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:{resource}"
     called = {"aws:CalledViaLast": "ops.emr-serverless.amazonaws.com"}
@@ -90,7 +90,7 @@ def described(node: Any) -> Iterator[str]:
             yield from described(value)
 
 
-def test_descriptions_of_security_groups_and_rules_have_the_characters_that_ec2_takes() -> None:
+def test_descriptions_of_security_groups_and_rules_have_only_characters_that_ec2_accepts() -> None:
     """botocore's model of EC2: the constraints stand in the documentation of each description."""
     model = botocore.session.get_session().get_service_model("ec2")
     shapes = ("IpRange", "UserIdGroupPair", "CreateSecurityGroupRequest")
@@ -139,7 +139,7 @@ def test_only_what_has_the_tags_of_the_stack_can_be_ended(principal: str, action
         assert held.allowing(ending(foreign)) is None
 
 
-def test_what_the_state_machine_makes_has_the_tags_by_which_it_is_ended() -> None:
+def test_what_the_state_machine_creates_has_the_tags_that_its_policy_requires_to_end_it() -> None:
     states = template.template()["Resources"]["StateMachine"]["Properties"]["Definition"]["States"]
     for state in ("EMR Serverless CreateApplication", "EMR Serverless StartJobRun"):
         tags = states[state]["Parameters"]["Tags"]
@@ -160,7 +160,7 @@ def test_what_the_state_machine_makes_has_the_tags_by_which_it_is_ended() -> Non
         ("emr-6.10.0", False),
     ],
 )
-def test_a_release_without_s3a_is_refused_and_one_to_take_is_named(label: str, *, taken: bool) -> None:
+def test_a_release_without_s3a_is_refused_naming_one_to_use(label: str, *, taken: bool) -> None:
     """emr/latest/ReleaseGuide/emr-7100-release.html: S3A is the S3 connector from emr-7.10.0 on."""
     if taken:
         check({"ReleaseLabel": label})
@@ -175,7 +175,7 @@ def test_a_release_without_s3a_is_refused_and_one_to_take_is_named(label: str, *
     "name",
     ["xn--lake", "sthree-lake", "amzn-s3-demo-lake", "lake-s3alias", "lake--ol-s3", "lake--x-s3", "lake--table-s3"],
 )
-def test_a_name_that_s3_keeps_to_itself_is_refused(name: str) -> None:
+def test_a_bucket_name_that_s3_reserves_is_refused(name: str) -> None:
     """AmazonS3/latest/userguide/bucketnamingrules.html."""
     with pytest.raises(UsageError, match="BucketName cannot be"):
         check({"BucketName": name})
@@ -190,7 +190,7 @@ def test_a_secret_is_given_by_its_whole_arn() -> None:
         check({"DatabaseSecretArn": arn})
 
 
-def test_a_time_zone_is_no_longer_than_the_scheduler_takes() -> None:
+def test_a_time_zone_is_no_longer_than_the_scheduler_accepts() -> None:
     """scheduler/latest/APIReference/API_CreateSchedule.html."""
     with pytest.raises(UsageError, match=r"ScheduleTimezone cannot be .* 1 to 50 characters"):
         check({"ScheduleTimezone": "Europe/" + "x" * 50})

@@ -61,13 +61,13 @@ def found(session: FakeSession, **given: str) -> dict[str, str]:
     return result
 
 
-def test_bucket_and_secret_are_known_by_the_stacks_tags(session: FakeSession) -> None:
+def test_retained_bucket_and_secret_are_found_by_the_stack_s_tags(session: FakeSession) -> None:
     buckets(session, "lake")
     secret(session)
     assert found(session) == {"Bucket": "lake", "DatabaseSecret": SECRET}
 
 
-def test_a_bucket_that_is_not_the_one_wanted_is_left_alone(session: FakeSession) -> None:
+def test_another_bucket_than_the_given_one_is_not_imported(session: FakeSession) -> None:
     buckets(session, "lake")
     no_secret(session)
     assert found(session, BucketName="other") == {}
@@ -79,20 +79,22 @@ def test_of_several_buckets_one_must_be_named(session: FakeSession) -> None:
     assert found(session) == {}
 
 
-def test_a_bucket_that_was_deleted_is_not_found_again(session: FakeSession) -> None:
+def test_a_deleted_bucket_is_not_imported(session: FakeSession) -> None:
     buckets(session, "lake", "deleted", gone=("deleted",))
     no_secret(session)
     assert found(session) == {"Bucket": "lake"}
 
 
-def test_who_may_not_look_for_buckets_finds_none(session: FakeSession) -> None:
+def test_a_caller_who_may_not_list_buckets_finds_none(session: FakeSession) -> None:
     session.script("resourcegroupstaggingapi").add_client_error("get_resources", "AccessDeniedException")
     no_secret(session)
     assert found(session, BucketName="lake") == {}
 
 
 @pytest.mark.parametrize("about", [{"Tags": []}, {"Tags": TAGS[:1]}, {"DeletedDate": datetime(2026, 1, 1, tzinfo=UTC)}])
-def test_a_secret_of_somebody_else_or_on_its_way_out_is_left_alone(session: FakeSession, about: dict[str, Any]) -> None:
+def test_a_secret_without_the_tags_or_scheduled_for_deletion_is_not_imported(
+    session: FakeSession, about: dict[str, Any]
+) -> None:
     buckets(session)
     secret(session, **about)
     assert found(session) == {}
@@ -109,7 +111,7 @@ KEPT = {
 }
 
 
-def test_the_import_has_the_kept_resources_as_the_template_has_them_and_no_outputs() -> None:
+def test_the_import_has_the_retained_resources_of_the_template_and_no_outputs() -> None:
     document = json.loads(retained.import_template(KEPT))
     assert document.keys() == {"AWSTemplateFormatVersion", "Parameters", "Conditions", "Resources"}
     assert document["Resources"].keys() == KEPT.keys()
@@ -252,7 +254,7 @@ def test_an_import_that_fails_gives_the_reason_and_its_stack_is_deleted_the_next
     assert not failed.made
 
 
-def test_a_working_stack_into_which_somebody_could_not_import_is_updated() -> None:
+def test_a_working_stack_is_updated_after_a_failed_import_by_hand() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert Stack(STACK_ID, STACK, "IMPORT_ROLLBACK_COMPLETE", moment, {}, {"BucketName": "lake"}).made
 

@@ -65,7 +65,7 @@ def test_the_log_of_the_last_job_says_what_it_ran_on(session: FakeSession) -> No
     assert told(session) == f"note: {LINE.removeprefix('running on ')}{S3A}"
 
 
-def test_an_execution_without_a_job_is_passed_over(session: FakeSession) -> None:
+def test_an_execution_without_a_job_is_skipped(session: FakeSession) -> None:
     executions(session, "refused", "without a log", "older")
     history(session)
     history(session, ApplicationId="00a", JobRunId="00b")
@@ -89,6 +89,6 @@ def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stac
     assert told(session, stack).startswith("note: the versions of Python, boto3 and Hadoop on EMR are known after")
 
 
-def test_a_stack_without_executions_knows_nothing_either(session: FakeSession) -> None:
+def test_without_executions_the_versions_are_not_known_either(session: FakeSession) -> None:
     executions(session)
     assert told(session).startswith("note: the versions of Python")

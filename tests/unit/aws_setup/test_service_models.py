@@ -173,7 +173,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("parameter", "service", "called", "member"), LIMITS)
-def test_the_range_of_a_parameter_is_one_that_its_service_takes(
+def test_the_range_of_a_parameter_is_one_that_its_service_accepts(
     parameter: str, service: str, called: str, member: str
 ) -> None:
     shape = operation(service, called).input_shape
@@ -185,7 +185,7 @@ def test_the_range_of_a_parameter_is_one_that_its_service_takes(
     assert about["MaxValue"] <= shape.metadata["max"]
 
 
-def test_the_days_for_which_logs_are_kept_are_days_that_cloudwatch_knows() -> None:
+def test_the_retention_of_logs_is_one_that_cloudwatch_accepts() -> None:
     text = operation("logs", "PutRetentionPolicy").input_shape.members["retentionInDays"].documentation
     known = {int(word) for word in text.replace(",", " ").replace(".", " ").split() if word.isdigit()}
     assert set(template.parameters()["LogRetentionDays"]["AllowedValues"]) <= known

@@ -134,12 +134,14 @@ def test_a_stack_without_drift_is_in_sync(session: FakeSession) -> None:
     assert detected(session).state == "IN_SYNC"
 
 
-def test_a_detection_that_fails_is_no_error(session: FakeSession) -> None:
+def test_a_drift_detection_that_fails_is_unavailable(session: FakeSession) -> None:
     detection(session, "DETECTION_FAILED", DetectionStatusReason="no access to the bucket")
     assert detected(session) == Drift("UNAVAILABLE", "drift detection has failed: no access to the bucket")
 
 
-def test_a_detection_that_takes_long_is_left_alone(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drift_detection_that_takes_too_long_is_unavailable(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter([0.0, 100.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     detection(session, "DETECTION_IN_PROGRESS")
@@ -147,13 +149,13 @@ def test_a_detection_that_takes_long_is_left_alone(session: FakeSession, monkeyp
     assert found.text == "drift detection takes longer than 90 s: try again later"
 
 
-def test_where_nothing_detects_drift_that_is_said() -> None:
+def test_without_drift_detection_the_status_says_so() -> None:
     session = FakeSession()
     session.script("cloudformation").add_client_error("detect_stack_drift", "AccessDenied", "not allowed")
     assert detected(session) == Drift("UNAVAILABLE", "drift detection is not available: not allowed")
 
 
-def test_what_running_jobs_have_used_is_priced() -> None:
+def test_the_cost_of_running_jobs_is_computed() -> None:
     session, moment = FakeSession(), datetime(2026, 1, 1, tzinfo=UTC)
     emr = session.script("emr-serverless")
     entry = {"id": "00f", "arn": ARN, "releaseLabel": "emr-7.14.0", "type": "SPARK", "createdAt": moment,
@@ -177,7 +179,7 @@ def test_what_running_jobs_have_used_is_priced() -> None:
     assert found.usd == pytest.approx(1.10409)
 
 
-def test_programs_read_json() -> None:
+def test_the_json_document_has_every_field() -> None:
     document = json.loads(STATUS.to_json())
     assert document["executions"][1] == {
         "name": "first",

@@ -52,7 +52,7 @@ def _lock_at_once(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_scratch_is_emptied_and_the_rest_kept(tmp_path: Path) -> None:
+def test_the_scratch_folder_is_emptied_and_the_rest_stays(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.prepare()
     for file in (home.work / "spark", home.lake / BUCKET / "object", home.dagster / "history"):
@@ -70,7 +70,7 @@ def test_a_child_that_holds_the_lock_does_not_keep_it_after_its_end(tmp_path: Pa
         assert lock > 0
 
 
-def test_the_variables_of_an_account_are_known_while_it_runs_and_gone_when_it_has_ended(tmp_path: Path) -> None:
+def test_the_variables_of_an_account_are_published_only_while_it_runs(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with home.locked():
         with pytest.raises(NoAccountError, match=f"the local account is starting or stopping in {tmp_path}"):
@@ -83,7 +83,7 @@ def test_the_variables_of_an_account_are_known_while_it_runs_and_gone_when_it_ha
         home.running()
 
 
-def test_what_a_killed_account_left_is_no_account_and_is_deleted(tmp_path: Path) -> None:
+def test_the_variables_of_a_killed_account_are_ignored_and_deleted(tmp_path: Path) -> None:
     (tmp_path / "environment.json").write_text('{"SOURCE_DSN": "a secret"}')
     (tmp_path / "lock").write_text("1")
     with pytest.raises(NoAccountError, match="no local account runs"):

@@ -49,7 +49,7 @@ def test_a_parameter_that_cannot_reach_the_job_is_refused_by_name(dsn: str, mess
     assert "hush" not in str(error.value)
 
 
-def test_what_may_be_a_piece_of_a_password_is_not_named() -> None:
+def test_a_possible_part_of_a_password_is_not_named() -> None:
     with pytest.raises(SourceError, match=r"an unknown parameter right after the password: leave it out") as error:
         open_source("host=db.example password=hu sh=5 user=ana")
     assert "sh=" not in str(error.value)
@@ -65,14 +65,14 @@ def refuses(name: str) -> bool:
     return False
 
 
-def test_every_parameter_of_libpq_is_carried_over_or_harmless_or_refused() -> None:
+def test_every_parameter_of_libpq_is_passed_on_or_harmless_or_refused() -> None:
     """Of those that libpq itself lists, so that one of a later release is refused until somebody has thought of it."""
     accepted = {entry.keyword.decode() for entry in pq.Conninfo.get_defaults() if not refuses(entry.keyword.decode())}
     assert accepted <= source_database._CARRIED | source_database._HARMLESS
     assert accepted >= {"host", "sslmode", "sslrootcert", "options", "application_name", "keepalives_idle"}
 
 
-def test_a_refused_connection_is_told_in_one_line_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_one_line_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(conninfo: str) -> None:
         raise psycopg.OperationalError('connection failed: FATAL:  database "shop"\ndoes not exist')
 
