@@ -40,7 +40,7 @@ def parameters(driver: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(session: FakeSession, driver: Path) -> Run:
-    """Deploy (or what `act` says) with these parameters; the lines that were reported after the one that says where."""
+    """Deploy (or call `act`) with these parameters; returns the reported lines after the first one."""
 
     def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
         lines: list[str] = []

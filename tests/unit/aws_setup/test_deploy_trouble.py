@@ -1,4 +1,4 @@
-"""What deploy does when CloudFormation fails, or a stack is in no state to be changed."""
+"""What deploy does when CloudFormation fails, or when the stack cannot be changed."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 @pytest.fixture
 def run(session: FakeSession) -> Run:
-    """Destroy the stack; the question and the lines that were reported."""
+    """Destroy the stack; returns the question and the reported lines."""
 
     def run(*, delete_data: bool) -> list[str]:
         lines: list[str] = []

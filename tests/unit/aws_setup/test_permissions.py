@@ -1,4 +1,4 @@
-"""Each operation of AWS that the code can call stands in the policy of who calls it."""
+"""The policy of each caller allows every operation of AWS that its code can call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def allowed(document: Any) -> set[str]:
 
 
 def missing(needed: set[str], document: Any) -> set[str]:
-    """What of the actions needed the policy does not allow on anything."""
+    """The needed actions that the policy allows on no resource."""
     patterns = [re.escape(action).replace(r"\*", ".*") for action in allowed(document)]
     return {action for action in needed if not any(re.fullmatch(pattern, action) for pattern in patterns)}
 

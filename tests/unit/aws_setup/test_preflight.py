@@ -51,7 +51,7 @@ def target(tmp_path: Path) -> Target:
 
 
 def only(session: FakeSession, name: str, target: Target) -> Preflight:
-    """The preflight with one check; all that was scripted must have been asked."""
+    """The preflight with one check, which must make all scripted calls."""
     found = preflight.check(session.typed, target, [one for one in preflight.CHECKS if one != name])
     session.assert_all_called()
     return found
@@ -68,7 +68,7 @@ def labels(session: FakeSession, *found: str) -> None:
 
 
 def secret(session: FakeSession, value: Mapping[str, str] | None = None, **about: Any) -> None:
-    """The secret is there, and is read when it has a value."""
+    """The secret exists, and is read when it has a value."""
     session.script("secretsmanager").add_response("describe_secret", {"ARN": SECRET, **about})
     if value is not None:
         session.script("secretsmanager").add_response("get_secret_value", {"SecretString": json.dumps(value)})

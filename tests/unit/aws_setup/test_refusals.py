@@ -1,4 +1,4 @@
-"""What a real account refuses, or does otherwise than one expects, and the template keeps clear of.
+"""What a real account refuses or does unexpectedly, and the template avoids.
 
 Each test names who says so: a page of docs.aws.amazon.com, botocore's model, or a public incident.
 """
@@ -79,7 +79,7 @@ def test_a_job_may_have_fewer_executors_than_the_three_that_emr_begins_with() ->
 
 
 def described(node: Any) -> Iterator[str]:
-    """Descriptions in what EC2 makes; of a function every text that may become one."""
+    """The descriptions of EC2 resources; for a function every text that it may return."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("Description", "GroupDescription"):
@@ -91,7 +91,7 @@ def described(node: Any) -> Iterator[str]:
 
 
 def test_descriptions_of_security_groups_and_rules_have_only_characters_that_ec2_accepts() -> None:
-    """botocore's model of EC2: the constraints stand in the documentation of each description."""
+    """botocore's model of EC2 has the constraints in the documentation of each description."""
     model = botocore.session.get_session().get_service_model("ec2")
     shapes = ("IpRange", "UserIdGroupPair", "CreateSecurityGroupRequest")
     taken = [model.shape_for(name).members["Description"].documentation for name in shapes]  # type: ignore[attr-defined]

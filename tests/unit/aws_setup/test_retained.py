@@ -1,4 +1,4 @@
-"""What an earlier stack left, and the import of it."""
+"""The resources that an earlier stack left behind, and their import."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 
 def buckets(session: FakeSession, *names: str, gone: tuple[str, ...] = ()) -> None:
-    """The tagging API lists these; those that are `gone` it has not forgotten yet."""
+    """The tagging API lists these buckets, and still lists those in `gone`, which were deleted."""
     listed = [{"ResourceARN": f"arn:aws:s3:::{name}"} for name in names]
     filters = [{"Key": "project", "Values": [STACK]}, {"Key": "stack", "Values": [STACK]}]
     session.script("resourcegroupstaggingapi").add_response(
@@ -55,7 +55,7 @@ def no_secret(session: FakeSession) -> None:
 
 
 def found(session: FakeSession, **given: str) -> dict[str, str]:
-    """The values that identify what was found."""
+    """The values that identify the resources."""
     result = {name: one.value for name, one in retained.find(session.typed, STACK, given).items()}
     session.assert_all_called()
     return result
@@ -126,7 +126,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run(session: FakeSession, tmp_path: Path) -> Run:
-    """Deploy (or what `act` says) after a destroy that kept bucket and secret; the lines that were reported."""
+    """Deploy (or call `act`) after a destroy that retained bucket and secret; returns the reported lines."""
     jar = tmp_path / "postgresql-42.7.13.jar"
     jar.write_bytes(b"a driver")
 
@@ -222,7 +222,7 @@ def test_a_dry_run_over_retained_resources_shows_the_import_and_changes_nothing(
 
 
 def test_an_import_with_tags_fails_with_the_reason_of_cloudformation(session: FakeSession, run: Run) -> None:
-    """The text that AWS has given; the way through `deploy` is the same for each refusal of CreateChangeSet."""
+    """The text is AWS's; `deploy` treats each refusal of CreateChangeSet in the same way."""
     refusal = "As part of the import operation, you cannot modify or add [RoleArn, Tags]"
     left(session)
     answers.missing(session)

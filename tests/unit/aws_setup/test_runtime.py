@@ -1,4 +1,4 @@
-"""What `preflight` says of the place in which the last job ran."""
+"""What `preflight` reports about the runtime of the last job."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def executions(session: FakeSession, *names: str) -> None:
 
 
 def history(session: FakeSession, **ids: str) -> None:
-    """The execution got as far as these ids."""
+    """The history of an execution that had these ids."""
     output = {"resourceType": "emr-serverless", "resource": "startJobRun.sync", "output": json.dumps(ids)}
     event = {"timestamp": NOW, "type": "TaskSubmitted", "id": 1, "taskSubmittedEventDetails": output}
     session.script("stepfunctions").add_response("get_execution_history", {"events": [event] if ids else []})

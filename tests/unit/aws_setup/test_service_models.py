@@ -54,7 +54,7 @@ def operation(service: str, name: str) -> Any:
 
 
 def resources(variant: str, **more: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Logical id, type and properties with example values for what they refer to; names as long as they can be."""
+    """Logical id, type and properties, with example values for references and names of the greatest length."""
     given = {**variants.VARIANTS[variant], "NameSuffix": LONGEST_NAME, **more}
     document = variants.concrete(template.annotated(), given)
     values = variants.parameters(document, given)
@@ -63,7 +63,7 @@ def resources(variant: str, **more: str) -> Iterator[tuple[str, str, dict[str, A
 
 
 def wrong(name: str, kind: str, properties: Mapping[str, Any]) -> Iterator[str]:
-    """What the services would refuse in the properties of a resource."""
+    """The violations in the properties of a resource."""
     for service, called, renamed in OPERATIONS[kind]:
         shape = operation(service, called).input_shape
         named = {renamed.get(key, key): _text(value, key) for key, value in properties.items()}
@@ -139,7 +139,7 @@ def test_what_the_state_machine_sends_is_within_the_models(variant: str) -> None
 
 
 def literal(node: Any) -> Any:
-    """Without what Step Functions fills in when it runs."""
+    """The parameters without those that Step Functions fills in at run time."""
     if isinstance(node, dict):
         return {key: literal(value) for key, value in node.items() if not key.endswith(".$")}
     return node

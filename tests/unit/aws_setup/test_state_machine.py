@@ -26,7 +26,7 @@ def following(name: str) -> set[str]:
 
 
 def reachable(start: str, *, without: set[str] = frozenset()) -> set[str]:  # type: ignore[assignment]
-    """The states that can come after `start` when those of `without` are taken out."""
+    """The states that can follow `start` without passing a state in `without`."""
     found: set[str] = set()
     waiting = [start]
     while waiting:

@@ -1,4 +1,4 @@
-"""What the validators of `make check` are given to look at, and that they find what is wrong."""
+"""What the validators of `make check` get to check, and that they find errors."""
 
 from __future__ import annotations
 

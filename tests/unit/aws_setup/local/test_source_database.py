@@ -57,7 +57,7 @@ def test_a_possible_part_of_a_password_is_not_named() -> None:
 
 
 def refuses(name: str) -> bool:
-    """Whether a DSN with that parameter is refused."""
+    """Whether a DSN with this parameter is refused."""
     try:
         source_database._check_parameters({name: "surely-not-a-default"})
     except SourceError:
@@ -66,7 +66,7 @@ def refuses(name: str) -> bool:
 
 
 def test_every_parameter_of_libpq_is_passed_on_or_harmless_or_refused() -> None:
-    """Of those that libpq itself lists, so that one of a later release is refused until somebody has thought of it."""
+    """All parameters that libpq lists. One of a later release is refused until somebody has decided about it."""
     accepted = {entry.keyword.decode() for entry in pq.Conninfo.get_defaults() if not refuses(entry.keyword.decode())}
     assert accepted <= source_database._CARRIED | source_database._HARMLESS
     assert accepted >= {"host", "sslmode", "sslrootcert", "options", "application_name", "keepalives_idle"}

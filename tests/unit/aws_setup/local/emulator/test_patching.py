@@ -1,4 +1,4 @@
-"""Replaced parts of moto come back."""
+"""Replaced parts of moto are restored."""
 
 from __future__ import annotations
 

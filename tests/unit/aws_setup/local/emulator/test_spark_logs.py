@@ -1,4 +1,4 @@
-"""The driver's logs: readable while they grow, and searched for what went wrong."""
+"""The logs of the driver are readable while they grow, and are searched for errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sparkSubmitParameters, parsed as EMR Serverless takes them."""
+"""sparkSubmitParameters are parsed as EMR Serverless does."""
 
 from __future__ import annotations
 
