@@ -144,7 +144,9 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("15\n")
     with (
-        pytest.raises(LocalAccountError, match=r"is of PostgreSQL 15, this release runs 16: move the folder away"),
+        pytest.raises(
+            LocalAccountError, match=r"made by PostgreSQL 15, but this release runs 16: move the folder away"
+        ),
         Postgres(tmp_path / "postgres", tmp_path / "log"),
     ):
         pass
