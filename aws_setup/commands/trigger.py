@@ -1,7 +1,8 @@
-"""Start an execution by hand, after checking its input, and follow it to its end."""
+"""Check an input, start an execution with it, and follow the execution to its end."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import secrets
 import sys
@@ -11,7 +12,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from boto3.session import Session
+
 from aws_setup.commands.progress_view import ProgressView
+from aws_setup.commands.terminal import say
 from aws_setup.errors import UsageError
 from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
@@ -20,7 +24,7 @@ from ingest_assets.aws.driver_logs import last_lines
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import JobRun, find
 from ingest_assets.aws.schedule_drift import read_schedule
-from ingest_assets.aws.stack import StackOutputs, read_stack
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from ingest_assets.tables import check_request
 from spark_scripts.contract.layout import (
     TABLES_KEY,
@@ -35,7 +39,6 @@ from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_s3 import S3Client
 
 Report = Callable[[str], None]
@@ -43,6 +46,46 @@ Report = Callable[[str], None]
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 _LOG_LINES = 20
 _LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
+
+
+HELP = "start an execution"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "--input",
+        type=_json,
+        metavar="JSON",
+        help='such as {"table": "mockrecord", "months": ["2024-02"]}; {} is everything (default: the schedule\'s)',
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--wait", action="store_true", help="follow the execution to its end")
+    how.add_argument(
+        "--estimate", action="store_true", help="say what it will probably take and cost, and start nothing"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start the execution; 1 when `--wait` saw it fail."""
+    session = Session()
+    if options.estimate:
+        say(foretell(session, stack_name(), options.input))
+        return 0
+    started = start(session, stack_name(), options.input, say)
+    if not options.wait:
+        return 0
+    try:
+        return 0 if wait(session, started, say) else 1
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"interrupted: the execution {started.name} continues") from interrupt
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -59,10 +102,10 @@ class Started:
 
 
 def start(session: Session, stack: str, request: object, report: Report) -> Started:
-    """Start an execution with the input `request`, with the schedule's own when that is None.
+    """Start an execution with the input `request`, or with the schedule's input when it is None.
 
-    Raises InvalidInputError naming what is wrong with the input, and TablesError when tables.yaml has changed since it
-    was deployed, both before anything is started; StackError when there is no stack.
+    Raises InvalidInputError naming what is wrong with the input, TablesError when tables.yaml has changed since the
+    last deployment, and StackError when there is no stack. Nothing has been started then.
     """
     outputs = StackOutputs.read(session.client("cloudformation"), stack)
     now = datetime.now(UTC)
@@ -98,19 +141,19 @@ def foretell(session: Session, stack: str, request: object) -> str:
 
 
 def wait(session: Session, started: Started, report: Report) -> bool:
-    """Follow the execution, `report` its changes, the job's progress and what came of it; whether it succeeded.
+    """Follow the execution and `report` its states, the job's progress and the result; returns whether it succeeded.
 
-    On a terminal a line that is written over and over shows the progress; otherwise it is reported as it changes.
+    On a terminal the progress is a line that is overwritten in place; elsewhere each change of it is a line.
     """
     client = session.client("stepfunctions")
 
     view = ProgressView(report, sys.stdout)
 
-    def tell(change: executions.StateChange) -> None:
+    def show(change: executions.StateChange) -> None:
         view.say(f"{change.at.astimezone():%H:%M:%S} {change.text}")
 
     s3 = session.client("s3")
-    ended = executions.follow(client, started.arn, tell, on_look=lambda: view.look(partial(_progress, s3, started)))
+    ended = executions.follow(client, started.arn, show, on_look=lambda: view.look(partial(_progress, s3, started)))
     view.end(_progress(s3, started))
     manifests = list(_ingested(s3, started))
     for line in _table(manifests):
@@ -124,7 +167,7 @@ def wait(session: Session, started: Started, report: Report) -> bool:
 
 
 def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
-    """The input that the schedule would send now, its context attribute filled in as EventBridge Scheduler does."""
+    """The input that the schedule would send now, with its context attribute replaced as EventBridge Scheduler does."""
     request = read_schedule(session.client("scheduler"), schedule).input
     return json.loads(request.replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
 
@@ -138,7 +181,7 @@ def _check(client: S3Client, bucket: str, request: object, now: datetime) -> lis
 
 
 def _ingested(client: S3Client, started: Started) -> Iterator[Manifest]:
-    """The manifests that the execution left."""
+    """The manifests that the execution wrote."""
     bucket = started.outputs.bucket_name
     pages = client.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=execution_manifests_prefix(started.name)
@@ -173,7 +216,7 @@ def _sum(manifests: list[Manifest]) -> str:
 
 
 def _failure(session: Session, started: Started, ended: executions.Execution) -> Iterator[str]:
-    yield f"execution {started.name} has {ended.status}: {ended.error or 'no error is known'}"
+    yield f"execution {started.name} has {ended.status}: {ended.error or 'no error was reported'}"
     run = find(session.client("stepfunctions"), started.arn)
     reason = (run.details if run else None) or ended.cause
     if reason:
@@ -189,7 +232,7 @@ def _driver_log(client: S3Client, bucket: str, run: JobRun, job_run_id: str) -> 
     except client.exceptions.ClientError as error:
         if error_code(error) not in ("NoSuchKey", "404"):
             raise
-        yield f"the driver's log s3://{bucket}/{key} has not been written"
+        yield f"the driver wrote no log to s3://{bucket}/{key}"
         return
     yield f"last lines of s3://{bucket}/{key}:"
     for line in last_lines(body.iter_chunks())[-_LOG_LINES:]:

@@ -1,9 +1,8 @@
-"""The AWS account on localhost, whole: database, S3, AWS's services, the deployed stack and its secret."""
+"""The AWS account on localhost: database, S3, AWS's services, the deployed stack and its secret."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +21,12 @@ from aws_setup.job_bundle.java import java_home
 from aws_setup.local import environment
 from aws_setup.local.console_pages import Console
 from aws_setup.local.home import BUCKET, Home
-from aws_setup.local.sample import load_sample
+from aws_setup.local.sample_tables import load_sample
 from aws_setup.local.services.postgres import DATABASE, OWNER, READER, Postgres, check_port
 from aws_setup.local.services.s3 import S3
-from aws_setup.local.source import Source, open_source
-from aws_setup.local.tables import TablesWatch
+from aws_setup.local.source_database import SourceDatabase, open_source
+from aws_setup.local.tables_watch import TablesWatch
+from ingest_assets import environment as names
 from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path
 
@@ -36,28 +36,27 @@ if TYPE_CHECKING:
 
 _Part = TypeVar("_Part")
 
-# EventBridge Scheduler never fires here. One JVM does the work, and shares the machine with everything else.
+# No schedule fires here. One JVM does the work of driver and executors and shares the machine with everything else.
 _PARAMETERS = {"BucketName": BUCKET, "ScheduleState": "DISABLED", "DriverMemory": "2g"}
 
 
-# The bucket's objects survive a restart, jobs have the network of this machine, and moto's releases are not EMR's.
+# The objects of the bucket survive a restart, jobs use the network of this machine, and moto lists other releases.
 _IGNORED: tuple[str, ...] = ("bucket", "network", "release")
 
 
 class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
-    """A running account over the folder `home`; one per folder and one per process.
+    """A running account over the folder `home`. A folder has one account at a time, and so has a process.
 
-    While it runs, this process's own environment is the account's (`environment`), so that boto3 finds it. Database,
-    lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
-    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's,
-    `parameters` are further ones of the template. The sample tables reach the day `today`.
+    While it runs, its variables (`environment`) are set in this process, so that boto3 finds it. Database, lake and
+    Dagster's home survive in `home`; executions, queues and applications end with the account. `source_dsn` replaces
+    the database with the sample tables, `tables` replaces the environment's tables.yaml, `parameters` are further
+    parameters of the template. The sample tables have rows to the day `today`. `report` gets a line per step.
     With `s3a` the lake is moto's S3, whose objects end with the account, and Spark reaches it by Hadoop's S3A.
-    `report` gets one line per step.
     """
 
     environment: dict[str, str]
     removed: list[str]
-    """The variables of this process that `environment` does without, AWS_PROFILE for instance."""
+    """The variables of this process that the account removes, such as AWS_PROFILE."""
     source_dsn: str
     lake: Path
     """The folder with one folder per bucket; with `s3a` it holds copies of a few objects only."""
@@ -79,12 +78,12 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._parameters = {**_PARAMETERS, **parameters}
         self._given_dsn = source_dsn
         self._today = today or date.today()
-        self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
+        self._tables = tables or (Path(named) if (named := names.read(names.TABLES)) else None)
         self._stack_name = stack or stack_name()
         self._postgres_port = postgres_port
         self._report = report
         self._access_key, self._secret_key = _new_keys("LOCAL")
-        self._job_keys = _new_keys("ASIA")  # as AWS's temporary keys begin
+        self._job_keys = _new_keys("ASIA")  # the prefix of AWS's temporary keys
         self._running = contextlib.ExitStack()
         self._ignored = _IGNORED
         self._s3a = s3a
@@ -107,12 +106,12 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._running.close()
 
     def _start(self, stack: contextlib.ExitStack, lock: int) -> None:
-        """What needs nothing of the other parts starts at the same time; whatever came up is stopped on failure."""
+        """Start independent parts at the same time. After a failure the parts that have started are stopped."""
         own = environment.aws_variables(self._access_key, self._secret_key)
         self.removed = environment.foreign(own)
         stack.enter_context(environment.applied(own))
-        self._check_wishes()
-        parts = stack.enter_context(contextlib.ExitStack())  # stopped last: jobs and requests use them
+        self._check_arguments()
+        parts = stack.enter_context(contextlib.ExitStack())  # stopped last, because jobs and requests use them
         with ThreadPoolExecutor(3, "start") as pool:
             source = pool.submit(self._step, self._start_source, parts, lock)
             s3 = None if self._s3a else pool.submit(self._step, self._start_s3, parts)
@@ -126,14 +125,14 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
                 boto3.session.Session(), database_secret, source.result().fields, secret.endpoint(self._parameters)
             )
         self.source_dsn = source.result().dsn
-        self.environment = {**own, **endpoints, **self._project_variables(), "INGEST_CONSOLE_URL": console.url}
+        self.environment = {**own, **endpoints, **self._project_variables(), names.CONSOLE_URL: console.url}
         stack.enter_context(environment.applied(self.environment))
         tables = self._tables or tables_path()
         stack.enter_context(TablesWatch(tables, boto3.session.Session().client("s3"), BUCKET, self._report))
-        stack.enter_context(self._home.told(self.environment))
+        stack.enter_context(self._home.published(self.environment))
 
-    def _check_wishes(self) -> None:
-        """What a user can get wrong is told before seconds go by."""
+    def _check_arguments(self) -> None:
+        """Raise errors in the arguments before the slow parts start."""
         if self._given_dsn is not None:
             open_source(self._given_dsn)
         elif self._postgres_port is not None:
@@ -147,7 +146,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._report(f"{description} ({time.monotonic() - begun:.1f} s)")
         return part
 
-    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[Source, str]:
+    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[SourceDatabase, str]:
         if self._given_dsn is not None:
             source = open_source(self._given_dsn)
             return source, f"source: {source.description}"
@@ -164,7 +163,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             "POSTGRES_SSLMODE": "disable",  # the server is on the loopback address and has no certificate
         }
         what = "with new sample tables" if fresh else f"over {self._home.postgres}"
-        source = Source(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
+        source = SourceDatabase(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
         return source, source.description
 
     def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:
@@ -183,12 +182,12 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
     def _find_driver(self) -> tuple[Path, str]:
         jar = jdbc.driver_jar()
         version = jdbc.driver_version(jar)
-        if version < jdbc.OLDEST_SAFE:  # good enough for a database on this machine
+        if version < jdbc.OLDEST_SAFE:  # safe enough for a database on this machine
             self._ignored = (*self._ignored, "driver")
         return jar, f"JDBC driver {'.'.join(map(str, version))}: {jar}"
 
     def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
-        # moto takes seconds to import: PostgreSQL makes its data folder in that time.
+        # Importing moto takes seconds, in which PostgreSQL creates its data folder.
         from aws_setup.local.class_archive import java_options  # noqa: PLC0415
         from aws_setup.local.emulator.core.roles import Keys, assume  # noqa: PLC0415
         from aws_setup.local.emulator.server import LocalAws  # noqa: PLC0415
@@ -229,15 +228,15 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
 
     def _project_variables(self) -> dict[str, str]:
         variables = {
-            "INGEST_STACK": self._stack_name,
-            "INGEST_IGNORE_CHECKS": ",".join(self._ignored),
-            "SOURCE_DSN": self.source_dsn,
+            names.STACK: self._stack_name,
+            names.IGNORE_CHECKS: ",".join(self._ignored),
+            names.SOURCE_DSN: self.source_dsn,
             **({} if self._s3a else {"LAKE_DIR": str(self.lake)}),
             "DAGSTER_HOME": str(self._home.dagster),
-            "JAVA_HOME": str(java_home()),
+            names.JAVA_HOME: str(java_home()),
         }
         if self._tables is not None:
-            variables["INGEST_TABLES"] = str(self._tables.absolute())
+            variables[names.TABLES] = str(self._tables.absolute())
         return variables
 
 

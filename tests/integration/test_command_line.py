@@ -114,24 +114,25 @@ def test_status_is_the_same_for_people_and_programs(outputs: StackOutputs, capsy
     assert "stack         data-lake-ingestion: CREATE_COMPLETE" in capsys.readouterr().out
 
 
-def test_status_tells_a_schedule_that_was_changed_by_hand(
+def test_status_reports_a_schedule_that_was_changed_by_hand(
     session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
 ) -> None:
     client = session.client("scheduler")
     answer = client.get_schedule(Name=outputs.schedule_name)
-    kept: Any = {
+    before: Any = {
         key: answer[key]
         for key in ("Name", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "FlexibleTimeWindow", "Target")
     }
-    client.update_schedule(**{**kept, "ScheduleExpression": "cron(0 3 1 * ? *)"})
+    client.update_schedule(**{**before, "ScheduleExpression": "cron(0 3 1 * ? *)"})
     try:
         assert main(["status", "--no-drift"]) == 0
     finally:
-        client.update_schedule(**kept)
-    assert "the expression is cron(0 3 1 * ? *), in Dagster cron(0 2 1,15" in capsys.readouterr().out
+        client.update_schedule(**before)
+    expected = "has the expression cron(0 3 1 * ? *) in EventBridge, Dagster has cron(0 2 1,15"
+    assert expected in capsys.readouterr().out
 
 
-def test_status_tells_an_application_that_was_left_over(
+def test_status_reports_an_application_that_is_left_over(
     session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
 ) -> None:
     client = session.client("emr-serverless")
@@ -144,7 +145,7 @@ def test_status_tells_an_application_that_was_left_over(
     finally:
         client.delete_application(applicationId=left)
     line = next(line for line in capsys.readouterr().out.splitlines() if left in line)
-    assert line.endswith("idle, which costs nothing  left over: no execution is running, so stop and delete it")
+    assert line.endswith("idle, which costs nothing; left over, since no execution is running: stop and delete it")
 
 
 def test_preflight_finds_nothing_to_do_in_a_working_account_and_says_what_the_last_job_ran_on(

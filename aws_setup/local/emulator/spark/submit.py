@@ -1,7 +1,7 @@
-"""Job runs of EMR Serverless, executed on this machine by spark-submit.
+"""Runs the jobs of EMR Serverless on this machine by spark-submit.
 
-`s3://bucket/key` is the file `lake/bucket/key`, for Spark and Hadoop by ViewFileSystemOverloadScheme (part of Hadoop
-since 3.3), which serves the job's own `s3://` paths, so that its code is the same as on EMR.
+`s3://bucket/key` is the file `lake/bucket/key`. Hadoop's ViewFileSystemOverloadScheme (since 3.3) maps the `s3://`
+paths of the job to files, so that the job's code is the same as on EMR.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aws_setup.local.processes.child import Child
 
 SPARK_HOME = Path(pyspark.__file__).parent
 
-# Taken over from this process; everything else of its environment stays out of the driver, as on EMR.
+# The driver inherits only these variables of this process, as it inherits none on EMR.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME")
 _S3_FILE_SYSTEM = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
 # A short job is over before C2 code pays: thresholds ten times higher take a job that writes 1000 rows from 18 to 12
