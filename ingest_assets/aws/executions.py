@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from botocore.exceptions import ClientError
 
+from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.waiting import polls
 from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
@@ -113,16 +115,15 @@ def follow(
     on_change: Callable[[StateChange], None],
     *,
     poll_seconds: float = 1.0,
-    deadline_seconds: float | None = None,
+    deadline_seconds: float = math.inf,
     on_look: Callable[[], None] = lambda: None,
 ) -> Execution:
     """Call `on_change` for every change until the execution has ended, and return it. Call `on_look` in each round.
 
     Raises TimeoutError when it is still running after `deadline_seconds`; the execution then goes on.
     """
-    started = time.monotonic()
     last_event = 0
-    while True:
+    for _ in polls(seconds=deadline_seconds, pause=poll_seconds):
         # Before the history, so that the last changes are never missed.
         execution = _known(client, arn) if last_event == 0 else describe(client, arn)
         for change in state_changes(client, arn, after=last_event):
@@ -131,21 +132,19 @@ def follow(
         on_look()
         if not execution.running:
             return execution
-        if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:
-            raise TimeoutError(f"execution {execution.name} still runs after {deadline_seconds:.0f} s")
-        time.sleep(poll_seconds)
+    raise TimeoutError(f"execution {arn.rpartition(':')[2]} still runs after {deadline_seconds:.0f} s")
 
 
 def _known(client: SFNClient, arn: str) -> Execution:
     """The execution. DescribeExecution is eventually consistent: it may not know at once what was started."""
-    deadline = time.monotonic() + _CONSISTENT_SECONDS
-    while True:
+    for _ in polls(seconds=_CONSISTENT_SECONDS, pause=0.5):
         try:
             return describe(client, arn)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ExecutionDoesNotExist" or time.monotonic() > deadline:
+            if error_code(error) != "ExecutionDoesNotExist":
                 raise
-            time.sleep(0.5)
+            unknown = error
+    raise unknown
 
 
 def state_changes(client: SFNClient, arn: str, after: int = 0) -> list[StateChange]:

@@ -7,7 +7,6 @@ only (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.h
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from mypy_boto3_emr_serverless import EMRServerlessClient
@@ -145,8 +145,7 @@ def _unless_too_late(call: Callable[[], object]) -> None:
 
 
 def _wait(done: Callable[[], bool], patience: float, what: str) -> None:
-    deadline = time.monotonic() + patience
-    while True:
+    for _ in polls(seconds=patience, pause=0.5):
         try:
             if done():
                 return
@@ -154,6 +153,4 @@ def _wait(done: Callable[[], bool], patience: float, what: str) -> None:
             if error_code(error) == "ResourceNotFoundException":
                 return
             raise
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}, and has not after {patience:.0f} s: look at it in the AWS console")
-        time.sleep(0.5)
+    raise TimeoutError(f"{what}, and has not after {patience:.0f} s: look at it in the AWS console")

@@ -42,7 +42,7 @@ def stop(step_functions: FakeStepFunctions, emr_serverless: FakeEmrServerless, p
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest_assets.aws.job_runs.time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 def test_application_and_job_run_are_found_in_the_history() -> None:
