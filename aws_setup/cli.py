@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,11 +16,12 @@ from typing import Any
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup.checks.unreachable import explain
 from aws_setup.cloudformation import parameters
 from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, trigger
 from aws_setup.errors import UsageError
 from aws_setup.job_bundle import jdbc
+from ingest_assets import environment
+from ingest_assets.aws.errors import explain
 from ingest_assets.aws.stack import StackError, stack_name
 from spark_scripts.contract.database import OPTIONAL, REQUIRED, is_port
 from spark_scripts.contract.errors import DataLakeError, InvalidInputError
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _told(error: Exception) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     if isinstance(error, (BotoCoreError, ClientError)):
-        return explain(error)
+        explained = explain(error)
+        return str(explained), 2 if explained.unreached else 1
     wrong_usage = isinstance(error, (UsageError, InvalidInputError, StackError))
     return str(error), 2 if wrong_usage else 1
 
@@ -60,8 +61,8 @@ def _fail(message: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m aws_setup",
-        description="The AWS side of the ingestion. INGEST_STACK names the stack, INGEST_TABLES another tables.yaml, "
-        "INGEST_IGNORE_CHECKS checks to leave out.",
+        description=f"The AWS side of the ingestion. {environment.STACK} names the stack, {environment.TABLES} another "
+        f"tables.yaml, {environment.IGNORE_CHECKS} checks to leave out.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -148,7 +149,7 @@ def _preflight(options: argparse.Namespace) -> int:
 
 def _ignored() -> list[str]:
     """The checks that INGEST_IGNORE_CHECKS leaves out always, with commas between."""
-    return [name for name in os.environ.get("INGEST_IGNORE_CHECKS", "").split(",") if name]
+    return [name for name in (environment.read(environment.IGNORE_CHECKS) or "").split(",") if name]
 
 
 def _parameters(options: argparse.Namespace) -> dict[str, str]:

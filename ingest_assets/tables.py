@@ -5,7 +5,6 @@ Imports without Dagster, because the command line reads the same file.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -16,6 +15,7 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from ingest_assets import environment
 from ingest_assets.strict_yaml import YamlError, lines_of_entries, read_yaml
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table
@@ -151,7 +151,7 @@ class TableSpec(BaseModel):
 
 def tables_path() -> Path:
     """The file of this environment: `INGEST_TABLES`, else the packaged tables.yaml."""
-    return Path(os.environ.get("INGEST_TABLES") or PACKAGED)
+    return Path(environment.read(environment.TABLES) or PACKAGED)
 
 
 def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:

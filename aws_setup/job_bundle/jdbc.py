@@ -23,6 +23,7 @@ from pathlib import Path
 
 from aws_setup.job_bundle.java import JavaNotFoundError, java_home
 from aws_setup.job_bundle.programs import succeeds
+from ingest_assets.environment import JAVA_HOME, JDBC_JAR
 from spark_scripts.contract.errors import DataLakeError
 
 CACHE = Path(__file__).parents[2] / ".local" / "cache" / "jdbc"
@@ -53,8 +54,8 @@ def driver_jar(
     `homes` are the folders whose `.m2` and `.ivy2` are looked through (default: the user's), `debian_jar` is where
     Debian's package installs it. Raises DriverNotFoundError, which says what was tried and names the three ways.
     """
-    if environ.get("POSTGRES_JDBC_JAR"):
-        return _named(Path(environ["POSTGRES_JDBC_JAR"]))
+    if environ.get(JDBC_JAR):
+        return _named(Path(environ[JDBC_JAR]))
     if cached := _newest(cache.glob("postgresql-*.jar")):
         return cached
     ways: tuple[Callable[[Path], Path], ...] = (
@@ -93,7 +94,7 @@ def _named(jar: Path) -> Path:
     try:
         driver_version(jar)
     except DriverNotFoundError as error:
-        raise DriverNotFoundError(f"POSTGRES_JDBC_JAR: {error}") from error
+        raise DriverNotFoundError(f"{JDBC_JAR}: {error}") from error
     return jar.resolve()
 
 
@@ -146,7 +147,7 @@ def _from_spark(environ: Mapping[str, str], scratch: Path) -> Path:
         *("--packages", COORDINATES, "--exclude-packages", "org.checkerframework:checker-qual"),
         *("--conf", f"spark.jars.ivy={scratch / 'ivy'}", "--master", "local", "--class", "none.Such", "spark-internal"),
     ]
-    environment = {**environ, "JAVA_HOME": str(home), "SPARK_HOME": str(spark), "PYSPARK_PYTHON": sys.executable}
+    environment = {**environ, JAVA_HOME: str(home), "SPARK_HOME": str(spark), "PYSPARK_PYTHON": sys.executable}
     succeeds(command, scratch, _IVY_SECONDS, environment)
     found = _newest(scratch.glob("ivy/jars/*postgresql-*.jar"))
     if found is None:

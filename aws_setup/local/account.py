@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from aws_setup.local.services.postgres import DATABASE, OWNER, READER, Postgres,
 from aws_setup.local.services.s3 import S3
 from aws_setup.local.source import Source, open_source
 from aws_setup.local.tables import TablesWatch
+from ingest_assets import environment as names
 from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path
 
@@ -74,7 +74,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._parameters = {**_PARAMETERS, **parameters}
         self._given_dsn = source_dsn
         self._today = today or date.today()
-        self._tables = tables or (Path(os.environ["INGEST_TABLES"]) if os.environ.get("INGEST_TABLES") else None)
+        self._tables = tables or (Path(named) if (named := names.read(names.TABLES)) else None)
         self._stack_name = stack or stack_name()
         self._postgres_port = postgres_port
         self._report = report
@@ -120,7 +120,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
                 boto3.session.Session(), database_secret, source.result().fields, secret.endpoint(self._parameters)
             )
         self.source_dsn = source.result().dsn
-        self.environment = {**own, **endpoints, **self._project_variables(), "INGEST_CONSOLE_URL": console.url}
+        self.environment = {**own, **endpoints, **self._project_variables(), names.CONSOLE_URL: console.url}
         stack.enter_context(environment.applied(self.environment))
         tables = self._tables or tables_path()
         stack.enter_context(TablesWatch(tables, boto3.session.Session().client("s3"), BUCKET, self._report))
@@ -206,15 +206,15 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
 
     def _project_variables(self) -> dict[str, str]:
         variables = {
-            "INGEST_STACK": self._stack_name,
-            "INGEST_IGNORE_CHECKS": ",".join(self._ignored),
-            "SOURCE_DSN": self.source_dsn,
+            names.STACK: self._stack_name,
+            names.IGNORE_CHECKS: ",".join(self._ignored),
+            names.SOURCE_DSN: self.source_dsn,
             "LAKE_DIR": str(self.lake),
             "DAGSTER_HOME": str(self._home.dagster),
-            "JAVA_HOME": str(java_home()),
+            names.JAVA_HOME: str(java_home()),
         }
         if self._tables is not None:
-            variables["INGEST_TABLES"] = str(self._tables.absolute())
+            variables[names.TABLES] = str(self._tables.absolute())
         return variables
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 import psycopg
 
+from ingest_assets import environment
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
@@ -35,7 +36,7 @@ def main() -> int:
     session = boto3.session.Session()
     outputs = StackOutputs.read(session.client("cloudformation"), stack_name())
     manifest = _manifest(session, outputs.bucket_name)
-    _show_files(manifest, Path(os.environ["LAKE_DIR"]) / outputs.bucket_name)
+    _show_files(manifest, Path(os.environ[environment.LAKE_DIR]) / outputs.bucket_name)
     _show_messages(session, outputs.queue_url)
     return _compare(manifest)
 
@@ -70,7 +71,7 @@ def _show_messages(session: boto3.session.Session, queue_url: str) -> None:
 
 
 def _compare(manifest: Manifest) -> int:
-    with psycopg.connect(os.environ["SOURCE_DSN"]) as connection:
+    with psycopg.connect(os.environ[environment.SOURCE_DSN]) as connection:
         row = connection.execute(_COUNT).fetchone()
     expected = row[0] if row else None
     verdict = "the same" if manifest.rows == expected else "NOT the same"

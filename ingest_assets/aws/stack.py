@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from ingest_assets import environment
 from ingest_assets.aws.errors import error_code
 from spark_scripts.contract.errors import DataLakeError
 
@@ -30,7 +30,7 @@ class StackError(DataLakeError):
 
 def stack_name() -> str:
     """The stack of this environment: `INGEST_STACK`, or `data-lake-ingestion`."""
-    return os.environ.get("INGEST_STACK") or DEFAULT_STACK
+    return environment.read(environment.STACK) or DEFAULT_STACK
 
 
 def stack_tags(stack: str) -> dict[str, str]:

@@ -254,7 +254,7 @@ def test_without_the_local_account_one_line_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     text = dagster.failure(dagster.run("mockrecord", "2024-02"))
-    assert text.startswith("reading the stack's outputs: AWS cannot be reached")
+    assert text.startswith("reading the stack's outputs: nothing answers at http://127.0.0.1:1")
     assert "start Dagster with `make dev`" in text
     assert len(text.splitlines()) == 1
 

@@ -14,7 +14,6 @@ from botocore import exceptions as aws
 
 from aws_setup import cli
 from aws_setup.checks.findings import error as finding
-from aws_setup.checks.unreachable import explain
 from aws_setup.commands import deploy, destroy, preflight, status
 from aws_setup.commands.preflight import Preflight
 from aws_setup.errors import DeployError, UsageError
@@ -119,7 +118,8 @@ def test_without_credentials_every_command_says_so_in_one_line(
     assert cli.main(command) == 2
     assert capsys.readouterr() == (
         "",
-        "error: no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY\n",
+        "error: no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start Dagster in"
+        " the local account with `make dev`\n",
     )
 
 
@@ -135,15 +135,6 @@ def test_preflight_fails_when_there_is_an_error(monkeypatch: pytest.MonkeyPatch,
     assert cli.main(["preflight", "--ignore", "network"]) == 1
     assert seen == [["release", "bucket", "network"]]
     assert capsys.readouterr().out.splitlines() == ["identity  ok       me", "driver    error    too old"]
-
-
-def test_a_local_account_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    text, code = explain(aws.EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
-    assert text == (
-        "nothing answers at http://127.0.0.1:9: is the local account running? Start it with `python -m aws_setup local`"
-    )
-    assert code == 2
 
 
 @pytest.mark.parametrize(

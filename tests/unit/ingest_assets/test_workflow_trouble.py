@@ -109,8 +109,8 @@ def test_long_trouble_of_aws_is_one_clear_failure(aws: FakeAws, dagster: Dagster
     assert not dagster.materialize("2024-02", outage_minutes=0).success
     text = dagster.failure_text()
     assert text.startswith("following execution mockrecord-2024-02-")
-    assert "AWS cannot be reached" in text
-    assert "start Dagster with `make dev`" in text
+    assert "cannot reach http://127.0.0.1:1" in text
+    assert "start Dagster in the local account with `make dev`" in text
 
 
 def test_a_failure_has_no_traceback_of_botocore(aws: FakeAws, dagster: Dagster) -> None:
