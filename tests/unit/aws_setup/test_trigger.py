@@ -20,7 +20,6 @@ from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 OUTPUTS = {
     "BucketName": "lake",
     "QueueUrl": "q",
-    "SuccessTopicArn": "s",
     "FailureTopicArn": "f",
     "StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:machine",
     "ScheduleName": "schedule",
