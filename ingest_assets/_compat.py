@@ -32,6 +32,7 @@ from dagster._core.event_api import PartitionKeyFilter
 # The events of a run that Dagster did not execute. Ends with a public way to report a run that ran elsewhere: dagster
 # has one for single events (`report_runless_asset_event`), and tags for Airflow (https://github.com/dagster-io/dagster/pull/29810).
 from dagster._core.events import (
+    AssetObservationData,
     DagsterEvent,
     JobFailureData,
     RunFailureReason,
@@ -67,6 +68,7 @@ __all__ = [
     "WILL_RETRY_TAG",
     "AssetCheckExecutionRecord",
     "AssetJob",
+    "AssetObservationData",
     "CheckTarget",
     "CodeLocationOrigin",
     "DagsterEvent",

@@ -13,9 +13,9 @@ import dagster as dg
 
 from ingest_assets import column_types
 from ingest_assets._compat import CheckTarget, previews
+from ingest_assets.aws.raw_layer import RawLayer
 from ingest_assets.metadata import EXECUTION_NAME, Metadata
 from ingest_assets.partitions import monthly_partitions
-from ingest_assets.resources.raw_layer import RawLayer
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import Month

@@ -16,7 +16,10 @@ from spark_scripts.contract.months import Month
 Metadata = Mapping[str, dg.MetadataValue]
 
 EXECUTION_NAME = "execution_name"
-"""The entry of every event of ours that says which execution it is about."""
+"""The metadata entry of every event that says which execution the event is about."""
+
+EXECUTION_TAG = "ingest/execution"
+"""The tag of a run and of a materialisation that holds the name of the execution."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class IngestedMonth:
 
     manifest: Manifest
     metadata: Metadata
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the materialisation."""
+        return {EXECUTION_TAG: self.manifest.execution}
 
 
 def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: JobRun | None) -> Metadata:

@@ -177,12 +177,14 @@ def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
     return tuple(tables)
 
 
-def check_request(request: object, document: str, now: datetime) -> None:
+def check_request(request: object, document: str | None, now: datetime) -> None:
     """Refuse an execution input that the job would refuse at the instant `now`, before it costs time and money.
 
-    `document` is `config/tables.json` as it is in the bucket. Raises TablesError when tables.yaml differs from it,
-    InvalidInputError naming what is wrong with the input.
+    `document` is `config/tables.json` as it is in the bucket, None when it is missing. Raises TablesError when it is
+    missing or differs from tables.yaml, InvalidInputError when the input is wrong.
     """
+    if document is None:
+        raise TablesError("no tables are deployed: run `python -m aws_setup deploy`")
     tables = load_tables()
     check_deployed(tables, document)
     resolve(request, {table.name: table.to_table() for table in tables}, now)

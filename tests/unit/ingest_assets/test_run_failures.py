@@ -19,10 +19,10 @@ from aws_setup.cloudformation import template
 from ingest_assets.aws.errors import AwsError
 from ingest_assets.aws.messages import DAGSTER, Notification, parse
 from ingest_assets.definitions import build_definitions
+from ingest_assets.metadata import EXECUTION_TAG
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.topic import Alerts
 from ingest_assets.sensors.run_failures import alert_sensor
-from ingest_assets.workflow.resource import EXECUTION_TAG
 from tests.unit.ingest_assets.conftest import OUTPUTS
 from tests.unit.ingest_assets.fakes import FakeAws, client_error
 from tests.unit.ingest_assets.harness import KEY, ranged
