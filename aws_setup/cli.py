@@ -171,11 +171,18 @@ def _trigger_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='{"table": "mockrecord", "months": ["2024-02"]}, or {} for everything; default: what the schedule sends',
     )
-    parser.add_argument("--wait", action="store_true", help="follow the execution to its end")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--wait", action="store_true", help="follow the execution to its end")
+    how.add_argument(
+        "--estimate", action="store_true", help="say what it will probably take and cost, and start nothing"
+    )
 
 
 def _trigger(options: argparse.Namespace) -> int:
     session = Session()
+    if options.estimate:
+        _say(trigger.foretell(session, stack_name(), options.input))
+        return 0
     started = trigger.start(session, stack_name(), options.input, _say)
     if not options.wait:
         return 0

@@ -5,17 +5,16 @@ https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/app-behavior.htm
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 
 from aws_setup.checks.findings import Finding, error
+from ingest_assets.aws.cost import worker_gb
 
 CHECK = "size"
 
 # The most GB of a worker with that many vCPUs.
 _MOST_GB = {1: 8, 2: 16, 4: 30, 8: 60, 16: 120}
-_OVERHEAD, _LEAST_OVERHEAD_GB = 0.1, 0.375  # what Spark takes beside its memory, 384 MB at least
 _SET = re.compile(r"spark\.(driver|executor)\.(cores|memory|memoryOverhead)|--(driver|executor)-(cores|memory)")
 
 
@@ -24,7 +23,7 @@ def check(parameters: Mapping[str, str]) -> Iterator[Finding]:
     if _SET.search(parameters["SparkSubmitParameters"]):
         return
     for role in ("Driver", "Executor"):
-        cores, needed = int(parameters[f"{role}Cores"]), _worker_gb(parameters[f"{role}Memory"])
+        cores, needed = int(parameters[f"{role}Cores"]), worker_gb(parameters[f"{role}Memory"])
         most = _MOST_GB[cores]
         if needed > most:
             given = f"{role}Memory {parameters[f'{role}Memory']}"
@@ -36,15 +35,10 @@ def check(parameters: Mapping[str, str]) -> Iterator[Finding]:
     yield from _room(parameters)
 
 
-def _worker_gb(memory: str) -> int:
-    gigabytes = int(memory.removesuffix("g"))
-    return math.ceil(gigabytes + max(gigabytes * _OVERHEAD, _LEAST_OVERHEAD_GB))
-
-
 def _room(parameters: Mapping[str, str]) -> Iterator[Finding]:
     """A job waits for ever for its first executor when the application may not have one beside the driver."""
     cpu = int(parameters["DriverCores"]) + int(parameters["ExecutorCores"])
-    memory = _worker_gb(parameters["DriverMemory"]) + _worker_gb(parameters["ExecutorMemory"])
+    memory = worker_gb(parameters["DriverMemory"]) + worker_gb(parameters["ExecutorMemory"])
     for name, needed, unit in (("MaximumCpu", cpu, "vCPU"), ("MaximumMemory", memory, "GB")):
         if int(parameters[name].removesuffix(unit)) < needed:
             yield error(CHECK, f"{name} {parameters[name]} has no room for driver and executor: give {needed}{unit}")

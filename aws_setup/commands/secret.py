@@ -21,7 +21,7 @@ from spark_scripts.contract.database import (
     Endpoint,
     database_from_fields,
     database_from_secret,
-    of_aws,
+    has_aws_fields,
 )
 from spark_scripts.contract.errors import InvalidInputError
 
@@ -71,7 +71,7 @@ def checked(fields: Mapping[str, str], of_stack: Endpoint) -> dict[str, str]:
     """
     known = (*REQUIRED, *OPTIONAL)
     unknown = sorted(set(fields) - set(known))
-    if unknown and not of_aws(fields):
+    if unknown and not has_aws_fields(fields):
         raise UsageError(f"unknown field {unknown[0]}: the secret has {', '.join(known)}")
     try:
         database = database_from_fields(fields, of_stack)
@@ -183,7 +183,7 @@ def _from_json(text: str) -> dict[str, str]:
         raise UsageError(f"the input is not JSON: line {error.lineno}, column {error.colno}") from None
     for name, value in document.items():
         if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise UsageError(f"{name} must be a text")
+            raise UsageError(f"{name} must be a string")
     return {name: str(value) for name, value in document.items()}
 
 

@@ -12,15 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_setup.commands.progress_view import ProgressView
-from ingest_assets.aws import executions
+from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
+from ingest_assets.aws.cost import LIST_PRICES, workers
 from ingest_assets.aws.job_runs import JobRun, find
 from ingest_assets.aws.raw_layer import RawLayer, RawLayerOfBucket
 from ingest_assets.aws.schedule_drift import read_schedule
-from ingest_assets.aws.stack import StackOutputs
+from ingest_assets.aws.stack import StackOutputs, read_stack
 from ingest_assets.tables import check_request
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import UNDATED
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
@@ -63,6 +64,25 @@ def start(session: Session, stack: str, request: object, report: Report) -> Star
     )
     report(f"started {answer['executionArn']} with {json.dumps(request)}")
     return Started(answer["executionArn"], outputs)
+
+
+def foretell(session: Session, stack: str, request: object) -> str:
+    """One line about what an execution with this input will probably take and cost. Starts nothing.
+
+    Takes the input and raises errors as `start` does.
+    """
+    found = read_stack(session.client("cloudformation"), stack)
+    outputs = StackOutputs.of(found)
+    now = datetime.now(UTC)
+    raw_layer = RawLayerOfBucket(session.client("s3"), outputs.bucket_name)
+    if request is None:
+        request = _scheduled_input(session, outputs.schedule_name, now)
+    asked = {
+        one.table.name: one.months or one.table.months_until(Month.current(one.table.timezone, now))
+        for one in check_request(request, raw_layer.deployed_tables(), now)
+    }
+    work, past = estimate.look(raw_layer, session.client("stepfunctions"), outputs.state_machine_arn, asked)
+    return str(estimate.estimate(work, past, workers(found.parameters), LIST_PRICES) or estimate.nothing_known(work))
 
 
 def wait(session: Session, started: Started, report: Report) -> bool:

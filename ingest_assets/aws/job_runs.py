@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import HistoryEventTypeDef
 
 EndState = Literal["SUCCESS", "FAILED", "CANCELLED"]
+_RUN_JOB = "startJobRun.sync"
 _ENDED: tuple[EndState, ...] = ("SUCCESS", "FAILED", "CANCELLED")
 
 # Where Step Functions writes what a task sent and got, as JSON; the cause is the job run when Spark failed.
@@ -61,6 +62,18 @@ def find(client: SFNClient, arn: str) -> JobRun | None:
                 details=document.get("StateDetails") or run.details,
             )
     return run if run.application_id else None
+
+
+def job_seconds(client: SFNClient, arn: str) -> float | None:
+    """The seconds from the submission of the execution's Spark job to its success; None when it did not succeed."""
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    submitted = succeeded = None
+    for event in (event for page in pages for event in page["events"]):
+        if event.get("taskSubmittedEventDetails", {}).get("resource") == _RUN_JOB:
+            submitted = event["timestamp"]
+        if event.get("taskSucceededEventDetails", {}).get("resource") == _RUN_JOB:
+            succeeded = event["timestamp"]
+    return (succeeded - submitted).total_seconds() if submitted and succeeded else None
 
 
 def terminate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MISSING = {"NoSuchKey", "404"}
 _CHUNK_BYTES = 64 * 1024
+_READERS = 16  # manifests that are read at a time
 
 
 class RawLayer(ABC):
@@ -53,6 +55,10 @@ class RawLayer(ABC):
         ingested = {layout.partition_of_current_manifest(table, key) for key in keys}
         return sorted(partition.key for partition in ingested - {UNDATED})
 
+    def current_manifests(self, table: str) -> list[Manifest]:
+        """The manifests that say what each month holds now, and the rows without a month, in the order of keys."""
+        return self._manifests(self._listed(layout.current_manifests_prefix(table)))
+
     def objects(self, table: str, month: str) -> dict[str, int]:
         """The sizes by key of all objects in the folder of a month."""
         return self._listed(layout.partition_prefix(table, Month.parse(month)))
@@ -65,9 +71,8 @@ class RawLayer(ABC):
 
     def manifests_of(self, execution: str) -> list[Manifest]:
         """Every manifest that an execution left, that of the rows without a month among them, in the order of keys."""
-        keys = sorted(self._listed(layout.execution_manifests_prefix(execution)))
-        wanted = [key for key in keys if layout.manifest_of_execution(execution, key)]
-        return [manifest for key in wanted if (manifest := self._manifest(key))]
+        keys = self._listed(layout.execution_manifests_prefix(execution))
+        return self._manifests(key for key in keys if layout.manifest_of_execution(execution, key))
 
     def progress(self, execution: str) -> Progress | None:
         """How far an execution's job has come. None before the job starts, or when another release wrote the object."""
@@ -102,6 +107,10 @@ class RawLayer(ABC):
         with aws_errors(f"reading {self.uri(key)}"):
             body = self._body(key)
             return last_lines(body.iter_chunks(_CHUNK_BYTES)) if body else []
+
+    def _manifests(self, keys: Iterable[str]) -> list[Manifest]:
+        with ThreadPoolExecutor(_READERS) as readers:
+            return [manifest for manifest in readers.map(self._manifest, sorted(keys)) if manifest]
 
     def _manifest(self, key: str) -> Manifest | None:
         content = self._read(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from ingest_assets.aws.waiting import Deadline, polls
 from ingest_assets.metadata import EXECUTION_TAG, IngestedMonth, execution_metadata, month_metadata
 from ingest_assets.tables import check_request
 from ingest_assets.workflow.failures import Evidence, WorkflowError
+from ingest_assets.workflow.forecast import Forecast, forecast
 from ingest_assets.workflow.reattach import Attempt, choose, execution_name, first_run_id
 from ingest_assets.workflow.run_log import RunLog
 from spark_scripts.contract.errors import DataLakeError, IngestionError
@@ -97,8 +98,7 @@ class ExecutionRun:
         started or followed. When Dagster terminates the run, terminates the execution and calls `on_termination` with
         the months that were committed before.
         """
-        if self._attempt.found is None:
-            self._check()
+        expected = self._forecast() if self._attempt.found is None else None
         try:
             self._start()
             execution = self._wait_for_completion()
@@ -106,7 +106,15 @@ class ExecutionRun:
             self._terminate(f"Dagster run {self._context.run.run_id} was terminated")
             on_termination(self._committed_months(self._evidence(None).job_run))
             raise
-        return self._extract_months(execution)
+        return self._extract_months(execution, expected)
+
+    def _forecast(self) -> Forecast:
+        """Refuse what the job would refuse, and log what the execution will probably take and cost."""
+        self._check()
+        machine, prices = self._attempt.state_machine_arn, self._settings.prices
+        expected = forecast(self._account, self._raw_layer, machine, prices, self._table, self._months)
+        self._context.log.info(expected.sentence)
+        return expected
 
     def _check(self) -> None:
         """Refuse what the job would refuse, before an application costs time and money."""
@@ -198,14 +206,19 @@ class ExecutionRun:
         else:
             log.info(f"Terminated execution {name}, its job run and its application.")
 
-    def _extract_months(self, execution: Execution) -> list[IngestedMonth]:
+    def _extract_months(self, execution: Execution, expected: Forecast | None) -> list[IngestedMonth]:
+        """The months with the estimate's error. Raises WorkflowError when the execution did not ingest them all."""
         if execution.status != "SUCCEEDED":
             raise self._failure(f"is {execution.status}", execution)
         manifests = self._raw_layer.left_by(self._table, self._months, self._attempt.name)
         missing = [month for month in self._months if month not in manifests]
         if missing:
             raise self._failure(f"is SUCCEEDED but left no manifest of {', '.join(missing)}", execution)
-        return self._ingested(manifests, self._evidence(execution).job_run)
+        months = self._ingested(manifests, self._evidence(execution).job_run)
+        if expected is None:
+            return months
+        error = expected.compared(execution, self._used.usd(self._settings.prices) if self._used else None)
+        return [replace(month, metadata={**month.metadata, **error}) for month in months]
 
     def _failure(self, verdict: str, execution: Execution | None = None) -> WorkflowError:
         """The error of the execution, with all that is known of the reason."""

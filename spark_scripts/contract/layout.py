@@ -1,4 +1,4 @@
-"""Where everything lives in the bucket. Keys and prefixes; none starts with a slash, prefixes end with one."""
+"""Where everything is in the bucket: keys and prefixes. None starts with a slash; prefixes end with one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def execution_manifests_prefix(execution: str) -> str:
 
 
 def progress_key(execution: str) -> str:
-    """What the job of an execution has done so far; not a manifest, though it is beside them."""
+    """The progress of an execution's job. It is in the folder of the manifests, but is not a manifest."""
     return f"{execution_manifests_prefix(execution)}_progress.json"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -129,6 +130,10 @@ class Month(Partition):
         index = self.year * 12 + self.number - 1 + months
         return Month(index // 12, index % 12 + 1)
 
+    def with_months_before(self, count: int) -> list[Month]:
+        """The `count` months before this one, oldest first, and this one."""
+        return [self.plus(-back) for back in range(count, -1, -1)]
+
     @property
     def first_day(self) -> date:
         """The first day of the month."""
@@ -169,6 +174,12 @@ UNDATED: Partition = _Undated()
 """The partition of the rows without a month, because their date is NULL or infinite."""
 
 
-def trailing_months(last: Month, count: int) -> list[Month]:
-    """`last` and the `count` months before it, oldest first."""
-    return [last.plus(-back) for back in range(count, -1, -1)]
+def runs(months: Iterable[Month]) -> list[list[Month]]:
+    """The months in their order, in a list for each run of months without a gap."""
+    found: list[list[Month]] = []
+    for month in sorted(set(months)):
+        if found and found[-1][-1].plus(1) == month:
+            found[-1].append(month)
+        else:
+            found.append([month])
+    return found

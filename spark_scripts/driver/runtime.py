@@ -1,4 +1,4 @@
-"""What the job runs on, as it finds it: AWS does not document all that EMR puts beside a job."""
+"""The versions that the job runs on, which AWS does not fully document for EMR."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def _file_system(spark: SparkSession) -> str:
     try:
         configuration = spark._jsc.hadoopConfiguration()
         return str(jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3", configuration).getName())
-    except JAVA_ERRORS as error:  # no class is configured, or it is not there
+    except JAVA_ERRORS as error:  # no class is configured, or the class is missing
         return f"nothing ({java_text(error)})"

@@ -1,4 +1,4 @@
-"""What the Glue catalog is to hold of a table: pure functions from the manifests of its months to Glue's documents."""
+"""The Glue catalog's documents about a table, as pure functions of the manifests of its months."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _STORAGE: dict[str, dict[str, Any]] = {
         "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
         "SerdeInfo": {
             "SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-            # The quote as escapeChar means the backslash to Hive and Trino alike, and that drops backslashes. NUL
-            # stands for none, and never stands in a text of PostgreSQL. Doubled quotes are read in any case.
+            # With a quote as escapeChar, Hive and Trino take the backslash for it, and drop backslashes. NUL means
+            # no escapeChar: a text of PostgreSQL never has one. Doubled quotes are read correctly in any case.
             "Parameters": {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\0"},
         },
     },
@@ -48,15 +48,15 @@ _STORAGE: dict[str, dict[str, Any]] = {
 
 
 class CatalogError(IngestionError):
-    """The Glue catalog could not be brought to what is published."""
+    """The Glue catalog could not be updated."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A table and its partitions, as CreateTable and CreatePartition take them, by their values.
+    """A table, as CreateTable takes it, and its partitions by their values, as CreatePartition takes them.
 
-    `unfit` are the months with rows whose files the table cannot read: of another format; in CSV, which is read by
-    position, with other columns; in Parquet those whose manifest does not tell the files' columns.
+    `unfit` are the months with rows whose files the table cannot read: files of another format, CSV files (which are
+    read by position) with other columns, and Parquet files whose manifest does not list their columns.
     """
 
     table: dict[str, Any]
@@ -65,11 +65,11 @@ class Definition:
 
 
 def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[Definition]:
-    """What the catalog is to hold of the table `name`; None when no month has rows.
+    """The definition of the table `name`; None when no month has rows.
 
-    The month that was ingested last decides the format and the order of the columns; Parquet, which is read by name,
-    keeps the columns that older months have besides. A month without rows has no partition: there is no file to read,
-    and each query would list its folder. Raises CatalogError when Glue would take two columns for one.
+    The month that was ingested last decides the format and the order of the columns. Parquet is read by name, so the
+    table also has the columns that only older months have. A month without rows has no partition: it has no file, and
+    each query would list its folder. Raises CatalogError when two columns have the same name for Glue.
     """
     held = sorted((one for one in manifests if one.rows and _typed(one)), key=lambda one: one.finished, reverse=True)
     if not held:
@@ -86,12 +86,12 @@ def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[De
 
 
 def location(name: str, bucket: str) -> str:
-    """Where the table `name` is."""
+    """The address of the folder of the table `name`."""
     return f"s3://{bucket}/{layout.table_prefix(name)}"
 
 
 def _fits(manifest: Manifest, columns: Sequence[dict[str, str]], newest: Sequence[dict[str, str]]) -> bool:
-    """Whether a table that begins with the columns `newest` reads the month's files right; a CSV's may end earlier."""
+    """Whether a table that begins with the columns `newest` reads the month's files; a CSV may lack the last ones."""
     names = [column["Name"] for column in columns]
     if manifest.format == "csv":
         return names == [column["Name"] for column in newest][: len(names)]
@@ -115,7 +115,7 @@ def _typed(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _clashing(names: Sequence[str]) -> list[str]:
-    """The names that Glue, which folds capitals, takes for one another or for a partition key."""
+    """The names that, without regard to case, are equal to another name or to a partition key."""
     taken = Counter([*PARTITION_COLUMNS, *(name.lower() for name in names)])
     return [name for name in names if taken[name.lower()] > 1]
 
@@ -124,8 +124,8 @@ def _check_names(manifest: Manifest) -> None:
     clashing = _clashing([name for name, _ in _typed(manifest)])
     if clashing:
         raise CatalogError(
-            f"the columns {', '.join(clashing)} cannot be told apart by Glue, which knows no capitals and has its"
-            f" partition keys {' and '.join(PARTITION_COLUMNS)} beside them: rename them in a view, and ingest that"
+            f"Glue cannot tell the columns {', '.join(clashing)} apart, because it ignores case and has the partition"
+            f" keys {' and '.join(PARTITION_COLUMNS)} too: rename them in a view, and ingest the view"
         )
 
 

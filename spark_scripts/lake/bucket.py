@@ -44,7 +44,7 @@ class Lake:
         with _explained(f"bucket {bucket} cannot be reached"):
             hadoop = spark._jsc.hadoopConfiguration()
             self._fs = self._path(self.uri("")).getFileSystem(hadoop)
-            # S3A renames into a folder that is not there, and mkdirs would leave an object, the folder's marker.
+            # S3A needs no folder to rename into, and mkdirs would leave an object there, the folder's marker.
             self._has_folders = self._fs.getClass().getName() != _S3A
 
     def uri(self, key: str) -> str:
@@ -61,7 +61,7 @@ class Lake:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
 
     def current_manifests(self, name: str) -> list[Manifest]:
-        """What each month of the table `name` holds now. Raises LakeError or DocumentError."""
+        """The current manifest of each partition of the table `name`. Raises LakeError or DocumentError."""
         keys = [file.key for file in self.files(layout.current_manifests_prefix(name))]
         with ThreadPoolExecutor(_READERS, "manifests") as pool:
             return list(pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
@@ -97,14 +97,14 @@ class Lake:
                 raise LakeError(f"{self.uri(source)} could not be moved to {self.uri(target)}")
 
     def delete(self, key_or_prefix: str) -> None:
-        """Delete a file, or a folder with all that it holds. Nothing there is fine."""
+        """Delete a file, or a folder with its content. Does nothing when there is none."""
         with _explained(f"{self.uri(key_or_prefix)} cannot be deleted"):
             self._fs.delete(self._path(self.uri(key_or_prefix)), True)
 
     def delete_staging(self, name: str) -> None:
         """Delete what any execution left in staging for the table `name`.
 
-        Only the holder of the table's lock may call this: then whatever is there belongs to nobody else.
+        Only the holder of the table's lock may call this: no other execution uses these folders then.
         """
         for folder in self.folders(layout.STAGING):
             self.delete(f"{folder}{name}/")
@@ -114,7 +114,7 @@ class Lake:
         try:
             self._fs.delete(self._path(self.uri(prefix)), False)
         except JAVA_ERRORS:
-            if not self.folders(prefix):  # else another table of that execution is there
+            if not self.folders(prefix):  # else another table of that execution is in it
                 raise
 
 

@@ -19,7 +19,7 @@ from spark_scripts.locking.advisory import Locks
 
 
 def lock_key(bucket: str, name: str) -> str:
-    """What the one writer of the table `name` locks."""
+    """The key of the lock that the one writer of the table `name` takes."""
     return f"{bucket}/{name}"
 
 
@@ -31,13 +31,13 @@ class Publisher:
         self._locks = locks
 
     def check_lock(self, table: str) -> None:
-        """Raise LockedError when the lock of `table` is another execution's, SourceError when it is lost."""
+        """Raise LockedError when another execution has the lock of `table`, SourceError when it is lost."""
         self._locks.check(lock_key(self._lake.bucket, table))
 
     def publish(self, manifest: Manifest) -> Manifest:
         """Make the staged files of `manifest` the content of its partition; return the manifest as it was committed.
 
-        Raises LockedError or SourceError when the lock is another's or lost: nothing is committed then.
+        Raises LockedError or SourceError when the lock was refused or is lost: nothing is committed then.
         """
         if manifest.rows and not manifest.files:
             raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")

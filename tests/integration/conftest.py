@@ -39,6 +39,7 @@ from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import Locks
 from spark_scripts.postgres.source import Source
 from tests.integration.published import Run
+from tests.integration.records import NAUGHTY
 
 ROOT = Path(__file__).parents[2]
 SHOW_ENVIRONMENT = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
@@ -171,6 +172,19 @@ def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
             ingest(spark, source, locks, lake, requests, catalog)
 
     return run
+
+
+@pytest.fixture
+def records(source: psycopg.Connection[Any]) -> Iterator[Table]:
+    """A table with every naughty text in January and February 2024, and two rows without a month."""
+    source.execute("DROP SCHEMA IF EXISTS job CASCADE; CREATE SCHEMA job")
+    source.execute("CREATE TABLE job.records (id serial PRIMARY KEY, at timestamp, note text, tags text[])")
+    with source.cursor() as cursor:
+        rows = [(f"2024-0{month}-15 10:20:30.123456", note) for month in (1, 2) for note in NAUGHTY]
+        cursor.executemany("INSERT INTO job.records (at, note, tags) VALUES (%s, %s, ARRAY['x', NULL, 'y,z'])", rows)
+    source.execute("INSERT INTO job.records (at, note) VALUES (NULL, 'never'), ('-infinity', 'always')")
+    yield Table("records", "job.records", "at", "2024-01", columns={"tags": {"join": ","}}, verify="full")
+    source.execute("DROP SCHEMA job CASCADE")
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def test_a_parquet_table_has_the_types_that_its_files_have(ingested: Catalogued)
 
 
 @pytest.mark.usefixtures("ingested")
-def test_a_catalog_that_fails_leaves_the_month_published_is_told_and_is_mended_by_the_next_run(
+def test_a_catalog_that_fails_leaves_the_month_published_and_is_reported_and_updated_by_the_next_run(
     catalogued: Catalogued,
 ) -> None:
     names = {"DatabaseName": DATABASE, "Name": "orders"}
@@ -156,7 +156,7 @@ def test_a_catalog_that_fails_leaves_the_month_published_is_told_and_is_mended_b
 
     execution = catalogued.run({"table": "orders", "months": ["2023-04"]})
     assert execution.status == "FAILED"
-    told = f"orders: published undated, 2023-04, but the Glue table {DATABASE}.orders is not the ingestion's"
+    told = f"orders: published undated, 2023-04, but the Glue table {DATABASE}.orders was not made by the ingestion"
     assert told in (execution.cause or "")
     published = catalogued.manifest("orders", Month(2023, 4))
     assert (published.execution, published.rows > 0) == (execution.name, True)
@@ -187,8 +187,8 @@ def test_columns_that_differ_in_capitals_only_fail_the_catalog_and_not_the_month
     own.execute("CREATE TABLE catalogued.capitals AS SELECT 1 AS \"Name\", 2 AS name, '2024-01-05'::date AS at")
     capitals = Table("capitals", "catalogued.capitals", "at", "2024-01", format="parquet")
     told = (
-        "capitals: published undated, 2024-01, but the columns Name, name cannot be told apart by Glue.*"
-        "the table's next run mends the catalog"
+        "capitals: published undated, 2024-01, but Glue cannot tell the columns Name, name apart.*"
+        "the table's next run updates the catalog"
     )
     with pytest.raises(IngestionError, match=told):
         run("run-1", capitals, months=[Month(2024, 1)], catalog=catalog)

@@ -51,6 +51,12 @@ def test_trigger_follows_the_execution_and_counts_what_it_ingested(
     assert any(line.startswith("mockrecord: 2 of 2 months committed, ") for line in lines)
     assert any(re.fullmatch(rf"mockrecord +2024-02 +{counted[0]:,} rows +[\d,]+ bytes", line) for line in lines)
     assert re.search(rf"succeeded: {counted[0]:,} rows in 1 month, [\d,]+ rows without a month$", lines[-1])
+    assert main(["trigger", "--estimate", "--input", FEBRUARY]) == 0
+    [estimate] = capsys.readouterr().out.splitlines()
+    rows = round(counted[0], -2)  # two digits of four
+    assert re.fullmatch(
+        rf"1 month of mockrecord, about {rows:,} rows: about \d+ (seconds|minutes), .*\$0\.\d\d", estimate
+    )
 
 
 @pytest.mark.usefixtures("_wrong_password")

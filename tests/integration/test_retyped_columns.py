@@ -43,7 +43,7 @@ def check(account: Any, bucket: Path) -> Check:
 
 @pytest.fixture
 def retyped(run: Run, source: psycopg.Connection[Any]) -> Iterator[None]:
-    """January to March, of which February was ingested again since a column has another type and another is lossy."""
+    """January to March. February was ingested again after one column got another type and one became lossy."""
     execute(
         source,
         """DROP SCHEMA IF EXISTS retyped CASCADE; CREATE SCHEMA retyped;

@@ -315,4 +315,7 @@ def test_a_job_with_another_ca_ends_with_one_line_that_says_what_to_do(
     assert line.startswith(
         f"SourceError: cannot connect to encrypted@localhost:{server.port}/postgres: SSL error: PKIX"
     )
-    assert "no certificate in POSTGRES_SSLROOTCERT has signed the server's: give those of its CA" in line
+    assert (
+        "no certificate in POSTGRES_SSLROOTCERT signed the server's certificate: give the certificates of its CA"
+        in line
+    )

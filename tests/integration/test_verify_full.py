@@ -49,7 +49,7 @@ def test_one_column_without_null_is_read_back(run: Run, source: psycopg.Connecti
     assert manifest(bucket, full("dated"), JANUARY).rows == 10
 
 
-def test_a_column_of_the_name_that_spark_keeps_is_refused_in_csv_alone(
+def test_a_column_with_the_name_that_spark_reserves_is_refused_in_csv_only(
     run: Run, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
     execute(source, "CREATE TABLE verified.corrupt (at date, _corrupt_record text)")

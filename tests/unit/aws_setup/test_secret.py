@@ -52,7 +52,7 @@ def test_fields_are_json_or_lines(text: str) -> None:
             "line 2 of the input opens a quote that is not cl",
         ),
         ('{"POSTGRES_PASSWORD": hunter2}', "not JSON: line 1, column 23"),
-        ('{"POSTGRES_PASSWORD": ["hunter2"]}', "POSTGRES_PASSWORD must be a text"),
+        ('{"POSTGRES_PASSWORD": ["hunter2"]}', "POSTGRES_PASSWORD must be a string"),
     ],
 )
 def test_what_cannot_be_read_is_named_without_its_text(text: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Layout, manifests, tables.json and the job's argument: what the parts hand each other."""
+"""Layout, manifests, tables.json and the job's argument: what the packages exchange."""
 
 import json
 
@@ -61,7 +61,10 @@ def test_a_manifest_of_another_version_is_refused() -> None:
         Manifest.from_json(json.dumps(document))
 
 
-@pytest.mark.parametrize("text", ['{"version": 1}', json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})])
+COLOURED = json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})
+
+
+@pytest.mark.parametrize("text", ['{"version": 1}', COLOURED, "", "[]", "{"])
 def test_a_manifest_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(DocumentError, match="not of the agreed form"):
         Manifest.from_json(text)
@@ -75,7 +78,7 @@ def test_tables_read_back_as_they_were_and_always_give_the_same_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 1, "tables": [{"nme": 1}]}'])
-def test_damaged_tables_name_the_command_that_mends_them(text: str) -> None:
+def test_damaged_tables_name_the_command_that_repairs_them(text: str) -> None:
     with pytest.raises(InvalidInputError, match=r"config/tables.json is damaged .*aws_setup deploy"):
         tables_from_json(text)
 

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import UNDATED, Month, Partition, trailing_months
+from spark_scripts.contract.months import UNDATED, Month, Partition
 
 
 def test_a_month_is_written_as_the_partition_key() -> None:
@@ -14,19 +14,19 @@ def test_a_month_is_written_as_the_partition_key() -> None:
 @pytest.mark.parametrize(
     "text", ["2024-13", "2024-00", "2024-2", "24-02", "2024-02-01", "0000-01", "٢٠٢٤-02", " 2024-02", "", 202402]
 )
-def test_what_is_no_month_is_refused_by_name(text: object) -> None:
+def test_text_that_is_not_a_month_is_refused_and_named(text: object) -> None:
     with pytest.raises(InvalidInputError, match="is not a month: write year and month as in '2024-02'"):
         Month.parse(text)
 
 
-def test_months_are_counted_over_the_turn_of_the_year() -> None:
+def test_adding_months_goes_past_the_end_of_a_year() -> None:
     assert Month(2023, 12).plus(1) == Month(2024, 1)
     assert Month(2024, 1).plus(-13) == Month(2022, 12)
 
 
-def test_trailing_months_are_the_last_one_and_as_many_before_it() -> None:
-    assert [str(month) for month in trailing_months(Month(2024, 1), 2)] == ["2023-11", "2023-12", "2024-01"]
-    assert trailing_months(Month(2024, 1), 0) == [Month(2024, 1)]
+def test_a_month_is_listed_after_the_months_before_it() -> None:
+    assert [str(month) for month in Month(2024, 1).with_months_before(2)] == ["2023-11", "2023-12", "2024-01"]
+    assert Month(2024, 1).with_months_before(0) == [Month(2024, 1)]
 
 
 def test_the_current_month_depends_on_the_zone() -> None:
