@@ -10,7 +10,7 @@ import dagster as dg
 from ingest_assets._compat import check_output, previews
 from ingest_assets.asset_keys import RAW_LAYER, raw_layer_key, source_key, step_key
 from ingest_assets.aws.errors import AwsError
-from ingest_assets.checks import check_specs
+from ingest_assets.checks.specs import check_specs
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.metadata import IngestedMonth

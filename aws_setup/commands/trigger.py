@@ -15,7 +15,7 @@ from aws_setup.commands.progress_view import ProgressView
 from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.cost import LIST_PRICES, workers
-from ingest_assets.aws.job_runs import JobRun, find
+from ingest_assets.aws.job_runs import ExecutionJob, find
 from ingest_assets.aws.raw_layer import RawLayer, RawLayerOfBucket
 from ingest_assets.aws.schedule_drift import read_schedule
 from ingest_assets.aws.stack import StackOutputs, read_stack
@@ -140,7 +140,7 @@ def _failure(session: Session, raw_layer: RawLayer, started: Started, ended: exe
         yield from _driver_log(raw_layer, run, run.job_run_id)
 
 
-def _driver_log(raw_layer: RawLayer, run: JobRun, job_run_id: str) -> Iterator[str]:
+def _driver_log(raw_layer: RawLayer, run: ExecutionJob, job_run_id: str) -> Iterator[str]:
     key = job_output_key(run.application_id, job_run_id)
     lines = raw_layer.log_end(key)
     if not lines:

@@ -14,16 +14,8 @@ import dagster as dg
 
 from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.aws.raw_layer import RawLayer
-from ingest_assets.checks import (
-    CHECKS,
-    EXECUTION_SUCCEEDED,
-    INGESTED_IN_TIME,
-    Evaluated,
-    evaluations,
-    evaluations_of_nothing,
-    not_ingested,
-    summary,
-)
+from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing, not_ingested, summary
+from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.source_log import source_events
 from ingest_assets.metadata import IngestedMonth, Metadata

@@ -26,7 +26,7 @@ from ingest_assets._compat import (
     UserFailureData,
 )
 from ingest_assets.asset_keys import raw_layer_key, step_key
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.lineage.month_log import Event, Failure
 from ingest_assets.metadata import EXECUTION_TAG
 

@@ -22,10 +22,10 @@ from ingest_assets._compat import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.aws.errors import aws_errors
 from ingest_assets.aws.executions import Execution, describe, shortened
-from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.aws.messages import Notification
 from ingest_assets.aws.raw_layer import RawLayer
-from ingest_assets.checks import CHECKS, EXECUTION_SUCCEEDED
+from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.lineage.recorded_runs import Outcome, RecordedRun, RecordedRuns
@@ -270,10 +270,10 @@ def _parts(work: _Work) -> Iterator[_Work]:
         yield _Work(work.table, [], [None])
 
 
-def _job_run(notification: Notification) -> JobRun | None:
+def _job_run(notification: Notification) -> ExecutionJob | None:
     if notification.application_id is None:
         return None
-    return JobRun(notification.application_id, notification.job_run_id)
+    return ExecutionJob(notification.application_id, notification.job_run_id)
 
 
 def _reason(notification: Notification) -> str:

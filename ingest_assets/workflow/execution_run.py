@@ -23,6 +23,7 @@ from ingest_assets.aws.console_links import driver_log_key, execution_url, job_o
 from ingest_assets.aws.cost import Prices, Usage, by_month, usage
 from ingest_assets.aws.errors import AwsError, aws_errors
 from ingest_assets.aws.executions import STATE_AFTER_JOB, Execution, StateChange, follow
+from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.aws.waiting import Deadline, polls
 from ingest_assets.metadata import EXECUTION_TAG, IngestedMonth, execution_metadata, month_metadata
 from ingest_assets.tables import check_request
@@ -238,7 +239,7 @@ class ExecutionRun:
             links=execution_metadata(self._attempt.arn, bucket=bucket, job_run=evidence.job_run),
         )
 
-    def _committed_months(self, job_run: job_runs.JobRun | None) -> list[IngestedMonth]:
+    def _committed_months(self, job_run: ExecutionJob | None) -> list[IngestedMonth]:
         """The months that the execution committed before it failed; none when they cannot be read.
 
         The failure itself must be reported, so that a bucket that cannot be read is a warning only.
@@ -266,7 +267,7 @@ class ExecutionRun:
             self._context.log.warning(str(error))
             return evidence
 
-    def _ingested(self, manifests: Mapping[str, Manifest], job_run: job_runs.JobRun | None) -> list[IngestedMonth]:
+    def _ingested(self, manifests: Mapping[str, Manifest], job_run: ExecutionJob | None) -> list[IngestedMonth]:
         """The months with their metadata, and with their shares of what the job run cost if that is known."""
         total = self._usage(job_run) or self._used
         shares = by_month(total, manifests.values()) if total else {}
@@ -278,11 +279,11 @@ class ExecutionRun:
             ingested.append(IngestedMonth(manifest, {**metadata, **cost}))
         return ingested
 
-    def _job_run(self) -> job_runs.JobRun | None:
+    def _job_run(self) -> ExecutionJob | None:
         with aws_errors(f"reading the history of {self._attempt.name}"):
             return job_runs.find(self._account.step_functions(), self._attempt.arn)
 
-    def _usage(self, job_run: job_runs.JobRun | None) -> Usage | None:
+    def _usage(self, job_run: ExecutionJob | None) -> Usage | None:
         """What the job run has used. None if that is not known, because the months have been ingested nevertheless."""
         if job_run is None or job_run.job_run_id is None:
             return None

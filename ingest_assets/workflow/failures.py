@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ingest_assets.aws.executions import Execution, shortened
-from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.metadata import IngestedMonth, Metadata
 from spark_scripts.contract.errors import IngestionError
 
@@ -56,7 +56,7 @@ class Evidence:
     """What is known of a failure. `logs` holds the ends of the driver's logs by address, what the job said last."""
 
     execution: Execution | None
-    job_run: JobRun | None = None
+    job_run: ExecutionJob | None = None
     logs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def spark_error(self) -> str | None:

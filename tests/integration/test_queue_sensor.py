@@ -22,7 +22,7 @@ from dagster_aws.s3 import S3Resource
 
 from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.assets import raw_layer_asset
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.queue import Notifications
 from ingest_assets.resources.raw_layer import RawLayerResource

@@ -13,7 +13,7 @@ from dagster_aws.s3 import S3Resource
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from ingest_assets.checks import Evaluated, evaluations
+from ingest_assets.checks.results import Evaluated, evaluations
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract import layout

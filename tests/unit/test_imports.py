@@ -56,6 +56,14 @@ ALLOWED: dict[str, set[str]] = {
         "ingest_assets.tables",
         "spark_scripts.contract",
     },
+    "ingest_assets.checks": {
+        "ingest_assets._compat",
+        "ingest_assets.aws",
+        "ingest_assets.metadata",
+        "ingest_assets.partitions",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+    },
     "ingest_assets.lineage": {
         "ingest_assets._compat",
         "ingest_assets.asset_keys",

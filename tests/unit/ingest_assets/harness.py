@@ -10,7 +10,7 @@ from dagster._core.execution.plan.objects import StepFailureData, UserFailureDat
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.assets import raw_layer_asset
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.tables import load_tables

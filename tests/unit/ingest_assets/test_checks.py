@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from ingest_assets.checks import CHECKS, Evaluated, evaluations, evaluations_of_nothing
+from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract import layout

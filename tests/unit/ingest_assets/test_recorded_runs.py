@@ -11,7 +11,7 @@ from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.test_utils import create_run_for_test
 
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from spark_scripts.contract import layout
 from spark_scripts.contract.months import UNDATED
 from tests.unit.ingest_assets.fakes import STARTED, FakeAws, FakeExecution, manifest, notification

@@ -14,7 +14,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets._compat import RunTerminatedError
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.queue import Notifications

@@ -11,7 +11,7 @@ from dagster_aws.s3 import S3Resource
 from ingest_assets._compat import RunTerminatedError
 from ingest_assets.assets import raw_layer_asset
 from ingest_assets.aws.stack import StackError
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.tables import load_tables
