@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from ingest_assets._compat import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, UnresolvedAssetJob
-from ingest_assets.assets import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.automation import schedule_status
 from ingest_assets.aws.errors import aws_errors
 from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule

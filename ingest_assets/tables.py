@@ -177,14 +177,15 @@ def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
     return tuple(tables)
 
 
-def check_request(request: object, document: str, now: datetime) -> list[TableRequest]:
+def check_request(request: object, document: str | None, now: datetime) -> list[TableRequest]:
     """Refuse an execution input that the job would refuse at the instant `now`, before it costs time and money.
 
-    Returns what the input asks for.
-
-    `document` is `config/tables.json` as it is in the bucket. Raises TablesError when tables.yaml differs from it,
-    InvalidInputError naming what is wrong with the input.
+    Returns the months of each table that the input asks for. `document` is `config/tables.json` as it is in the
+    bucket, None when it is missing. Raises TablesError when it is missing or differs from tables.yaml,
+    InvalidInputError when the input is wrong.
     """
+    if document is None:
+        raise TablesError("no tables are deployed: run `python -m aws_setup deploy`")
     tables = load_tables()
     check_deployed(tables, document)
     return resolve(request, {table.name: table.to_table() for table in tables}, now)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from aws_setup.checks.findings import Finding, note, warning
 from ingest_assets.aws.console_links import job_output_key
-from ingest_assets.aws.driver_logs import first_lines
-from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.job_runs import find
+from ingest_assets.aws.raw_layer import RawLayerOfBucket
 from ingest_assets.aws.stack import Stack
 from spark_scripts.contract.wording import RUNTIME_PREFIX
 
@@ -49,13 +46,5 @@ def _line(session: Session, bucket: str, execution: str) -> str | None:
     run = find(session.client("stepfunctions"), execution)
     if run is None or run.job_run_id is None:
         return None
-    try:
-        body = session.client("s3").get_object(Bucket=bucket, Key=job_output_key(run.application_id, run.job_run_id))[
-            "Body"
-        ]
-    except ClientError as missing:
-        if error_code(missing) != "NoSuchKey":
-            raise
-        return None
-    lines = first_lines(body.iter_chunks())
+    lines = RawLayerOfBucket(session.client("s3"), bucket).log_start(job_output_key(run.application_id, run.job_run_id))
     return next((line.removeprefix(RUNTIME_PREFIX) for line in lines if line.startswith(RUNTIME_PREFIX)), None)

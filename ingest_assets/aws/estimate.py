@@ -10,7 +10,6 @@ spark.executor.instances to MaximumExecutors), so the job's seconds and the size
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean, median
@@ -22,20 +21,17 @@ from ingest_assets.aws.cost import Prices, Usage
 from ingest_assets.aws.errors import error_code
 from ingest_assets.aws.executions import describe
 from ingest_assets.aws.job_runs import job_seconds
-from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_stepfunctions import SFNClient
+
+    from ingest_assets.aws.raw_layer import RawLayer
 
 _NEWEST = 5
 """So many executions are looked at."""
-
-_READERS = 16
-"""So many manifests are read at a time."""
 
 _SAME_SIZE = 1.5
 """Executions whose sizes differ by less than this factor tell nothing about how the seconds grow with the size."""
@@ -129,15 +125,14 @@ def _reading(size: int, past: Sequence[Past]) -> float:
 
 
 def look(
-    s3: S3Client,
+    raw_layer: RawLayer,
     step_functions: SFNClient,
-    bucket: str,
     state_machine_arn: str,
     asked: Mapping[str, Collection[Month]],
 ) -> tuple[Work, list[Past]]:
     """The work that `asked` names (months by table), and the newest executions that ingested these tables."""
-    history = _History(s3, step_functions, bucket, state_machine_arn)
-    current = {table: history.current(table) for table in asked}
+    history = _History(raw_layer, step_functions, state_machine_arn)
+    current = {table: raw_layer.current_manifests(table) for table in asked}
     manifests = [manifest for found in current.values() for manifest in found]
     return _work(asked, current), history.newest(manifests)
 
@@ -159,15 +154,10 @@ def _work(asked: Mapping[str, Collection[Month]], current: Mapping[str, Sequence
 class _History:
     """What the bucket and Step Functions know about past executions."""
 
-    def __init__(self, s3: S3Client, step_functions: SFNClient, bucket: str, state_machine_arn: str) -> None:
-        self._s3 = s3
+    def __init__(self, raw_layer: RawLayer, step_functions: SFNClient, state_machine_arn: str) -> None:
+        self._raw_layer = raw_layer
         self._step_functions = step_functions
-        self._bucket = bucket
         self._executions = state_machine_arn.replace(":stateMachine:", ":execution:")
-
-    def current(self, table: str) -> list[Manifest]:
-        """The manifests of a table, in no order."""
-        return self._read(self._keys(layout.current_manifests_prefix(table)))
 
     def newest(self, manifests: Iterable[Manifest]) -> list[Past]:
         """The newest executions that left these manifests."""
@@ -176,8 +166,7 @@ class _History:
         return [past for name in names if (past := self._past(name)) is not None]
 
     def _past(self, name: str) -> Past | None:
-        keys = self._keys(layout.execution_manifests_prefix(name))
-        manifests = self._read([key for key in keys if layout.manifest_of_execution(name, key)])
+        manifests = self._raw_layer.manifests_of(name)
         if not any(manifest.bytes for manifest in manifests):
             return None
         size, reading = sum(manifest.bytes for manifest in manifests), _reading_seconds(manifests)
@@ -191,18 +180,6 @@ class _History:
         if execution.status != "SUCCEEDED" or job is None or not (execution.started and execution.stopped):
             return None
         return Past(size, reading, job, (execution.stopped - execution.started).total_seconds())
-
-    def _keys(self, prefix: str) -> list[str]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        return [key for key in keys if not key.endswith("/")]  # S3A's folder markers do
-
-    def _read(self, keys: Sequence[str]) -> list[Manifest]:
-        def one(key: str) -> Manifest:
-            return Manifest.from_json(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode())
-
-        with ThreadPoolExecutor(_READERS) as readers:
-            return list(readers.map(one, keys))
 
 
 def _reading_seconds(manifests: Sequence[Manifest]) -> float:

@@ -21,16 +21,22 @@ if TYPE_CHECKING:
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
 
 
+LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
 _CONSISTENT_SECONDS = 10.0
 
-# The states of aws_setup/cloudformation/state_machine.asl.json that are tasks; a test holds them to be all.
+STATE_OF_JOB = "EMR Serverless StartJobRun"
+"""The state of the state machine in which the Spark job runs."""
+STATE_AFTER_JOB = "EMR Serverless StopApplication"
+"""The state that follows the Spark job if the execution made its application."""
+
+# The states of aws_setup/cloudformation/state_machine.asl.json that are tasks; a test compares them.
 _STATES = {
     "EMR Serverless CreateApplication": "Creating an EMR Serverless application",
     "EMR Serverless StartApplication": "Starting the application",
-    "EMR Serverless StartJobRun": "Running the Spark job",
+    STATE_OF_JOB: "Running the Spark job",
     "List job runs": "Looking for job runs that are left",
     "EMR Serverless CancelJobRun": "Cancelling the Spark job",
-    "EMR Serverless StopApplication": "Stopping the application",
+    STATE_AFTER_JOB: "Stopping the application",
     "EMR Serverless DeleteApplication": "Deleting the application",
     "SuccessNotification": "Telling the topic that it succeeded",
     "FailureNotification": "Telling the topic that it failed",
@@ -90,6 +96,11 @@ class StateChange:
     text: str
     failed: bool = False
     state: str | None = None
+
+
+def shortened(text: str) -> str:
+    """The first LONGEST_CAUSE characters of an error's text, with `…` if there are more."""
+    return text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}…"
 
 
 def describe(client: SFNClient, arn: str) -> Execution:

@@ -37,7 +37,7 @@ _TOO_LATE = {"ValidationException", "ConflictException", "ResourceNotFoundExcept
 
 
 @dataclass(frozen=True)
-class JobRun:
+class ExecutionJob:
     """Application and job run of an execution, as far as it has come. `created`: the execution made the application."""
 
     application_id: str
@@ -47,15 +47,15 @@ class JobRun:
     """EMR Serverless's StateDetails of a job run that failed."""
 
 
-def find(client: SFNClient, arn: str) -> JobRun | None:
+def find(client: SFNClient, arn: str) -> ExecutionJob | None:
     """The job run that the history of the execution tells of; None before an application is known."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     events = sorted((event for page in pages for event in page["events"]), key=lambda event: event["id"])
-    run = JobRun(application_id="")
+    run = ExecutionJob(application_id="")
     for event in events:
         created = _scheduled(event).startswith("createApplication")
         for document in _documents(event):
-            run = JobRun(
+            run = ExecutionJob(
                 application_id=document.get("ApplicationId") or run.application_id,
                 job_run_id=document.get("JobRunId") or run.job_run_id,
                 created=run.created or created,

@@ -97,7 +97,6 @@ class StackOutputs:
 
     bucket_name: str
     queue_url: str
-    success_topic_arn: str
     failure_topic_arn: str
     state_machine_arn: str
     schedule_name: str

@@ -17,7 +17,7 @@ from ingest_assets.aws.waiting import Deadline
 from ingest_assets.lineage.recorded_runs import RecordedRuns
 from ingest_assets.lineage.recorder import Recorded, Recorder, is_being_recorded, last_run
 from ingest_assets.resources.queue import Message, Notifications
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.wording import counted, spans
 
@@ -104,12 +104,12 @@ def queue_sensor(*, tables: Sequence[TableSpec]) -> dg.SensorDefinition:
         description="Records executions that Dagster did not start: EventBridge's, those by hand, and of dead runs.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext, raw_layer: RawLayer, notifications: Notifications
+        context: dg.SensorEvaluationContext, raw_layer: RawLayerResource, notifications: Notifications
     ) -> dg.SensorResult:
         inbox = _Inbox()
         for message in notifications.receive(seconds=_RECEIVE_SECONDS, limit=_MOST_MESSAGES):
             inbox.put(message)
-        recorder = Recorder(context.instance, by_name, raw_layer, _runs(context))
+        recorder = Recorder(context.instance, by_name, raw_layer, raw_layer.account, _runs(context))
         tick = _record(context.instance, inbox, recorder)
         notifications.delete(tick.acknowledged)
         notifications.postpone(tick.postponed)

@@ -12,9 +12,9 @@ from ingest_assets.aws.cost import Prices, workers
 from ingest_assets.aws.errors import aws_errors
 from ingest_assets.aws.estimate import Estimate
 from ingest_assets.aws.executions import Execution
+from ingest_assets.aws.raw_layer import RawLayer
 from ingest_assets.metadata import Metadata
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
 from spark_scripts.contract.errors import DataLakeError
 from spark_scripts.contract.months import Month
 
@@ -42,10 +42,9 @@ def forecast(
 ) -> Forecast:
     """The forecast for these months of a table. No run fails for want of it: the sentence then gives the reason."""
     asked = {table: [Month.parse(month) for month in months]}
-    s3, bucket = raw_layer.s3.get_client(), raw_layer.bucket_name()
     try:
         with aws_errors("estimating the execution"):
-            work, past = estimate.look(s3, account.step_functions(), bucket, state_machine_arn, asked)
+            work, past = estimate.look(raw_layer, account.step_functions(), state_machine_arn, asked)
             found = estimate.estimate(work, past, workers(account.parameters()), prices)
     except DataLakeError as error:
         return Forecast(f"Without an estimate: {error}")

@@ -74,7 +74,7 @@ class Mailbox:
 
     def __init__(self, aws: Environment) -> None:
         self._sqs, self._sns = aws.session.client("sqs"), aws.session.client("sns")
-        topics = [aws.outputs.success_topic_arn, aws.outputs.failure_topic_arn]
+        topics = [aws.output("SuccessTopicArn"), aws.outputs.failure_topic_arn]
         self.url = self._sqs.create_queue(QueueName=f"contract-{secrets.token_hex(6)}")["QueueUrl"]
         self._subscriptions: list[str] = []
         arn = aws.attributes(self.url)["QueueArn"]

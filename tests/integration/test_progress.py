@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.progress import Progress
@@ -80,7 +80,7 @@ def test_the_progress_has_lines_slices_months_and_rows_and_is_not_a_manifest(
     assert (last.reading, last.slices) == ("", 0)
     assert last.lines[0].startswith("slow: slices by ")
 
-    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
     assert raw_layer.progress("told") == last
     assert raw_layer.ingested_by("told") == [("slow", str(month)) for month in MONTHS]
 

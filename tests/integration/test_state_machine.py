@@ -16,7 +16,7 @@ from aws_setup.commands import deploy, preflight
 from aws_setup.local.emulator.emrserverless.job_run import Pace, SparkJob
 from aws_setup.local.emulator.server import LocalAws
 from ingest_assets.aws import messages
-from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs
+from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs, read_stack
 from tests.integration.machine import CANCELLED, CREATED, RELEASED, Machine
 from tests.integration.scripted_jobs import ScriptedJobs
 
@@ -265,7 +265,8 @@ def test_failing_notifications_change_nothing_in_the_outcome(
 ) -> None:
     machine = Machine(session, deployed("silent"))
     topics = session.client("sns")
-    topics.delete_topic(TopicArn=machine.outputs.success_topic_arn)
+    stack = read_stack(session.client("cloudformation"), "silent")
+    topics.delete_topic(TopicArn=stack.outputs["SuccessTopicArn"])
     topics.delete_topic(TopicArn=machine.outputs.failure_topic_arn)
     session.client("sqs").delete_queue(QueueUrl=machine.outputs.queue_url)
     jobs.codes = [0, 1]

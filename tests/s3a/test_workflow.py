@@ -14,7 +14,7 @@ import psycopg
 from ingest_assets.aws import job_runs
 from ingest_assets.aws.executions import Execution, follow
 from ingest_assets.aws.stack import StackOutputs
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from spark_scripts.contract import layout
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table, tables_from_json, tables_to_json

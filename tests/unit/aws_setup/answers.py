@@ -17,7 +17,6 @@ STACK = "data-lake-ingestion"
 OUTPUTS = {
     "BucketName": "lake",
     "QueueUrl": "https://sqs/queue",
-    "SuccessTopicArn": "arn:success",
     "FailureTopicArn": "arn:failure",
     "StateMachineArn": "arn:machine",
     "ScheduleName": "schedule",

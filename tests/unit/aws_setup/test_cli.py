@@ -18,6 +18,7 @@ from aws_setup.commands import deploy, destroy, preflight, status
 from aws_setup.commands.preflight import Preflight
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
+from ingest_assets.aws.errors import AwsError
 from ingest_assets.aws.stack import StackError
 from spark_scripts.contract.database import REQUIRED
 from spark_scripts.contract.errors import DataLakeError, InvalidInputError
@@ -45,6 +46,8 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         (DataLakeError("the work"), 1),
         (DeployError("the stack"), 1),
         (TimeoutError("the time"), 1),
+        (AwsError("the call"), 1),
+        (AwsError("the way to AWS", unreached=True), 2),
         (UsageError("the usage"), 2),
         (InvalidInputError("the input"), 2),
         (StackError("the stack"), 2),

@@ -15,7 +15,6 @@ from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 OUTPUT_KEYS = (
     "BucketName",
     "QueueUrl",
-    "SuccessTopicArn",
     "FailureTopicArn",
     "StateMachineArn",
     "ScheduleName",

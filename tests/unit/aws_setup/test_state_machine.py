@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aws_setup.cloudformation import template
+from ingest_assets.aws.messages import ENDED, Notification, parse
 
 MACHINE = template.state_machine()
 STATES: dict[str, dict[str, Any]] = MACHINE["States"]
@@ -148,6 +149,32 @@ def test_an_error_without_a_cause_gets_one_before_the_notification() -> None:
     assert STATES["Read input"]["Parameters"]["unknown"] == {"Cause": "no cause was given"}
     assert [name for name in STATES if "Describe failure" in following(name)] == ["Complete failure"]
     assert STATES["Complete failure"]["Parameters"]["failure.$"] == "States.JsonMerge($.unknown, $.failure, false)"
+
+
+@pytest.mark.parametrize("name", ["Describe success", "Describe failure"])
+def test_its_notification_is_the_one_that_dagster_reads_and_writes(name: str) -> None:
+    message = STATES[name]["Parameters"]["message"]
+    arn = "arn:aws:states:us-east-1:123456789012:execution:EMRServerlessStepFunction:n1"
+    values = {
+        "$$.Execution.Id": arn,
+        "$$.Execution.Name": "n1",
+        "$.input": {"table": "mockrecord"},
+        "$.emr.ApplicationId": "00fapp",
+        "$.job.JobRunId": "00fjob",
+        "$.failure.Error": "the error",
+        "$.failure.Cause": "the cause",
+        "$.complete.failure.Error": "the error",
+        "$.complete.failure.Cause": "the cause",
+        "$.cleanup.error": "the error of the cleanup",
+    }
+    written = {key.removesuffix(".$"): values[value] if key.endswith(".$") else value for key, value in message.items()}
+    assert message["status"] in ENDED
+    notification = Notification(
+        message["status"], arn, {"table": "mockrecord"}, "00fapp", "00fjob", "the error", "the cause",
+        "the error of the cleanup",
+    )  # fmt: skip
+    assert parse(json.dumps(written)) == notification
+    assert json.loads(notification.to_json()) == written
 
 
 def test_every_notification_is_tried_again() -> None:

@@ -11,7 +11,6 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY
 
 from aws_setup.commands import trigger
-from aws_setup.errors import UsageError
 from ingest_assets.tables import TablesError, load_tables
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.tables import tables_to_json
@@ -20,7 +19,6 @@ from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 OUTPUTS = {
     "BucketName": "lake",
     "QueueUrl": "q",
-    "SuccessTopicArn": "s",
     "FailureTopicArn": "f",
     "StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:machine",
     "ScheduleName": "schedule",
@@ -88,5 +86,5 @@ def test_tables_that_were_not_deployed_start_nothing(session: FakeSession) -> No
 
 def test_a_bucket_without_tables_asks_for_a_deployment(session: FakeSession) -> None:
     session.script("s3").add_client_error("get_object", "NoSuchKey", http_status_code=404)
-    with pytest.raises(UsageError, match=r"s3://lake/config/tables\.json is missing: run"):
+    with pytest.raises(TablesError, match="no tables are deployed: run `python -m aws_setup deploy`"):
         trigger.start(session.typed, "s", {}, print)

@@ -14,7 +14,6 @@ from tests.unit.ingest_assets.harness import Dagster
 OUTPUTS = StackOutputs(
     bucket_name=BUCKET,
     queue_url="https://queue",
-    success_topic_arn="arn:aws:sns:us-east-1:123456789012:success",
     failure_topic_arn="arn:aws:sns:us-east-1:123456789012:failure",
     state_machine_arn=MACHINE,
     schedule_name="schedule",

@@ -7,7 +7,7 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.sources import source_asset
 from ingest_assets.tables import load_tables
 from spark_scripts.contract import layout
@@ -82,7 +82,7 @@ def observe(dagster: Dagster) -> dg.ExecuteInProcessResult:
     definitions = dg.Definitions(
         assets=[source_asset(tables=load_tables()[:1])],
         jobs=[dg.define_asset_job("observe", selection=[KEY])],
-        resources={"raw_layer": RawLayer(account=AwsAccount(), s3=S3Resource())},
+        resources={"raw_layer": RawLayerResource(account=AwsAccount(), s3=S3Resource())},
     )
     return definitions.resolve_job_def("observe").execute_in_process(instance=dagster.instance)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.aws.raw_layer import RawLayer
 from spark_scripts.contract.manifest import Manifest
 
 Types = dict[str, str]

@@ -1,7 +1,7 @@
-"""What is checked of each month, from its manifest and the lake, whoever started its execution.
+"""The results of the checks of a month, from its manifest and the bucket, whoever started its execution.
 
-The results are logged as events of their own, each with its month: an AssetCheckResult of a run over several months
-cannot name one (dagster 1.13).
+Each result is an event of its own that names its month, because an AssetCheckResult of a run over several months cannot
+name one (dagster 1.13).
 """
 
 from __future__ import annotations
@@ -11,39 +11,21 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
-from ingest_assets import column_types
-from ingest_assets._compat import CheckTarget, previews
+from ingest_assets._compat import CheckTarget
+from ingest_assets.aws.raw_layer import RawLayer
+from ingest_assets.checks import column_types
+from ingest_assets.checks.specs import (
+    CHECKS,
+    COLUMNS_UNCHANGED,
+    EXECUTION_SUCCEEDED,
+    INGESTED_IN_TIME,
+    OBJECTS_MATCH_MANIFEST,
+    ROWS_MATCH_SOURCE,
+)
 from ingest_assets.metadata import EXECUTION_NAME, Metadata
-from ingest_assets.partitions import monthly_partitions
-from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.tables import TableSpec
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.wording import counted, spans
-
-EXECUTION_SUCCEEDED = "execution_succeeded"
-INGESTED_IN_TIME = "ingested_in_time"
-
-_DESCRIPTIONS = {
-    EXECUTION_SUCCEEDED: "The last execution that was to ingest the month did not fail.",
-    "rows_match_source": "Spark wrote as many rows as the source counted in the same snapshot.",
-    "objects_match_manifest": "The month's folder in S3 holds exactly the files of its manifest, in their sizes.",
-    "columns_unchanged": "Columns and types are those of the month before, in Parquet those of all months.",
-    INGESTED_IN_TIME: "The month of the schedule's last tick has been ingested by the end of that day.",
-}
-
-
-CHECKS = tuple(_DESCRIPTIONS)
-"""The names of the checks that every month of an execution gets."""
-
-_HOLD_OF_NOTHING = {
-    EXECUTION_SUCCEEDED,
-    "rows_match_source",
-    "objects_match_manifest",
-    "columns_unchanged",
-    INGESTED_IN_TIME,
-}
-"""The checks that a month passes as long as nothing is there, unless a failure of it stands."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +36,6 @@ class _Verdict:
     description: str
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     numbers: Mapping[str, int | float] = field(default_factory=dict)
-
-
-def check_specs(table: TableSpec, asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """The checks of a raw layer asset, each with a result per month."""
-    with previews():
-        return [
-            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=monthly_partitions(table))
-            for name, text in _DESCRIPTIONS.items()
-        ]
 
 
 @dataclass(frozen=True)
@@ -106,9 +79,9 @@ def evaluations(
     """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
     checks: dict[str, Callable[[], _Verdict]] = {
         EXECUTION_SUCCEEDED: lambda: _committed(manifest),
-        "rows_match_source": lambda: _rows(manifest),
-        "objects_match_manifest": lambda: _objects(raw_layer, manifest),
-        "columns_unchanged": lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
+        ROWS_MATCH_SOURCE: lambda: _rows(manifest),
+        OBJECTS_MATCH_MANIFEST: lambda: _objects(raw_layer, manifest),
+        COLUMNS_UNCHANGED: lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
         INGESTED_IN_TIME: lambda: _Verdict(True, f"ingested at {manifest.finished}."),
     }
     metadata = {EXECUTION_NAME: dg.MetadataValue.text(manifest.execution)}
@@ -126,8 +99,8 @@ def evaluations_of_nothing(
     them the whole asset. Raises AwsError when the bucket cannot be read.
     """
     stray = raw_layer.objects(evaluated.asset.path[-1], str(evaluated.month))
-    for name in [name for name in names if name in _HOLD_OF_NOTHING]:
-        if name == "objects_match_manifest" and stray:
+    for name in names:
+        if name == OBJECTS_MATCH_MANIFEST and stray:
             text = f"not in any manifest: {', '.join(sorted(stray))}. The month has never been ingested."
             verdict = _Verdict(False, text, numbers={"unlisted_objects": len(stray)})
         else:
