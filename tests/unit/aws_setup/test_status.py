@@ -136,7 +136,7 @@ def test_a_stack_without_drift_is_in_sync(session: FakeSession) -> None:
 
 def test_a_drift_detection_that_fails_is_unavailable(session: FakeSession) -> None:
     detection(session, "DETECTION_FAILED", DetectionStatusReason="no access to the bucket")
-    assert detected(session) == Drift("UNAVAILABLE", "drift detection has failed: no access to the bucket")
+    assert detected(session) == Drift("UNAVAILABLE", "drift detection failed: no access to the bucket")
 
 
 def test_a_drift_detection_that_takes_too_long_is_unavailable(
