@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -12,12 +13,19 @@ LONGEST_FIRST = ("tests/e2e/", "tests/access/", "tests/s3a/")
 TOGETHER = ("tests/e2e/", "tests/s3a/")
 SHORT_LAST = ("tests/bench/", "tests/unit/")  # they keep the one worker busy until the other has ended
 
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
+"""For the JVM of each Spark of the tests: C1 alone takes a job of one month from 7.0 to 5.1 CPU seconds."""
+
 
 class Modules(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """A module's tests stay together, for their servers; so do all of a folder that has one account for them."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next(filter(nodeid.startswith, TOGETHER), nodeid.partition("::")[0])
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", JAVA_OPTIONS)  # which the local account hands on to its jobs
 
 
 @pytest.hookimpl(optionalhook=True)

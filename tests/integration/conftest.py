@@ -25,7 +25,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
 from aws_setup.job_bundle.jdbc import driver_jar
-from aws_setup.local.emulator.spark.submit import s3_properties
+from aws_setup.local.class_archive import java_options
+from aws_setup.local.emulator.spark.submit import JAVA_OPTIONS, s3_properties
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
@@ -146,6 +147,7 @@ def spark_session(s3: Mapping[str, str], folder: Path) -> Iterator[SparkSession]
     builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION, **s3})
     session: SparkSession = (
         builder.config("spark.jars", str(driver_jar()))
+        .config("spark.driver.defaultJavaOptions", f"{JAVA_OPTIONS} {java_options()}")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.local.dir", str(folder))
