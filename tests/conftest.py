@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Account
 
 # tests/s3a/ before others with a Spark in this process: a process has one JVM, and theirs lacks S3A.
 LONGEST_FIRST = ("tests/e2e/", "tests/access/", "tests/s3a/")
@@ -44,3 +48,12 @@ def _rank(nodeid: str) -> int:
         if nodeid.startswith(prefix):
             return rank
     return 1 + SHORT_LAST.index(found) if (found := next(filter(nodeid.startswith, SHORT_LAST), None)) else 0
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The local account of a worker's tests of integration and contract; this process's environment leads to it."""
+    from tests.integration.conftest import running_account  # noqa: PLC0415 (unit tests need no Spark)
+
+    with running_account(tmp_path_factory.mktemp("account")) as account:
+        yield account

@@ -89,13 +89,6 @@ def running_account(folder: Path, launcher: Sequence[str | Path] = ()) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """The account; this process's environment leads to it."""
-    with running_account(tmp_path_factory.mktemp("account")) as account:
-        yield account
-
-
-@pytest.fixture(scope="session")
 def session(account: Account) -> boto3.session.Session:
     """A session of the account."""
     return boto3.session.Session(region_name=account.environment["AWS_REGION"])
