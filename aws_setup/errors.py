@@ -1,13 +1,13 @@
-"""Errors of the AWS side, each with a message that says what to do."""
+"""Errors of `aws_setup`. Each message says what to do."""
 
 from __future__ import annotations
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 
 
-class UsageError(IngestionError):
-    """The command cannot do what was asked for: wrong arguments, or something that must exist does not."""
+class UsageError(DataLakeError):
+    """The command cannot do what it was asked to do: an argument is wrong, or something that it needs is missing."""
 
 
-class DeployError(IngestionError):
-    """CloudFormation did not accept or not finish the stack; the message holds its reasons."""
+class DeployError(DataLakeError):
+    """The stack was not deployed or not deleted. The message contains the reasons."""

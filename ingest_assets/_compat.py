@@ -1,7 +1,7 @@
-"""Every name of Dagster that is private or a preview, in one place, with what would end its use.
+"""The private and preview parts of Dagster that the project uses, each with the change that would end the use.
 
-pyproject.toml keeps Dagster below 1.14. tests/unit/ingest_assets/test_compat.py names each of these and
-holds what is used of it, so that a release that changes one fails there first.
+pyproject.toml keeps Dagster below 1.14. tests/unit/ingest_assets/test_compat.py tests what is used of each, so that a
+release that changes one fails there first.
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ from functools import cached_property
 
 import dagster as dg
 
-# What a check result says of the materialisation that it is about. Without it Dagster takes the result for outdated.
-# Ends when `AssetCheckResult` takes a partition in a run over several (https://github.com/dagster-io/dagster/issues/17005).
+# The materialisation that a check result is about; Dagster shows a result without it as outdated. Ends when
+# `AssetCheckResult` takes a partition in a run over several (https://github.com/dagster-io/dagster/issues/17005).
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
 
-# What `define_asset_job` returns. Ends when dagster exports it.
+# The type of what `define_asset_job` returns. Ends when dagster exports it.
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJob
 
 # Raised in the step when a run is terminated; a BaseException. Ends when dagster exports it.
 from dagster._core.errors import DagsterExecutionInterruptedError as RunTerminatedError
 
-# Read the results of one partition. End with a public method for the history of a check (issue 17005).
+# Reads the results of a check for one partition, with AssetCheckExecutionRecord. Ends with a public method for the
+# history of a check (issue 17005).
 from dagster._core.event_api import PartitionKeyFilter
 
-# The events of a run that Dagster did not execute. Ends with a public way to report a run that ran elsewhere: dagster
-# has one for single events (`report_runless_asset_event`), and tags for Airflow (https://github.com/dagster-io/dagster/pull/29810).
+# The plan and the events of a run that Dagster did not execute, with SerializableErrorInfo. Ends with a public way to
+# report such a run: dagster has one for single events (`report_runless_asset_event`), and tags for Airflow
+# (https://github.com/dagster-io/dagster/pull/29810).
 from dagster._core.events import (
+    AssetObservationData,
     DagsterEvent,
     JobFailureData,
     RunFailureReason,
@@ -43,7 +46,8 @@ from dagster._core.remote_origin import CodeLocationOrigin, RemoteJobOrigin, Rem
 from dagster._core.snap import ExecutionPlanSnapshot, snapshot_from_execution_plan
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-# Tags of runs. Documented one by one at https://docs.dagster.io/guides/build/jobs/run-tags, exported nowhere.
+# Tags of runs, documented one by one at https://docs.dagster.io/guides/build/jobs/run-tags. Ends when dagster exports
+# their names.
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -67,6 +71,7 @@ __all__ = [
     "WILL_RETRY_TAG",
     "AssetCheckExecutionRecord",
     "AssetJob",
+    "AssetObservationData",
     "CheckTarget",
     "CodeLocationOrigin",
     "DagsterEvent",
@@ -89,9 +94,9 @@ __all__ = [
 
 @contextmanager
 def previews() -> Iterator[None]:
-    """Without Dagster's warnings about the previews and betas that are used here.
+    """Silence Dagster's warnings about the preview and beta parts that the project uses.
 
-    Previews are the partitions of checks (issue 17005); beta are code references and observable sources.
+    The partitions of checks are a preview (issue 17005); code references and observable sources are beta.
     """
     with warnings.catch_warnings():
         for category in (dg.PreviewWarning, dg.BetaWarning):
@@ -100,16 +105,17 @@ def previews() -> Iterator[None]:
 
 
 def check_output(spec: dg.AssetCheckSpec) -> dg.Output[None]:
-    """The output of a check whose results the step has logged as events of their own.
+    """The output of a check whose results the step has logged as events.
 
-    Without it the log of the run says that the op "did not yield or return expected outputs". Ends with issue 17005.
+    Without this output the run's log says that the op "did not yield or return expected outputs". Ends with issue
+    17005.
     """
     return dg.Output(None, output_name=spec.get_python_identifier())
 
 
 @dataclass(frozen=True)
 class AssetJob:
-    """What a run of one asset and these of its checks would execute."""
+    """The job that materialises one asset with some of its checks."""
 
     definition: dg.JobDefinition
     origin: RemoteJobOrigin | None
@@ -123,7 +129,7 @@ class AssetJob:
         asset: dg.AssetKey,
         checks: Collection[str],
     ) -> AssetJob:
-        """The part of the repository's job of all assets."""
+        """Take the asset and the checks with these names out of the repository's job of all assets."""
         keys = frozenset(dg.AssetCheckKey(asset, check) for check in checks)
         every = repository.get_implicit_global_asset_job_def()
         origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, repository.name), every.name) if location else None
@@ -131,7 +137,7 @@ class AssetJob:
 
     @cached_property
     def plan(self) -> ExecutionPlanSnapshot:
-        """Its steps: one."""
+        """The execution plan, which has one step."""
         return snapshot_from_execution_plan(
             create_execution_plan(self.definition), self.definition.get_job_snapshot_id()
         )
@@ -143,10 +149,10 @@ class AssetJob:
         return step
 
     def add_run(self, instance: dg.DagsterInstance, run_id: str, tags: Mapping[str, str]) -> dg.DagsterRun:
-        """A run that nobody launches: its events are to be reported.
+        """Add a run that nobody launches, for events that are reported afterwards.
 
-        It has the plan, which the run's page draws, and the planned events of the partitions in its tags. One tag keeps
-        Dagster from retrying it when it is reported to have failed.
+        The run has the plan, which the run's page draws, and the planned events of the partitions in its tags. One tag
+        keeps Dagster from retrying the run when its failure is reported.
         """
         return instance.create_run(
             job_name=self.definition.name,

@@ -8,22 +8,19 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from ingest_assets._compat import check_output, previews
+from ingest_assets.asset_keys import RAW_LAYER, raw_layer_key, source_key, step_key
 from ingest_assets.aws.errors import AwsError
-from ingest_assets.checks import check_specs
+from ingest_assets.checks.specs import check_specs
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.metadata import IngestedMonth
 from ingest_assets.partitions import monthly_partitions
-from ingest_assets.resources.raw_layer import RawLayer
-from ingest_assets.sources import source_events, source_key
 from ingest_assets.tables import TableSpec, tables_path
 from ingest_assets.workflow.failures import WorkflowError
 from ingest_assets.workflow.resource import IngestionWorkflow
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.wording import spans
-
-GROUP = "raw_layer"
 
 
 def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
@@ -40,19 +37,19 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
         check_specs=checks,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=f"{GROUP}_{table.name}",
+        pool=f"{RAW_LAYER}_{table.name}",
     )
     def ingest(
         context: dg.AssetExecutionContext, workflow: IngestionWorkflow
     ) -> Iterator[dg.MaterializeResult | dg.Output]:  # type: ignore[type-arg]  # of values that there are not
         selected = [check for check in checks if check.key in context.selected_asset_check_keys]
-        log = _month_log(context, spec.key, workflow.raw_layer, [check.name for check in selected])
+        names = [check.name for check in selected]
+        log = MonthLog(EventLog(context.instance), workflow.raw_layer, table, context.log_event, names)
         if spec.key in context.selected_asset_keys:
             months = _run(context, workflow, log)
             yield from _materialized(context, log, months)
             _log_checks(context, log, [month.manifest for month in months])
-            for event in source_events(context.instance, table, months[-1].manifest):
-                context.log_event(event)
+            log.observe_source(months[-1].manifest)
         else:
             _check_again(context, log)
         yield from map(check_output, selected)
@@ -60,22 +57,12 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
     return ingest
 
 
-def step_key(table: str) -> str:
-    """The key of the step that ingests the table with this name in tables.yaml."""
-    return f"{GROUP}__{table}"
-
-
-def raw_layer_key(table: str) -> dg.AssetKey:
-    """The key of the raw layer of the table with this name in tables.yaml."""
-    return dg.AssetKey([GROUP, table])
-
-
 def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_layer_key(table.name),
         deps=[source_key(table)],
         description=table.description,
-        group_name=GROUP,
+        group_name=RAW_LAYER,
         kinds={"s3", table.format, "pyspark"},
         owners=table.owners,
         tags={"layer": "raw"},
@@ -98,16 +85,12 @@ def _code_references(table: TableSpec) -> dg.CodeReferencesMetadataValue:
         )
 
 
-def _month_log(context: dg.AssetExecutionContext, key: dg.AssetKey, raw_layer: RawLayer, checks: list[str]) -> MonthLog:
-    return MonthLog(EventLog(context.instance), raw_layer, key, context.log_event, checks)
-
-
 def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: MonthLog) -> list[IngestedMonth]:
     """Ingest the run's months. Raises a Failure when that failed, and has then logged what came of each month."""
     try:
         return workflow.run(
             context=context,
-            table=log.asset.path[-1],
+            table=log.table.name,
             months=context.partition_keys,
             on_termination=lambda committed: _log_end(context, log, committed, None),
         )
@@ -115,7 +98,7 @@ def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: Mo
         _log_end(context, log, error.committed, Failure(error.summary, error.execution_name, error.links))
         # The error's text says it all; what led to it would bury it under botocore's traceback.
         raise dg.Failure(str(error), metadata=error.links, allow_retries=False) from None
-    except IngestionError as error:
+    except DataLakeError as error:
         context.log.debug("".join(traceback.format_tb(error.__traceback__)))
         if not (isinstance(error, AwsError) and error.transient):  # then the bucket cannot be read either
             _log_end(context, log, [], None)
@@ -125,13 +108,13 @@ def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: Mo
 def _materialized(
     context: dg.AssetExecutionContext, log: MonthLog, months: list[IngestedMonth]
 ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # of a value that there is not
-    """Records the months, without those that the event log has of a run that died after the execution's end."""
-    if len(log.unrecorded(months)) < len(months):  # a result would be one of every month of the run
+    """Record the months, without those that a run recorded before it died."""
+    if len(log.unrecorded(months)) < len(months):  # a MaterializeResult would record every month of the run
         log.materialize(months)
         return
     for month in months:
         context.add_asset_metadata(month.metadata, asset_key=log.asset, partition_key=month.manifest.month)
-    yield dg.MaterializeResult(asset_key=log.asset)
+    yield dg.MaterializeResult(asset_key=log.asset, tags=months[0].tags)
 
 
 def _log_end(
@@ -144,7 +127,7 @@ def _log_end(
     try:
         for month in sorted({*context.partition_keys} - {month.manifest.month for month in months}):
             log.leave(month, failure)
-    except IngestionError as error:
+    except DataLakeError as error:
         context.log.warning(f"Not all checks could be made: {error}")
 
 
@@ -153,7 +136,7 @@ def _log_checks(context: dg.AssetExecutionContext, log: MonthLog, manifests: Ite
     try:
         for manifest in manifests:
             log.check(manifest)
-    except IngestionError as error:
+    except DataLakeError as error:
         context.log.warning(f"Not all checks could be made: {error}")
 
 
@@ -164,6 +147,6 @@ def _check_again(context: dg.AssetExecutionContext, log: MonthLog) -> None:
         for month in context.partition_keys:
             log.check_current(month)
         return
-    months = log.raw_layer.months(log.asset.path[-1])
+    months = log.raw_layer.months(log.table.name)
     context.log.info(f"Checking {spans(months) or 'nothing: no month is ingested'}")
     log.check_all(months)

@@ -7,13 +7,10 @@ at the account takes no messages from its queue and starts nothing.
 
 from __future__ import annotations
 
-import os
-
 import dagster as dg
 
+from ingest_assets import environment
 from spark_scripts.contract.errors import InvalidInputError
-
-VARIABLE = "INGEST_AUTOMATION"
 
 _NOTHING = ("", "0")
 _EVERYTHING = "1"
@@ -41,10 +38,10 @@ def schedule_status() -> dg.DefaultScheduleStatus:
 
 
 def _mode() -> str:
-    mode = os.environ.get(VARIABLE, "")
+    mode = environment.read(environment.AUTOMATION) or ""
     if mode not in (*_NOTHING, _EVERYTHING, _SENSORS):
         raise InvalidInputError(
-            f"{VARIABLE} is {mode!r}: set it to {_EVERYTHING} (sensors, alerts and schedule run), to {_SENSORS} "
-            "(all but the schedule), or unset it"
+            f"{environment.AUTOMATION} is {mode!r}: set it to {_EVERYTHING} (sensors, alerts and schedule run), to "
+            f"{_SENSORS} (all but the schedule), or unset it"
         )
     return mode

@@ -11,16 +11,17 @@ from itertools import groupby
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
+from ingest_assets.asset_keys import source_key
 from ingest_assets.assets import raw_layer_asset
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.queue import Notifications
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.resources.topic import Alerts
 from ingest_assets.schedules import ingest_job, mirror_schedule
 from ingest_assets.sensors.execution_queue import queue_sensor
 from ingest_assets.sensors.freshness import freshness_sensor
 from ingest_assets.sensors.run_failures import alert_sensor
-from ingest_assets.sources import source_asset, source_key
+from ingest_assets.sources import source_asset
 from ingest_assets.tables import load_tables
 from ingest_assets.workflow.resource import IngestionWorkflow
 
@@ -32,7 +33,7 @@ def build_definitions() -> dg.Definitions:
     raw_layers = [raw_layer_asset(table=table) for table in tables]
     jobs = [ingest_job(table=table) for table in tables]
     account, s3 = AwsAccount(), S3Resource()
-    raw_layer = RawLayer(account=account, s3=s3)
+    raw_layer = RawLayerResource(account=account, s3=s3)
     return dg.Definitions(
         assets=[*(source_asset(tables=list(rows)) for _, rows in sources), *raw_layers],
         jobs=jobs,

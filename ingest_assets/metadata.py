@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from ingest_assets.aws import console_links
-from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.job_runs import ExecutionJob
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import Month
@@ -16,7 +16,10 @@ from spark_scripts.contract.months import Month
 Metadata = Mapping[str, dg.MetadataValue]
 
 EXECUTION_NAME = "execution_name"
-"""The entry of every event of ours that says which execution it is about."""
+"""The metadata entry of every event that says which execution the event is about."""
+
+EXECUTION_TAG = "ingest/execution"
+"""The tag of a run and of a materialisation that holds the name of the execution."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,13 @@ class IngestedMonth:
     manifest: Manifest
     metadata: Metadata
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the materialisation."""
+        return {EXECUTION_TAG: self.manifest.execution}
 
-def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: JobRun | None) -> Metadata:
+
+def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: ExecutionJob | None) -> Metadata:
     """The metadata of the month of a manifest. Numbers are plotted by Dagster, texts are not."""
     prefix = layout.partition_prefix(manifest.table, Month.parse(manifest.month))
     texts = {"min_date": manifest.min_date, "max_date": manifest.max_date, "snapshot": manifest.snapshot}
@@ -46,7 +54,7 @@ def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_r
     }
 
 
-def execution_metadata(execution_arn: str, *, bucket: str, job_run: JobRun | None) -> Metadata:
+def execution_metadata(execution_arn: str, *, bucket: str, job_run: ExecutionJob | None) -> Metadata:
     """Which execution and job run it was, with links to their pages."""
     metadata: dict[str, dg.MetadataValue] = {
         EXECUTION_NAME: dg.MetadataValue.text(execution_arn.rpartition(":")[2]),

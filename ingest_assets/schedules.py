@@ -7,22 +7,21 @@ one execution for all tables, here each table has a run, with the same months: r
 # No `from __future__ import annotations`: Dagster reads the annotations of a schedule's function themselves.
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from ingest_assets._compat import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, UnresolvedAssetJob
-from ingest_assets.assets import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.automation import schedule_status
 from ingest_assets.aws.errors import aws_errors
+from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
 from ingest_assets.aws.schedule_expression import (
     SCHEDULE_EXPRESSION,
     SCHEDULE_TIMEZONE,
     cron_schedule,
     fires,
-    same_times,
     trailing_months,
 )
 from ingest_assets.partitions import monthly_partitions
@@ -34,16 +33,6 @@ NAME = "eventbridge_mirror"
 
 _ENABLED = "ENABLED"
 _DEPLOY = "python -m aws_setup deploy --parameter"
-
-
-@dataclass(frozen=True)
-class _AwsSchedule:
-    """The schedule in AWS."""
-
-    name: str
-    state: str
-    expression: str
-    timezone: str
 
 
 def ingest_job(*, table: TableSpec) -> UnresolvedAssetJob:
@@ -77,7 +66,7 @@ def mirror_schedule(*, table: TableSpec, job: UnresolvedAssetJob) -> dg.Schedule
                 "the clocks are changed"
             )
         schedule = _in_aws(account)
-        for text in _drift(schedule):
+        for text in _warnings(schedule):
             context.log.warning(text)
         if schedule.state == _ENABLED:
             return dg.SkipReason(
@@ -105,30 +94,16 @@ def _request(table: TableSpec, tick: datetime) -> dg.RunRequest | None:
     )
 
 
-def _in_aws(account: AwsAccount) -> _AwsSchedule:
+def _in_aws(account: AwsAccount) -> DeployedSchedule:
     """The schedule as it is in AWS. Raises AwsError or StackError."""
     name = account.outputs().schedule_name
     with aws_errors(f"reading the schedule {name}"):
-        answer = account.scheduler().get_schedule(Name=name)
-    return _AwsSchedule(
-        name, answer["State"], answer["ScheduleExpression"], answer.get("ScheduleExpressionTimezone", "UTC")
-    )
+        return read_schedule(account.scheduler(), name)
 
 
-def _drift(schedule: _AwsSchedule) -> Iterator[str]:
-    """What the schedule in AWS has otherwise than this one, and what to do."""
-    if not same_times(schedule.expression, SCHEDULE_EXPRESSION):
-        yield (
-            f"{schedule.name} has the expression {schedule.expression} in EventBridge, Dagster has "
-            f"{SCHEDULE_EXPRESSION}: {_DEPLOY} 'ScheduleExpression={SCHEDULE_EXPRESSION}', or change "
-            "SCHEDULE_EXPRESSION in ingest_assets/aws/schedule_expression.py"
-        )
-    if schedule.timezone != SCHEDULE_TIMEZONE:
-        yield (
-            f"{schedule.name} has the time zone {schedule.timezone} in EventBridge, Dagster has {SCHEDULE_TIMEZONE}: "
-            f"{_DEPLOY} ScheduleTimezone={SCHEDULE_TIMEZONE}, or change SCHEDULE_TIMEZONE in"
-            " ingest_assets/aws/schedule_expression.py"
-        )
+def _warnings(schedule: DeployedSchedule) -> Iterator[str]:
+    """How the schedule in EventBridge differs from this one, and what to do."""
+    yield from differences(schedule)
     if schedule.state != _ENABLED:
         yield (
             f"{schedule.name} is {schedule.state} in EventBridge, so that Dagster's schedules start the executions. "

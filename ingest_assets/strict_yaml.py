@@ -21,7 +21,7 @@ class YamlError(InvalidInputError):
 def read_yaml(path: Path) -> Any:
     """What the file at `path` holds. Raises OSError, and YamlError with one line."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), StrictLoader)  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as error:
         raise YamlError("is not UTF-8 text") from error
     except yaml.MarkedYAMLError as error:
@@ -39,7 +39,9 @@ def lines_of_entries(path: Path) -> list[int]:
     return [entry.start_mark.line + 1 for entry in document.value] if document else []
 
 
-class _Loader(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses a key that stands twice in a mapping, and names the line."""
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """The value of a node. PyYAML's conversions let Python's own errors through, such as that of a 13th month."""
         try:

@@ -5,7 +5,6 @@ Imports without Dagster, because the command line reads the same file.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -16,11 +15,12 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from ingest_assets import environment
 from ingest_assets.strict_yaml import YamlError, lines_of_entries, read_yaml
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table
 from spark_scripts.contract.months import Month
-from spark_scripts.contract.request import resolve
+from spark_scripts.contract.request import TableRequest, resolve
 from spark_scripts.contract.tables import LOCK_TIMEOUT, YIELD_AFTER, Table, tables_from_json
 
 _T = TypeVar("_T")
@@ -151,7 +151,7 @@ class TableSpec(BaseModel):
 
 def tables_path() -> Path:
     """The file of this environment: `INGEST_TABLES`, else the packaged tables.yaml."""
-    return Path(os.environ.get("INGEST_TABLES") or PACKAGED)
+    return Path(environment.read(environment.TABLES) or PACKAGED)
 
 
 def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
@@ -177,15 +177,18 @@ def load_tables(path: Path | None = None) -> tuple[TableSpec, ...]:
     return tuple(tables)
 
 
-def check_request(request: object, document: str, now: datetime) -> None:
+def check_request(request: object, document: str | None, now: datetime) -> list[TableRequest]:
     """Refuse an execution input that the job would refuse at the instant `now`, before it costs time and money.
 
-    `document` is `config/tables.json` as it is in the bucket. Raises TablesError when tables.yaml differs from it,
-    InvalidInputError naming what is wrong with the input.
+    Returns the months of each table that the input asks for. `document` is `config/tables.json` as it is in the
+    bucket, None when it is missing. Raises TablesError when it is missing or differs from tables.yaml,
+    InvalidInputError when the input is wrong.
     """
+    if document is None:
+        raise TablesError("no tables are deployed: run `python -m aws_setup deploy`")
     tables = load_tables()
     check_deployed(tables, document)
-    resolve(request, {table.name: table.to_table() for table in tables}, now)
+    return resolve(request, {table.name: table.to_table() for table in tables}, now)
 
 
 def check_deployed(tables: Iterable[TableSpec], document: str) -> None:

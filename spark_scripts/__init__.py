@@ -1,6 +1,6 @@
 """The Spark job that ingests PostgreSQL tables into the raw layer.
 
 Runs on EMR Serverless with nothing but pyspark, boto3 and the standard library, in Python 3.9 syntax (the
-interpreter of EMR 7). `main.py` is the entry point; the other modules import without Spark running. The rules that
-Dagster and the job share (months, prefixes, manifests, the execution's input) live here and nowhere else.
+interpreter of EMR 7). `main.py` is the entry point. The rules that Dagster, the commands and the job share (months,
+prefixes, manifests, the execution's input) are in `contract` and nowhere else.
 """

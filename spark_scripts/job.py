@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.arguments import JobArguments
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 from spark_scripts.contract.request import resolve
 from spark_scripts.contract.tables import tables_from_json
 from spark_scripts.driver import runtime
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _AWS_KEYS = {"AWS_ACCESS_KEY_ID": "fs.s3a.access.key", "AWS_SECRET_ACCESS_KEY": "fs.s3a.secret.key"}
-"""The fields of the AWSKEYS secret, and what Hadoop calls them. AWS_REGION, the bucket's, may stand beside them."""
+"""The fields of the AWSKEYS secret, with Hadoop's names. The secret may also have AWS_REGION, the bucket's region."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the job; 0 when all was ingested, else 1, with the reason as the last line of standard error."""
     try:
         run(JobArguments.parse(arguments))
-    except IngestionError as error:
+    except DataLakeError as error:
         if error.__cause__ is not None:
             traceback.print_exception(type(error.__cause__), error.__cause__, error.__cause__.__traceback__)
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -70,7 +70,7 @@ def run(arguments: JobArguments) -> None:
         spark_session(arguments.execution, keys) as spark,
         certificates.shared(spark, database.sslrootcert),
         Locks.taken(spark, database, arguments.execution, lock_keys) as locks,
-        Source.connect(spark, database, arguments.execution, read_again) as source,  # after the locks: see locks.py
+        Source.connect(spark, database, arguments.execution, read_again) as source,  # after the locks: see advisory.py
     ):
         ingest(spark, source, locks, Lake(spark, s3, arguments.bucket), requests, catalog)
 
@@ -90,7 +90,7 @@ def _aws_keys(fields: Mapping[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def spark_session(execution: str, aws_keys: Mapping[str, str]) -> Iterator[SparkSession]:
-    """A session for the execution, stopped on every way out. The keys, if any, stay out of Spark's configuration."""
+    """A session for the execution, stopped in any case. The keys, if any, stay out of Spark's configuration."""
     builder: Any = SparkSession.builder
     spark: SparkSession = builder.appName(f"ingest {execution}").config(map=spark_io.SESSION).getOrCreate()
     try:

@@ -1,4 +1,4 @@
-"""The entry point that EMR Serverless runs; the job itself is in the package beside it, sent by `--py-files`."""
+"""The entry point that EMR Serverless runs; the job is in the package that `--py-files` sends."""
 
 import sys
 

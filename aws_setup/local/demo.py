@@ -1,6 +1,6 @@
-"""`make demo`: one month from PostgreSQL to the raw layer, started by Dagster, then shown and compared.
+"""`make demo`: Dagster ingests one month from PostgreSQL into the raw layer; then the result is shown and compared.
 
-Runs within the local account: `python -m aws_setup local -- python -m aws_setup.local.demo`.
+It runs in the local account: `python -m aws_setup local -- python -m aws_setup.local.demo`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import boto3
 import psycopg
 
+from ingest_assets import environment
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
@@ -28,14 +29,14 @@ _COUNT = (
 
 
 def main() -> int:
-    """Materialise the month and show what came of it; 0 when the raw layer holds what PostgreSQL has."""
+    """Materialise the month and show the result; 0 when raw layer and PostgreSQL have as many rows."""
     finished = subprocess.run(_materialize(), check=False)  # noqa: S603 (a fixed program, a list)
     if finished.returncode:
         return finished.returncode
     session = boto3.session.Session()
     outputs = StackOutputs.read(session.client("cloudformation"), stack_name())
     manifest = _manifest(session, outputs.bucket_name)
-    _show_files(manifest, Path(os.environ["LAKE_DIR"]) / outputs.bucket_name)
+    _show_files(manifest, Path(os.environ[environment.LAKE_DIR]) / outputs.bucket_name)
     _show_messages(session, outputs.queue_url)
     return _compare(manifest)
 
@@ -70,12 +71,12 @@ def _show_messages(session: boto3.session.Session, queue_url: str) -> None:
 
 
 def _compare(manifest: Manifest) -> int:
-    with psycopg.connect(os.environ["SOURCE_DSN"]) as connection:
+    with psycopg.connect(os.environ[environment.SOURCE_DSN]) as connection:
         row = connection.execute(_COUNT).fetchone()
     expected = row[0] if row else None
     verdict = "the same" if manifest.rows == expected else "NOT the same"
     print(f"\n{TABLE} {MONTH}: {counted(manifest.rows, 'row')} in the raw layer, {expected} in PostgreSQL: {verdict}")
-    print("Next: `make dev` for the Dagster UI, README.md for the rest.")
+    print("Next: run `make dev` for the Dagster UI; README.md explains the rest.")
     return 0 if manifest.rows == expected else 1
 
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import os
 from urllib.parse import quote
 
+from ingest_assets import environment
 from spark_scripts.contract import layout
 
 _DOMAINS = {
@@ -58,7 +58,7 @@ def _region(arn: str) -> str:
 
 
 def _console(arn: str) -> str:
-    own = os.environ.get("INGEST_CONSOLE_URL")
+    own = environment.read(environment.CONSOLE_URL)
     if own:
         return own.rstrip("/")
     return f"https://{_region(arn)}.{_DOMAINS[arn.split(':')[1]]}"

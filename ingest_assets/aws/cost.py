@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,27 @@ class Usage:
 
         figures = {"vcpu_hours": self.vcpu_hours, "gb_hours": self.gb_hours, "usd": self.usd(prices)}
         return {name: dg.MetadataValue.float(figure) for name, figure in figures.items()}
+
+
+_OVERHEAD, _LEAST_OVERHEAD_GB = 0.1, 0.375  # what Spark takes beside its memory, 384 MB at least
+
+
+def worker_gb(memory: str) -> int:
+    """The whole GB of a worker whose Spark memory is `memory`, such as `6g`."""
+    gigabytes = int(memory.removesuffix("g"))
+    return math.ceil(gigabytes + max(gigabytes * _OVERHEAD, _LEAST_OVERHEAD_GB))
+
+
+def workers(parameters: Mapping[str, str]) -> Usage:
+    """What the workers of a job use in an hour, by the stack's parameters: the driver and MaximumExecutors executors.
+
+    Sizes that SparkSubmitParameters sets are not looked at.
+    """
+    executors = int(parameters["MaximumExecutors"])
+    return Usage(
+        int(parameters["DriverCores"]) + executors * int(parameters["ExecutorCores"]),
+        worker_gb(parameters["DriverMemory"]) + executors * worker_gb(parameters["ExecutorMemory"]),
+    )
 
 
 def usage(client: EMRServerlessClient, application_id: str, job_run_id: str) -> Usage | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from botocore.exceptions import ClientError
 
-from spark_scripts.contract.errors import IngestionError
+from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.waiting import polls
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -19,16 +21,22 @@ if TYPE_CHECKING:
 ExecutionStatus = Literal["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE"]
 
 
+LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
 _CONSISTENT_SECONDS = 10.0
 
-# The states of aws_setup/cloudformation/state_machine.asl.json that are tasks; a test holds them to be all.
+STATE_OF_JOB = "EMR Serverless StartJobRun"
+"""The state of the state machine in which the Spark job runs."""
+STATE_AFTER_JOB = "EMR Serverless StopApplication"
+"""The state that follows the Spark job if the execution made its application."""
+
+# The states of aws_setup/cloudformation/state_machine.asl.json that are tasks; a test compares them.
 _STATES = {
     "EMR Serverless CreateApplication": "Creating an EMR Serverless application",
     "EMR Serverless StartApplication": "Starting the application",
-    "EMR Serverless StartJobRun": "Running the Spark job",
+    STATE_OF_JOB: "Running the Spark job",
     "List job runs": "Looking for job runs that are left",
     "EMR Serverless CancelJobRun": "Cancelling the Spark job",
-    "EMR Serverless StopApplication": "Stopping the application",
+    STATE_AFTER_JOB: "Stopping the application",
     "EMR Serverless DeleteApplication": "Deleting the application",
     "SuccessNotification": "Telling the topic that it succeeded",
     "FailureNotification": "Telling the topic that it failed",
@@ -53,7 +61,7 @@ _ENDS = {
 }
 
 
-class UnknownStatusError(IngestionError):
+class UnknownStatusError(DataLakeError):
     """AWS answered with an execution status that this release does not know."""
 
 
@@ -90,6 +98,11 @@ class StateChange:
     state: str | None = None
 
 
+def shortened(text: str) -> str:
+    """The first LONGEST_CAUSE characters of an error's text, with `…` if there are more."""
+    return text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}…"
+
+
 def describe(client: SFNClient, arn: str) -> Execution:
     """The execution as it is now. Raises UnknownStatusError for a status outside ExecutionStatus."""
     answer = client.describe_execution(executionArn=arn)
@@ -113,16 +126,15 @@ def follow(
     on_change: Callable[[StateChange], None],
     *,
     poll_seconds: float = 1.0,
-    deadline_seconds: float | None = None,
+    deadline_seconds: float = math.inf,
     on_look: Callable[[], None] = lambda: None,
 ) -> Execution:
     """Call `on_change` for every change until the execution has ended, and return it. Call `on_look` in each round.
 
     Raises TimeoutError when it is still running after `deadline_seconds`; the execution then goes on.
     """
-    started = time.monotonic()
     last_event = 0
-    while True:
+    for _ in polls(seconds=deadline_seconds, pause=poll_seconds):
         # Before the history, so that the last changes are never missed.
         execution = _known(client, arn) if last_event == 0 else describe(client, arn)
         for change in state_changes(client, arn, after=last_event):
@@ -131,21 +143,19 @@ def follow(
         on_look()
         if not execution.running:
             return execution
-        if deadline_seconds is not None and time.monotonic() - started > deadline_seconds:
-            raise TimeoutError(f"execution {execution.name} still runs after {deadline_seconds:.0f} s")
-        time.sleep(poll_seconds)
+    raise TimeoutError(f"execution {arn.rpartition(':')[2]} still runs after {deadline_seconds:.0f} s")
 
 
 def _known(client: SFNClient, arn: str) -> Execution:
     """The execution. DescribeExecution is eventually consistent: it may not know at once what was started."""
-    deadline = time.monotonic() + _CONSISTENT_SECONDS
-    while True:
+    for _ in polls(seconds=_CONSISTENT_SECONDS, pause=0.5):
         try:
             return describe(client, arn)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ExecutionDoesNotExist" or time.monotonic() > deadline:
+            if error_code(error) != "ExecutionDoesNotExist":
                 raise
-            time.sleep(0.5)
+            unknown = error
+    raise unknown
 
 
 def state_changes(client: SFNClient, arn: str, after: int = 0) -> list[StateChange]:

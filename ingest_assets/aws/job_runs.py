@@ -7,7 +7,6 @@ only (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.h
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from mypy_boto3_emr_serverless import EMRServerlessClient
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import HistoryEventTypeDef
 
 EndState = Literal["SUCCESS", "FAILED", "CANCELLED"]
+_RUN_JOB = "startJobRun.sync"
 _ENDED: tuple[EndState, ...] = ("SUCCESS", "FAILED", "CANCELLED")
 
 # Where Step Functions writes what a task sent and got, as JSON; the cause is the job run when Spark failed.
@@ -36,7 +37,7 @@ _TOO_LATE = {"ValidationException", "ConflictException", "ResourceNotFoundExcept
 
 
 @dataclass(frozen=True)
-class JobRun:
+class ExecutionJob:
     """Application and job run of an execution, as far as it has come. `created`: the execution made the application."""
 
     application_id: str
@@ -46,21 +47,33 @@ class JobRun:
     """EMR Serverless's StateDetails of a job run that failed."""
 
 
-def find(client: SFNClient, arn: str) -> JobRun | None:
+def find(client: SFNClient, arn: str) -> ExecutionJob | None:
     """The job run that the history of the execution tells of; None before an application is known."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     events = sorted((event for page in pages for event in page["events"]), key=lambda event: event["id"])
-    run = JobRun(application_id="")
+    run = ExecutionJob(application_id="")
     for event in events:
         created = _scheduled(event).startswith("createApplication")
         for document in _documents(event):
-            run = JobRun(
+            run = ExecutionJob(
                 application_id=document.get("ApplicationId") or run.application_id,
                 job_run_id=document.get("JobRunId") or run.job_run_id,
                 created=run.created or created,
                 details=document.get("StateDetails") or run.details,
             )
     return run if run.application_id else None
+
+
+def job_seconds(client: SFNClient, arn: str) -> float | None:
+    """The seconds from the submission of the execution's Spark job to its success; None when it did not succeed."""
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    submitted = succeeded = None
+    for event in (event for page in pages for event in page["events"]):
+        if event.get("taskSubmittedEventDetails", {}).get("resource") == _RUN_JOB:
+            submitted = event["timestamp"]
+        if event.get("taskSucceededEventDetails", {}).get("resource") == _RUN_JOB:
+            succeeded = event["timestamp"]
+    return (succeeded - submitted).total_seconds() if submitted and succeeded else None
 
 
 def terminate(
@@ -145,8 +158,7 @@ def _unless_too_late(call: Callable[[], object]) -> None:
 
 
 def _wait(done: Callable[[], bool], patience: float, what: str) -> None:
-    deadline = time.monotonic() + patience
-    while True:
+    for _ in polls(seconds=patience, pause=0.5):
         try:
             if done():
                 return
@@ -154,6 +166,4 @@ def _wait(done: Callable[[], bool], patience: float, what: str) -> None:
             if error_code(error) == "ResourceNotFoundException":
                 return
             raise
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}, and has not after {patience:.0f} s: look at it in the AWS console")
-        time.sleep(0.5)
+    raise TimeoutError(f"{what}, and has not after {patience:.0f} s: look at it in the AWS console")

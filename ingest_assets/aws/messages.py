@@ -1,8 +1,9 @@
-"""The messages in the queue: what happened to an execution, in whichever of four forms it came.
+"""Notifications: the messages about ended executions, how they are written and in which forms they arrive.
 
-The state machine publishes to a topic and sends the same document to the queue itself, so that it comes in an SNS
-envelope, bare (also by a subscription with raw delivery), or both. EventBridge's "Step Functions Execution Status
-Change" tells of executions that ended without reaching their notification
+`Notification` is the schema, for Dagster's alerts and for state_machine.asl.json, which a test compares with it. The
+state machine publishes a notification to a topic and sends it to the queue itself, so that it arrives in an SNS
+envelope, bare (also from a subscription with raw delivery), or both. EventBridge's "Step Functions Execution Status
+Change" reports the executions that ended before they could send a notification
 (https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html).
 """
 
@@ -20,20 +21,24 @@ ENDED: tuple[Status, ...] = get_args(Status)
 
 VERSION = 1
 DAGSTER = "dagster"
-"""The `source` of alerts that Dagster itself has published."""
+"""The `source` of an alert that Dagster published."""
+STATE_MACHINE = "state-machine"
+"""The `source` of a notification that the state machine published."""
 
 _STATUS_CHANGE = "Step Functions Execution Status Change"
 
 
 class MessageError(InvalidInputError):
-    """The message is none that this project's queue is for."""
+    """The message is neither a notification nor an event of Step Functions."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """The end of an execution; with `status` None a change that is no end, which needs nothing done.
+    """The end of an execution, or with `status` None a change of an execution that goes on.
 
-    `execution_arn` is empty for an alert of Dagster's (`source`), which is about a run without an execution.
+    `execution_arn` is empty in an alert of Dagster's (`source`), which is about a run that started no execution.
+    `request` is the execution's input. `error` and `cause` say why it failed, `cleanup_error` why its application could
+    not be deleted.
     """
 
     status: Status | None
@@ -43,22 +48,40 @@ class Notification:
     job_run_id: str | None = None
     error: str | None = None
     cause: str | None = None
-    source: str = "state-machine"
+    cleanup_error: str | None = None
+    source: str = STATE_MACHINE
+
+    def to_json(self) -> str:
+        """The message, as the state machine writes it too; `parse` reads it."""
+        document = {
+            "version": VERSION,
+            "status": self.status,
+            "execution_arn": self.execution_arn or None,
+            "execution_name": self.execution_name or None,
+            "input": self.request,
+            "application_id": self.application_id,
+            "job_run_id": self.job_run_id,
+            "error": self.error,
+            "cause": self.cause,
+            "cleanup_error": self.cleanup_error,
+            "source": self.source,
+        }
+        return json.dumps(document)
 
     @property
     def execution_name(self) -> str:
-        """The execution's name."""
+        """The execution's name, empty where there is no execution."""
         return self.execution_arn.rpartition(":")[2]
 
     @property
     def requested_by(self) -> str | None:
-        """The Dagster run that started the execution, if it was one."""
+        """The id of the Dagster run that started the execution, None if no run did."""
         run_id = self.request.get("requested_by") if isinstance(self.request, Mapping) else None
         return run_id if isinstance(run_id, str) else None
 
 
 def parse(body: str) -> Notification:
-    """Read the body of a message. Raises MessageError saying what it is not."""
+    """Read the body of a message in any of its forms. Raises MessageError, which says what is wrong with it."""
     document = _document(body)
     if "TopicArn" in document and isinstance(document.get("Message"), str):
         document = _document(document["Message"])
@@ -91,6 +114,7 @@ def _notification(document: dict[str, Any]) -> Notification:
         job_run_id=document.get("job_run_id"),
         error=document.get("error"),
         cause=document.get("cause"),
+        cleanup_error=document.get("cleanup_error"),
         source=source,
     )
 

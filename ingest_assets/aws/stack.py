@@ -1,14 +1,16 @@
-"""The names that the deployed stack gave to its resources, read from its outputs at run time."""
+"""The deployed stack: its status, its parameters, and the names that its outputs give to its resources."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from spark_scripts.contract.errors import IngestionError
+from ingest_assets import environment
+from ingest_assets.aws.errors import error_code
+from spark_scripts.contract.errors import DataLakeError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -18,13 +20,17 @@ PROJECT = "data-lake-ingestion"
 """The tag `project` of everything that belongs to this project, in whichever stack."""
 
 
-class StackError(IngestionError):
+# REVIEW_IN_PROGRESS has change sets and nothing else. What a failed creation made goes with it (RetainExceptOnCreate).
+_NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+
+
+class StackError(DataLakeError):
     """The stack is missing or does not have the outputs of this release."""
 
 
 def stack_name() -> str:
     """The stack of this environment: `INGEST_STACK`, or `data-lake-ingestion`."""
-    return os.environ.get("INGEST_STACK") or DEFAULT_STACK
+    return environment.read(environment.STACK) or DEFAULT_STACK
 
 
 def stack_tags(stack: str) -> dict[str, str]:
@@ -33,12 +39,64 @@ def stack_tags(stack: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """What DescribeStacks says about a stack. `id` finds the stack even after it was deleted.
+
+    `changed` is the time of the last update, else of the creation.
+    """
+
+    id: str
+    name: str
+    status: str
+    changed: datetime
+    parameters: dict[str, str]
+    outputs: dict[str, str]
+
+    @property
+    def changing(self) -> bool:
+        """Whether CloudFormation works on the stack, or the stack waits for its first change set."""
+        return self.status.endswith("_IN_PROGRESS")
+
+    @property
+    def made(self) -> bool:
+        """Whether the stack has resources that an update can change: its creation or its first import succeeded."""
+        if self.status == "IMPORT_ROLLBACK_COMPLETE":  # an older stack, into which somebody imported, has outputs
+            return bool(self.outputs)
+        return self.status not in _NEVER_MADE
+
+
+def find_stack(client: CloudFormationClient, name: str) -> Stack | None:
+    """The stack with this name or id, None when there is none."""
+    try:
+        answer = client.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if error_code(error) == "ValidationError":  # CloudFormation's code for a missing stack
+            return None
+        raise
+    return Stack(
+        id=answer["StackId"],
+        name=answer["StackName"],
+        status=answer["StackStatus"],
+        changed=answer.get("LastUpdatedTime", answer["CreationTime"]),
+        parameters={entry["ParameterKey"]: entry.get("ParameterValue", "") for entry in answer.get("Parameters", [])},
+        outputs={entry["OutputKey"]: entry["OutputValue"] for entry in answer.get("Outputs", [])},
+    )
+
+
+def read_stack(client: CloudFormationClient, name: str) -> Stack:
+    """The stack with this name. Raises StackError when there is none."""
+    stack = find_stack(client, name)
+    if stack is None:
+        raise StackError(f"no stack named {name}: run `python -m aws_setup deploy`, or set INGEST_STACK")
+    return stack
+
+
+@dataclass(frozen=True)
 class StackOutputs:
     """The outputs of template.yaml that name what Dagster and the commands use."""
 
     bucket_name: str
     queue_url: str
-    success_topic_arn: str
     failure_topic_arn: str
     state_machine_arn: str
     schedule_name: str
@@ -46,21 +104,17 @@ class StackOutputs:
 
     @classmethod
     def read(cls, client: CloudFormationClient, stack: str) -> StackOutputs:
-        """The outputs of the stack named `stack`. Raises StackError saying what to do when they cannot be had."""
+        """The outputs of the stack named `stack`. Raises StackError when the stack or one of its outputs is missing."""
+        return cls.of(read_stack(client, stack))
+
+    @classmethod
+    def of(cls, stack: Stack) -> StackOutputs:
+        """The outputs of this stack. Raises StackError when one is missing."""
         try:
-            description = client.describe_stacks(StackName=stack)["Stacks"][0]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError":  # CloudFormation's word for a missing stack
-                raise StackError(
-                    f"no stack named {stack}: run `python -m aws_setup deploy`, or set INGEST_STACK"
-                ) from error
-            raise
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
-        try:
-            return cls(**{field: outputs[_key(field)] for field in cls.__dataclass_fields__})
+            return cls(**{field: stack.outputs[_key(field)] for field in cls.__dataclass_fields__})
         except KeyError as missing:
             raise StackError(
-                f"stack {stack} ({description['StackStatus']}) has no output {missing}: run `aws_setup deploy`"
+                f"stack {stack.name} ({stack.status}) has no output {missing}: run `python -m aws_setup deploy`"
             ) from missing
 
 

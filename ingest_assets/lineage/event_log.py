@@ -49,10 +49,16 @@ class EventLog:
 
     def last_result(self, check: dg.AssetCheckKey, month: str) -> tuple[dg.AssetCheckEvaluation, datetime] | None:
         """The newest result of the check for the month, and when it was. Looked up each time."""
+        return next(self.results(check, month), None)
+
+    def results(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[tuple[dg.AssetCheckEvaluation, datetime]]:
+        """The results of the check for the month, the newest first, each with its time. Looked up each time.
+
+        For None they are the results that name no month.
+        """
         for record in self._history(check, month, page=10):
-            if record.event is not None and isinstance(record.evaluation, dg.AssetCheckEvaluation):
-                return record.evaluation, datetime.fromtimestamp(record.event.timestamp, UTC)
-        return None
+            if record.event is not None and isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else planned only
+                yield record.evaluation, datetime.fromtimestamp(record.event.timestamp, UTC)
 
     def checked_in(self, run_id: str) -> set[tuple[str, str | None]]:
         """Check and month of every result of the run."""

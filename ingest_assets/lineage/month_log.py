@@ -1,7 +1,7 @@
-"""What Dagster's event log gets of a month: decided here once, for two sinks.
+"""What Dagster's event log gets of an ingested month, decided once for two callers.
 
-One sink is the step of a run that goes on (assets.py), the other a run that has ended or that Dagster did not execute
-(recording.py). Every check result carries the materialisation that it is about.
+One caller is the step of a run that goes on (assets.py), the other records runs that have ended and executions that
+Dagster did not start (recorder.py). Every check result carries the materialisation that it is about.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ from datetime import datetime
 
 import dagster as dg
 
-from ingest_assets.checks import (
-    CHECKS,
-    EXECUTION_SUCCEEDED,
-    INGESTED_IN_TIME,
-    Evaluated,
-    evaluations,
-    evaluations_of_nothing,
-    not_ingested,
-    summary,
-)
+from ingest_assets.asset_keys import raw_layer_key
+from ingest_assets.aws.raw_layer import RawLayer
+from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing, not_ingested, summary
+from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
+from ingest_assets.lineage.source_log import source_events
 from ingest_assets.metadata import IngestedMonth, Metadata
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.tables import TableSpec
 from spark_scripts.contract.manifest import Manifest
 
-Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
+Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
 
 @dataclass(frozen=True)
@@ -46,16 +41,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class MonthLog:
-    """Logs months of `asset` by `log`, and of its checks those in `checks`.
+    """Passes the events of months of a table to `log`, with the results of the checks that are named in `checks`.
 
     Every method raises AwsError when the bucket cannot be read; what was logged before stays.
     """
 
     history: EventLog
     raw_layer: RawLayer
-    asset: dg.AssetKey
+    table: TableSpec
     log: Callable[[Event], None]
     checks: Collection[str] = field(default=CHECKS)
+
+    @property
+    def asset(self) -> dg.AssetKey:
+        """The key of the table's raw layer."""
+        return raw_layer_key(self.table.name)
 
     def unrecorded(self, months: Iterable[IngestedMonth]) -> list[IngestedMonth]:
         """The months whose materialisation the event log does not have."""
@@ -65,12 +65,16 @@ class MonthLog:
             if not self.history.has_materialization(self.asset, month.manifest.month, month.manifest.execution)
         ]
 
-    def materialize(self, months: Iterable[IngestedMonth], tags: dict[str, str] | None = None) -> None:
-        """Log the months as materialised that have not been."""
+    def materialize(self, months: Iterable[IngestedMonth]) -> None:
+        """Log a materialisation of each month that has none of its execution."""
         for month in self.unrecorded(months):
-            self.log(
-                dg.AssetMaterialization(self.asset, partition=month.manifest.month, metadata=month.metadata, tags=tags)
-            )
+            label, metadata = month.manifest.month, month.metadata
+            self.log(dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags))
+
+    def observe_source(self, manifest: Manifest) -> None:
+        """Log what the execution of the manifest found of the table in PostgreSQL, unless that has been logged."""
+        for event in source_events(self.history, self.table, manifest):
+            self.log(event)
 
     def check(self, manifest: Manifest) -> None:
         """Log the checks of a month that is committed."""
@@ -110,7 +114,7 @@ class MonthLog:
         return Evaluated(self.asset, month, self.history.target(self.asset, month))
 
     def _current(self, month: str) -> Manifest | None:
-        return self.raw_layer.current(self.asset.path[-1], month)
+        return self.raw_layer.current(self.table.name, month)
 
     def _check_current(
         self, month: str, manifest: Manifest | None, checks: Collection[str]

@@ -14,6 +14,7 @@ from ingest_assets._compat import (
     PARTITION_NAME_TAG,
     SENSOR_NAME_TAG,
     AssetJob,
+    AssetObservationData,
     CodeLocationOrigin,
     DagsterEvent,
     JobFailureData,
@@ -24,10 +25,10 @@ from ingest_assets._compat import (
     StepSuccessData,
     UserFailureData,
 )
-from ingest_assets.assets import raw_layer_key, step_key
-from ingest_assets.checks import CHECKS
+from ingest_assets.asset_keys import raw_layer_key, step_key
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.lineage.month_log import Event, Failure
-from ingest_assets.workflow.resource import EXECUTION_TAG
+from ingest_assets.metadata import EXECUTION_TAG
 
 _STARTED_BY_TAG = "ingest/started_by"
 
@@ -68,10 +69,13 @@ class RecordedRun:
         return self.run.is_finished
 
     def log(self, event: Event) -> None:
-        """Report a materialisation or the result of a check."""
+        """Report a materialisation, an observation or the result of a check."""
         if isinstance(event, dg.AssetMaterialization):
             text = f"{self.table} {event.partition} was ingested."
             self._report(dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(event), message=text)
+        elif isinstance(event, dg.AssetObservation):
+            text = f"{event.asset_key.to_user_string()} was observed."
+            self._report(dg.DagsterEventType.ASSET_OBSERVATION, AssetObservationData(event), message=text)
         else:
             verdict = "passed" if event.passed else "did not pass"
             text = f"{event.check_name} {verdict}. {event.description}"

@@ -19,25 +19,23 @@ import dagster as dg
 from botocore.exceptions import ClientError
 
 from ingest_assets._compat import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
-from ingest_assets.assets import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.aws.errors import aws_errors
-from ingest_assets.aws.executions import Execution, describe
-from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.executions import Execution, describe, shortened
+from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.aws.messages import Notification
-from ingest_assets.checks import CHECKS, EXECUTION_SUCCEEDED
+from ingest_assets.aws.raw_layer import RawLayer
+from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.lineage.recorded_runs import Outcome, RecordedRun, RecordedRuns
 from ingest_assets.metadata import IngestedMonth, execution_metadata, month_metadata
 from ingest_assets.partitions import monthly_partitions
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.account import AwsAccount
 from ingest_assets.tables import TableSpec
-from ingest_assets.workflow.resource import EXECUTION_TAG
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.request import resolve
 from spark_scripts.contract.wording import adjacent
-
-_LONGEST_CAUSE = 2000  # characters; Step Functions gives up to 32,768
 
 
 def last_run(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun | None:
@@ -78,11 +76,17 @@ class Recorder:
     """Records in the event log of `instance` what it lacks of executions."""
 
     def __init__(
-        self, instance: dg.DagsterInstance, tables: Mapping[str, TableSpec], raw_layer: RawLayer, runs: RecordedRuns
+        self,
+        instance: dg.DagsterInstance,
+        tables: Mapping[str, TableSpec],
+        raw_layer: RawLayer,
+        account: AwsAccount,
+        runs: RecordedRuns,
     ) -> None:
         self._instance = instance
         self._tables = tables
         self._raw_layer = raw_layer
+        self._account = account
         self._runs = runs
         self._log = EventLog(instance)
         self.unknown: list[str] = []
@@ -128,6 +132,7 @@ class Recorder:
         failure = None if run.status == dg.DagsterRunStatus.CANCELED else self._failure(notification)
         target = RecordedRun(self._instance, run, work.table)
         ingested = self._record_ingested(target, work, notification)
+        self._record_source(target, work, notification)
         left = self._record_left(target, work, failure)
         return Recorded(work.table, ingested, left if failure else [])
 
@@ -140,6 +145,7 @@ class Recorder:
         run = run or self._runs.add(outcome)
         run.start(outcome)
         ingested = self._record_ingested(run, work, notification)
+        self._record_source(run, work, notification)
         failed = self._record_left(run, work, outcome.failure)
         run.end(outcome)
         return Recorded(work.table, ingested, failed)
@@ -155,6 +161,15 @@ class Recorder:
         for month in months:
             self._month(run, work.table, month, notification)
         return months
+
+    def _record_source(self, run: RecordedRun, work: _Work, notification: Notification) -> None:
+        """What the execution found of the table in PostgreSQL, unless a later execution has ingested the table since.
+
+        Every execution rewrites the manifest of the rows without a month, which therefore belongs to the last one.
+        """
+        manifest = self._raw_layer.undated(work.table) if work.ingested else None
+        if manifest is not None and manifest.execution == notification.execution_name:
+            self._month_log(run, work.table, []).observe_source(manifest)
 
     def _record_left(self, run: RecordedRun, work: _Work, failure: Failure | None) -> list[str]:
         """The months that were to be ingested and were not, those of which the run lacks a check."""
@@ -190,11 +205,11 @@ class Recorder:
         keys = {check: dg.AssetCheckKey(raw_layer_key(table), check) for check in CHECKS}
         missing = [check for check, key in keys.items() if not self._log.has_check(key, month, execution)]
         log = self._month_log(run, table, missing)
-        log.materialize([IngestedMonth(manifest, metadata)], tags={EXECUTION_TAG: execution})
+        log.materialize([IngestedMonth(manifest, metadata)])
         log.check(manifest)
 
     def _month_log(self, run: RecordedRun, table: str, checks: list[str]) -> MonthLog:
-        return MonthLog(self._log, self._raw_layer, raw_layer_key(table), run.log, checks)
+        return MonthLog(self._log, self._raw_layer, self._tables[table], run.log, checks)
 
     def _failure(self, notification: Notification, at: datetime | None = None) -> Failure:
         links = execution_metadata(
@@ -227,7 +242,7 @@ class Recorder:
         """The execution; None when Step Functions has forgotten it or keeps it from us."""
         with aws_errors(f"describing execution {notification.execution_name}"):
             try:
-                return describe(self._raw_layer.account.step_functions(), notification.execution_arn)
+                return describe(self._account.step_functions(), notification.execution_arn)
             except ClientError:
                 return None
 
@@ -255,12 +270,12 @@ def _parts(work: _Work) -> Iterator[_Work]:
         yield _Work(work.table, [], [None])
 
 
-def _job_run(notification: Notification) -> JobRun | None:
+def _job_run(notification: Notification) -> ExecutionJob | None:
     if notification.application_id is None:
         return None
-    return JobRun(notification.application_id, notification.job_run_id)
+    return ExecutionJob(notification.application_id, notification.job_run_id)
 
 
 def _reason(notification: Notification) -> str:
     known = [text for text in (notification.error, notification.cause) if text]
-    return ": ".join(known)[:_LONGEST_CAUSE] or "no reason is known"
+    return shortened(": ".join(known)) or "no reason is known"

@@ -12,7 +12,7 @@ from botocore.session import Session
 from pydantic import Field, PrivateAttr
 
 from ingest_assets.aws.errors import aws_errors
-from ingest_assets.aws.stack import StackOutputs, stack_name
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -39,6 +39,11 @@ class AwsAccount(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
             with aws_errors("reading the stack's outputs"):
                 self._outputs = StackOutputs.read(self.cloudformation(), self.stack or stack_name())
         return self._outputs
+
+    def parameters(self) -> dict[str, str]:
+        """The stack's parameters as they are now. Raises StackError or AwsError."""
+        with aws_errors("reading the stack's parameters"):
+            return read_stack(self.cloudformation(), self.stack or stack_name()).parameters
 
     def cloudformation(self) -> CloudFormationClient:
         """A client of CloudFormation."""

@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations`: Dagster looks for ResourceDependency in the annotations themselves.
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from ingest_assets.aws.errors import aws_errors
+from ingest_assets.aws.waiting import Deadline
 from ingest_assets.resources.account import AwsAccount
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class Notifications(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagst
     def receive(self, *, seconds: float, limit: int) -> Iterator[Message]:
         """Messages until the queue gives none, at most `limit`, for about `seconds`."""
         client, url = self._client(), self.url()
-        deadline = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         received = 0
-        while received < limit and time.monotonic() < deadline:
+        while received < limit and not deadline.passed:
             with aws_errors("reading the queue"):
                 answer = client.receive_message(
                     QueueUrl=url,

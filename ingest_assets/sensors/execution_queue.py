@@ -6,7 +6,6 @@ Executions that a Dagster run started are recorded by that run, and here when it
 
 # No `from __future__ import annotations`: Dagster reads the annotations of a sensor's function themselves.
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -14,10 +13,11 @@ import dagster as dg
 
 from ingest_assets.automation import sensor_status
 from ingest_assets.aws.messages import DAGSTER, MessageError, Notification, parse
+from ingest_assets.aws.waiting import Deadline
 from ingest_assets.lineage.recorded_runs import RecordedRuns
 from ingest_assets.lineage.recorder import Recorded, Recorder, is_being_recorded, last_run
 from ingest_assets.resources.queue import Message, Notifications
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.wording import counted, spans
 
@@ -104,12 +104,12 @@ def queue_sensor(*, tables: Sequence[TableSpec]) -> dg.SensorDefinition:
         description="Records executions that Dagster did not start: EventBridge's, those by hand, and of dead runs.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext, raw_layer: RawLayer, notifications: Notifications
+        context: dg.SensorEvaluationContext, raw_layer: RawLayerResource, notifications: Notifications
     ) -> dg.SensorResult:
         inbox = _Inbox()
         for message in notifications.receive(seconds=_RECEIVE_SECONDS, limit=_MOST_MESSAGES):
             inbox.put(message)
-        recorder = Recorder(context.instance, by_name, raw_layer, _runs(context))
+        recorder = Recorder(context.instance, by_name, raw_layer, raw_layer.account, _runs(context))
         tick = _record(context.instance, inbox, recorder)
         notifications.delete(tick.acknowledged)
         notifications.postpone(tick.postponed)
@@ -128,10 +128,10 @@ def _runs(context: dg.SensorEvaluationContext) -> RecordedRuns:
 
 def _record(instance: dg.DagsterInstance, inbox: _Inbox, recorder: Recorder) -> _Tick:
     tick = _Tick(acknowledged=inbox.done)
-    deadline = time.monotonic() + _RECORD_SECONDS
+    deadline = Deadline(_RECORD_SECONDS)
     for execution in inbox.executions.values():
         run = last_run(instance, execution.notification.requested_by)
-        if time.monotonic() > deadline:
+        if deadline.passed:
             tick.later += 1
         elif is_being_recorded(run):
             tick.postponed += execution.messages

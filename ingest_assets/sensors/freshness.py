@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ingest_assets.assets import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.automation import freshness_status
 from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, last_tick_before
-from ingest_assets.checks import INGESTED_IN_TIME
+from ingest_assets.checks.specs import INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.months import Month

@@ -24,12 +24,13 @@ from ingest_assets._compat import (
     WILL_RETRY_TAG,
     JobFailureData,
 )
-from ingest_assets.assets import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.automation import sensor_status
-from ingest_assets.aws.messages import DAGSTER, VERSION
+from ingest_assets.aws.executions import shortened
+from ingest_assets.aws.messages import DAGSTER, Notification
+from ingest_assets.metadata import EXECUTION_TAG
 from ingest_assets.resources.topic import Alerts
-from ingest_assets.workflow.resource import EXECUTION_TAG
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 from spark_scripts.contract.months import Month
 
 NAME = "run_failure_alerts"
@@ -37,7 +38,6 @@ NAME = "run_failure_alerts"
 _MOST_FAILURES = 25  # of a tick, which Dagster ends after 60 s
 _RETRY_SECONDS = 300.0  # in which Dagster starts the retry that it means to make
 _MOST_NAMED = 3
-_LONGEST_CAUSE = 2000  # characters
 
 
 def alert_sensor() -> dg.SensorDefinition:
@@ -91,7 +91,7 @@ class _Tick:
             return True
         try:
             self._publish(run, failure)
-        except IngestionError as error:
+        except DataLakeError as error:
             if not self.told:
                 raise
             self._context.log.warning(f"{error} The next tick tries again.")
@@ -120,7 +120,7 @@ class _Tick:
             f"The Dagster run {run.run_id} of {_subject(run)} failed and started no execution. Mend the cause, then "
             f"re-execute the run in Dagster. What is known of the reason: {cause}"
         )
-        self._alerts.publish(subject=subject, sentence=sentence, document=_document(run, error, cause))
+        self._alerts.publish(subject=subject, sentence=sentence, notification=_notification(run, error, cause))
 
 
 def _failures(instance: dg.DagsterInstance, *, after: int) -> Sequence[dg.EventLogRecord]:
@@ -148,24 +148,12 @@ def _subject(run: dg.DagsterRun) -> str:
     return f"{', '.join(names[:_MOST_NAMED]) or run.job_name}{more}{span}"
 
 
-def _document(run: dg.DagsterRun, error: str, cause: str) -> dict[str, object]:
-    """The message of the state machine about a failure (state_machine.asl.json), of a run."""
+def _notification(run: dg.DagsterRun, error: str, cause: str) -> Notification:
     tables = [key.path[-1] for key in run.asset_selection or () if key == raw_layer_key(key.path[-1])]
     months = _months(run)
     table = {"table": tables[0], "months": months} if len(tables) == 1 and months else {}
-    return {
-        "version": VERSION,
-        "status": "FAILED",
-        "execution_arn": None,
-        "execution_name": None,
-        "input": {**table, "requested_by": run.run_id},
-        "application_id": None,
-        "job_run_id": None,
-        "error": error,
-        "cause": cause,
-        "cleanup_error": None,
-        "source": DAGSTER,
-    }
+    request = {**table, "requested_by": run.run_id}
+    return Notification("FAILED", execution_arn="", request=request, error=error, cause=cause, source=DAGSTER)
 
 
 def _months(run: dg.DagsterRun) -> list[str]:
@@ -187,16 +175,11 @@ def _reason(failure: dg.EventLogRecord) -> tuple[str, str]:
     event = failure.event_log_entry.get_dagster_event()
     data = event.event_specific_data
     if not isinstance(data, JobFailureData) or data.error is None:
-        return "RunFailure", _shortened(event.message or "Dagster gave no reason.")
+        return "RunFailure", shortened((event.message or "Dagster gave no reason.").strip())
     step = data.first_step_failure_event.step_failure_data if data.first_step_failure_event else None
     if step and step.user_failure_data and step.user_failure_data.description:
-        return "Failure", _shortened(step.user_failure_data.description)
+        return "Failure", shortened(step.user_failure_data.description.strip())
     error = data.error
     while error.cause:
         error = error.cause
-    return error.cls_name or "RunFailure", _shortened(error.message)
-
-
-def _shortened(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= _LONGEST_CAUSE else f"{text[:_LONGEST_CAUSE]}…"
+    return error.cls_name or "RunFailure", shortened(error.message.strip())

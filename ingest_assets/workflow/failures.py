@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ingest_assets.aws.executions import Execution
-from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.executions import Execution, shortened
+from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.metadata import IngestedMonth, Metadata
 from spark_scripts.contract.errors import IngestionError
 
@@ -16,7 +16,6 @@ _ERROR_LINES = (re.compile(r"\w+Error: "), re.compile(r"(?:\w+\.)*\w*(?:Error|Ex
 # `26/11/22 21:25:03 INFO ShutdownHookManager: …`: what Spark says before the job has begun and after its last word.
 _CHATTER = re.compile(r"[\d/]+ [\d:]+ (?:INFO |WARN (?:NativeCodeLoader|Utils|MetricsConfig|SparkConf): )")
 _LINES = 20
-_LONGEST = 2000  # characters of an error or cause; Step Functions gives up to 32,768
 _RETRY = (
     "mend the cause, then materialise again the months that were not committed; on the page of a backfill, "
     "*Re-execute from failure* does these alone"
@@ -57,7 +56,7 @@ class Evidence:
     """What is known of a failure. `logs` holds the ends of the driver's logs by address, what the job said last."""
 
     execution: Execution | None
-    job_run: JobRun | None = None
+    job_run: ExecutionJob | None = None
     logs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def spark_error(self) -> str | None:
@@ -72,7 +71,7 @@ class Evidence:
     def reason(self) -> str | None:
         """What failed, as near to the cause as is known."""
         known = self.spark_error() or (self.execution and self.execution.cause)
-        return _shortened(known) if known else None
+        return shortened(known) if known else None
 
     def advice(self) -> str:
         """What to try."""
@@ -98,7 +97,3 @@ class Evidence:
 def _last_lines(log: Sequence[str], told: str | None) -> Sequence[str]:
     """The last lines of a log, without those that Spark writes at its start and end, and that which is told already."""
     return [line for line in log if line != told and not _CHATTER.match(line)][-_LINES:]
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -12,11 +12,11 @@ from spark_scripts.contract.errors import InvalidInputError
 
 @dataclass(frozen=True)
 class JobArguments:
-    """What the job is told: the execution's input and name, the bucket, and where the secrets are.
+    """The execution's input and name, the bucket, and the ids of the secrets.
 
-    `aws_keys_secret` is empty unless S3 is to be reached with stored keys instead of the job's role, `glue_database`
-    unless the Glue catalog is to be kept. `database_host`, `database_port` and `database_name` are the stack's
-    parameters of these names, for a secret that does not hold them.
+    `aws_keys_secret` is empty when the job reaches S3 by its role, `glue_database` when there is no Glue catalog to
+    update. `database_host`, `database_port` and `database_name` are the stack's parameters with these names, for a
+    secret that lacks them.
     """
 
     input: Any
@@ -31,12 +31,12 @@ class JobArguments:
 
     @property
     def endpoint(self) -> Endpoint:
-        """What the stack says of the database."""
+        """The stack's parameters about the database."""
         return Endpoint(self.database_host, self.database_port, self.database_name)
 
     @classmethod
     def parse(cls, arguments: list[str]) -> JobArguments:
-        """Read the command line (without the program). Raises InvalidInputError when it is of another form."""
+        """Read the command line (without the program). Raises InvalidInputError when it is not of this form."""
         if len(arguments) != 1:
             raise InvalidInputError(f"the job takes one JSON argument, not {len(arguments)}")
         try:

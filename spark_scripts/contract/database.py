@@ -1,34 +1,35 @@
 """The source database, as its secret describes it.
 
-The secret has the project's own fields, or those of the secrets that AWS makes: the templates for rotation write
-`host`, `port`, `username`, `password`, `dbname` and `engine`, RDS writes `username` and `password` alone. What they
-leave out comes from the stack: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
+The secret has the project's own fields, or the fields of the secrets that AWS makes: the templates for rotation write
+`host`, `port`, `username`, `password`, `dbname` and `engine`; RDS writes only `username` and `password`. The stack's
+parameters give the rest: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Optional
 from urllib.parse import quote
 
 from spark_scripts.contract import tls
 from spark_scripts.contract.errors import InvalidInputError
 
 HELP = "set it with `python -m aws_setup secret`"
-"""What to do about a secret that is not right."""
+"""What to do about a wrong secret."""
 
 REQUIRED = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
 OPTIONAL = ("POSTGRES_SSLMODE", "POSTGRES_SSLROOTCERT", "POSTGRES_OPTIONS")
-"""What may stand beside the fields of either form."""
+"""Fields that a secret of either form may have too."""
 
-OF_AWS = dict(zip(("host", "port", "username", "password", "dbname"), REQUIRED))
-"""The fields of secrets that AWS makes, and what they are called here."""
+AWS_FIELDS = dict(zip(("host", "port", "username", "password", "dbname"), REQUIRED))
+"""The fields of secrets that AWS makes, with our names for them."""
 
-_CURES_OF_AWS = {
+_AWS_CURES = {
     "POSTGRES_HOST": "deploy with --parameter DatabaseHost=…",
     "POSTGRES_PORT": "deploy with --parameter DatabasePort=…",
     "POSTGRES_DB": "deploy with --parameter DatabaseName=…",
@@ -85,15 +86,35 @@ class Database:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The stack's parameters DatabaseHost, DatabasePort and DatabaseName; "" for those that it has not."""
+    """The stack's parameters DatabaseHost, DatabasePort and DatabaseName; "" for a parameter that is not set."""
 
     host: str = ""
     port: str = ""
     name: str = ""
 
 
-def database_from_secret(secret_id: str, fields: Mapping[str, Any], endpoint: Endpoint) -> Database:
-    """As `database_from_fields`, with the secret's name in the message."""
+def secret_fields(secret_id: str, text: Optional[str]) -> Mapping[str, Any]:
+    """The fields of a secret from its SecretString, which is None for a binary secret.
+
+    Raises InvalidInputError naming the secret; the message holds no value.
+    """
+    if text is None:
+        raise InvalidInputError(f"secret {secret_id} holds no text: {HELP}")
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise InvalidInputError(f"secret {secret_id} is not a JSON object: {HELP}")
+    return fields
+
+
+def database_from_secret(secret_id: str, text: Optional[str], endpoint: Endpoint) -> Database:
+    """The database that a secret describes by its SecretString: `secret_fields`, then `database_from_fields`.
+
+    Raises InvalidInputError naming the secret and the field that is wrong.
+    """
+    fields = secret_fields(secret_id, text)
     try:
         return database_from_fields(fields, endpoint)
     except InvalidInputError as error:
@@ -101,17 +122,17 @@ def database_from_secret(secret_id: str, fields: Mapping[str, Any], endpoint: En
 
 
 def database_from_fields(fields: Mapping[str, Any], endpoint: Endpoint) -> Database:
-    """The database that a secret's fields describe, with what the stack adds to those of AWS's form.
+    """The database that a secret's fields describe. `endpoint` gives what a secret that AWS made does not have.
 
     Raises InvalidInputError naming the field that is wrong; the message holds no value.
     """
     fields = {name: value for name, value in fields.items() if value not in ("", None)}
     _check_names(fields)
-    given = {OF_AWS.get(name, name): _text(name, value) for name, value in fields.items()}
+    given = {AWS_FIELDS.get(name, name): _text(name, value) for name, value in fields.items()}
     _check_endpoint(given, endpoint)
-    if of_aws(fields):
+    if has_aws_fields(fields):
         given = {"POSTGRES_HOST": endpoint.host, "POSTGRES_PORT": endpoint.port, "POSTGRES_DB": endpoint.name, **given}
-    _check_present(given, cures=_CURES_OF_AWS if of_aws(fields) else {})
+    _check_present(given, cures=_AWS_CURES if has_aws_fields(fields) else {})
     _check_address(given["POSTGRES_HOST"], given["POSTGRES_PORT"])
     sslmode, sslrootcert = tls.checked(given.get("POSTGRES_SSLMODE", ""), given.get("POSTGRES_SSLROOTCERT", ""))
     return Database(
@@ -126,9 +147,9 @@ def database_from_fields(fields: Mapping[str, Any], endpoint: Endpoint) -> Datab
     )
 
 
-def of_aws(fields: Mapping[str, Any]) -> bool:
-    """Whether a secret has fields of AWS's form."""
-    return any(name in fields for name in (*OF_AWS, "engine"))
+def has_aws_fields(fields: Mapping[str, Any]) -> bool:
+    """Whether a secret has fields of the secrets that AWS makes."""
+    return any(name in fields for name in (*AWS_FIELDS, "engine"))
 
 
 def startup_options(settings: Mapping[str, str]) -> str:
@@ -138,15 +159,15 @@ def startup_options(settings: Mapping[str, str]) -> str:
 
 
 def _check_names(fields: Mapping[str, Any]) -> None:
-    """AWS lets people add fields of their own to a secret; one that is nearly ours would be dropped in silence."""
+    """Refuse misspelt names of our fields: AWS allows any field in a secret, so they would be ignored in silence."""
     known = (*REQUIRED, *OPTIONAL)
     unknown = sorted(name for name in fields if name.upper().startswith("POSTGRES") and name not in known)
     if unknown:
-        raise InvalidInputError(f"unknown field {unknown[0]}: there are {', '.join(known)}")
+        raise InvalidInputError(f"unknown field {unknown[0]}: the fields are {', '.join(known)}")
     own = [name for name in REQUIRED if name in fields]
-    if own and of_aws(fields):
-        theirs = next(name for name in (*OF_AWS, "engine") if name in fields)
-        raise InvalidInputError(f"{own[0]} and {theirs} are fields of two forms: keep those of one form alone")
+    if own and has_aws_fields(fields):
+        theirs = next(name for name in (*AWS_FIELDS, "engine") if name in fields)
+        raise InvalidInputError(f"{own[0]} and {theirs} are fields of two forms: give the fields of one form only")
     if fields.get("engine", _ENGINES[0]) not in _ENGINES:
         raise InvalidInputError("the engine is not postgres: take the secret of a PostgreSQL database")
 
@@ -156,21 +177,21 @@ def _check_endpoint(given: Mapping[str, str], endpoint: Endpoint) -> None:
     for name, of_stack, parameter in pairs:
         if of_stack and given.get(name, of_stack) != of_stack:
             raise InvalidInputError(
-                f"its {parameter.lower()} is another than the stack's parameter Database{parameter}: deploy with that"
-                " parameter empty, or let them agree"
+                f"its {parameter.lower()} differs from the stack's parameter Database{parameter}: make them equal, or"
+                " deploy with that parameter empty"
             )
 
 
 def _check_present(given: Mapping[str, str], cures: Mapping[str, str]) -> None:
     missing = [name for name in REQUIRED if not given.get(name)]
     if missing:
-        names = {ours: theirs for theirs, ours in OF_AWS.items()} if cures else {}
+        names = {ours: theirs for theirs, ours in AWS_FIELDS.items()} if cures else {}
         listed = ", ".join(names.get(name, name) for name in missing)
         raise InvalidInputError(f"{listed} missing: {cures.get(missing[0], HELP)}")
 
 
 def _check_address(host: str, port: str) -> None:
-    """One server: a snapshot can be joined on the server alone that exported it."""
+    """Require one server: a snapshot can be used only on the server that exported it."""
     try:
         good = bool(ip_address(host)) if ":" in host else re.fullmatch(r"[\w.-]+", host)
     except ValueError:
@@ -188,5 +209,5 @@ def is_port(text: str) -> bool:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise InvalidInputError(f"{name} must be a text")
+        raise InvalidInputError(f"{name} must be a string")
     return str(value)

@@ -1,14 +1,22 @@
-"""Errors of the ingestion, each with a message that names the thing and says what to do."""
+"""Errors of all three packages. Each message names the thing that is wrong, says what to do, and holds no secret."""
 
 from __future__ import annotations
 
 
-class IngestionError(Exception):
-    """The work failed; the message is meant for a person and holds no secret."""
+class DataLakeError(Exception):
+    """The base of every error that the project raises on purpose: its message is enough, without a traceback."""
 
 
-class InvalidInputError(IngestionError):
-    """The execution's input, a table entry or a secret is not of the agreed form."""
+class InvalidInputError(DataLakeError):
+    """The execution's input, a table's entry or a secret is not of the agreed form."""
+
+
+class DocumentError(DataLakeError):
+    """A document of the job, such as a manifest, is damaged or was written by another release."""
+
+
+class IngestionError(DataLakeError):
+    """A table could not be ingested."""
 
 
 class TryAgainError(IngestionError):

@@ -11,15 +11,15 @@ from spark_scripts.contract.errors import InvalidInputError
 _IDENTIFIER = re.compile(r'"((?:[^"\0]|"")+)"|([A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*)')
 _FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
-# NAMEDATALEN - 1. PostgreSQL cuts longer names off with a notice only, and then another table may be meant.
+# NAMEDATALEN - 1. PostgreSQL truncates a longer name with only a notice, and then it may be another table's.
 _MAX_BYTES = 63
 
 
 def parse_table(text: str) -> tuple[str, str]:
     """The schema and the table that `text` names, such as `public.orders` or `sales."Orders"`.
 
-    As in SQL, a name without quotes is folded to lower case. Raises InvalidInputError for everything that is not
-    two names with a dot between.
+    As in SQL, a name without quotes is folded to lower case. Raises InvalidInputError for text that is not two
+    names with a dot between them.
     """
     names = []
     position = 0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.documents import read_document
+from spark_scripts.contract.months import Partition
 
 VERSION = 1
 
@@ -36,15 +37,15 @@ class File:
 class Manifest:
     """One month of one table, as an execution committed it.
 
-    `month` is `2024-02`, or `undated` for the rows whose date is NULL or infinite. `rows` is what Spark wrote,
+    `month` is the partition's key: `2024-02`, or `undated` for the rows without a month. `rows` is what Spark wrote,
     `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
     `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time
-    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are those of
-    the Parquet files with Spark's types, so also those that cleaning and values without a Spark type made; none for
-    CSV, and for a month without files. With `row_security` the rows are those that the policies of the table
-    show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's estimate) are
-    of the whole table in the source; None where the database has none.
+    from the start of reading to the commit; `started` and `finished` are ISO 8601 in UTC. `file_columns` are the
+    columns of the Parquet files with Spark's types, also the columns that cleaning adds or that hold values without a
+    Spark type; empty for CSV, and for a month without files. With `row_security` the rows are those that the policies
+    of the table show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's
+    estimate) are of the whole table in the source; None where the database has none.
     """
 
     table: str
@@ -70,21 +71,23 @@ class Manifest:
     table_bytes: Optional[int] = None
     table_rows: Optional[int] = None
 
+    @property
+    def partition(self) -> Partition:
+        """The partition that the manifest is about."""
+        return Partition.of_key(self.month)
+
     def to_json(self) -> str:
         """The manifest as a JSON document."""
         return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Read a manifest. Raises IngestionError when it is of another version or form."""
-        document = json.loads(text)
-        version = document.pop("version", None)
-        if version != VERSION:
-            raise IngestionError(f"the manifest has version {version!r}, this release reads {VERSION}: upgrade")
-        try:
-            files = tuple(File(**entry) for entry in document.pop("files"))
-            columns = tuple(Column(**entry) for entry in document.pop("columns"))
-            file_columns = tuple(Column(**entry) for entry in document.pop("file_columns", ()))
-            return cls(files=files, columns=columns, file_columns=file_columns, **document)
-        except (KeyError, TypeError) as error:
-            raise IngestionError(f"the manifest is not of the agreed form: {error}") from error
+        """Read a manifest. Raises DocumentError when it is of another version or form."""
+        return read_document(text, "the manifest", VERSION, cls._of_fields)
+
+    @classmethod
+    def _of_fields(cls, fields: dict[str, Any]) -> Manifest:
+        files = tuple(File(**entry) for entry in fields.pop("files"))
+        columns = tuple(Column(**entry) for entry in fields.pop("columns"))
+        file_columns = tuple(Column(**entry) for entry in fields.pop("file_columns", ()))
+        return cls(files=files, columns=columns, file_columns=file_columns, **fields)

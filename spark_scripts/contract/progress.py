@@ -1,4 +1,4 @@
-"""The progress of an execution, as the Spark job tells it while it works and Dagster and `trigger --wait` show it."""
+"""The progress of an execution: the Spark job writes it while it works, Dagster and `trigger --wait` show it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Optional
 
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.documents import read_document
+from spark_scripts.contract.errors import DocumentError
 from spark_scripts.contract.wording import counted
 
 VERSION = 1
 
-KEPT_LINES = 100
+NEWEST_LINES = 100
 """How many of the newest lines the document holds."""
-
-
-class ProgressError(IngestionError):
-    """The progress of an execution is not of the agreed form."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the job has done so far, and the newest lines of what it said.
+    """What the job has done so far, and its newest lines.
 
-    `said` counts all lines since the start. The other figures are about `table`, the one that is read now: `months` and
-    `rows` are committed, of `all_months` and `all_rows` that the source has counted; the rows without a month count as
-    one of the months. `reading` names the months that are read at once, empty while nothing is read; of their `slices`
-    so many are `read`.
+    `said` is the number of lines since the start. The other figures are about `table`, the table that is read now:
+    `months` and `rows` are committed, out of `all_months` and `all_rows` that the source has counted; rows
+    without a month count as rows only. `reading` names the months that are read at once, and is empty while nothing is
+    read; `read` is how many of their `slices` are done.
     """
 
     execution: str
@@ -47,27 +44,22 @@ class Progress:
 
     @classmethod
     def from_json(cls, text: str) -> Progress:
-        """Read a document. Raises ProgressError when it is of another version or form."""
-        try:
-            document = json.loads(text)
-            version = document.pop("version", None)
-            if version == VERSION:
-                return cls(**{**document, "lines": tuple(document["lines"])})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProgressError(f"the progress is not of the agreed form: {error}") from error
-        raise ProgressError(f"the progress has version {version!r}, this release reads {VERSION}: upgrade")
+        """Read a document. Raises DocumentError when it is of another version or form."""
+        return read_document(
+            text, "the progress", VERSION, lambda fields: cls(**{**fields, "lines": tuple(fields["lines"])})
+        )
 
     @classmethod
     def readable(cls, text: str) -> Optional[Progress]:
-        """The progress of a document; None when it is not of this form: nobody fails for want of it."""
+        """Read a document; None when it is of another version or form, because nothing depends on the progress."""
         try:
             return cls.from_json(text)
-        except ProgressError:
+        except DocumentError:
             return None
 
-    def new_lines(self, told: int) -> list[str]:
-        """The lines after the first `told`. Says how many are missing when the document no longer has them all."""
-        new = self.said - told
+    def new_lines(self, seen: int) -> list[str]:
+        """The lines after the first `seen`. Says how many are missing when the document no longer has them all."""
+        new = self.said - seen
         if new <= 0:
             return []
         lost = new - len(self.lines)
@@ -83,7 +75,7 @@ class Progress:
         return f"{self.table}: {months} committed, {self.rows:,} of {counted(self.all_rows, 'row')}{slices}"
 
     def share(self) -> float:
-        """How much of the table is done, from 0 to 1, by months; those that are read now count by their slices."""
+        """The part of the table that is done, from 0 to 1, by months; the months that are read now count by slices."""
         if not self.all_months:
             return 0.0
         done = self.months / self.all_months

@@ -7,7 +7,7 @@ Three forms, as the state machine accepts them:
   table's time zone and as many before it
 - `{}`: every table, every month that the table has
 
-each with the optional `application_id` (a kept EMR Serverless application) and `requested_by` (a Dagster run id).
+Each may have `application_id` (an EMR Serverless application that exists) and `requested_by` (a Dagster run id).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import Month, trailing_months
+from spark_scripts.contract.months import Month
 from spark_scripts.contract.tables import Table
 
 _OPTIONAL = {"application_id", "requested_by"}
@@ -27,14 +27,14 @@ _FORMS: tuple[set[str], ...] = ({"table", "months"}, {"scheduled_time", "trailin
 
 @dataclass(frozen=True)
 class TableRequest:
-    """What an execution does for one table: these months, oldest first, or all that it has when `months` is None."""
+    """The months that an execution ingests of one table, oldest first; None means every month that the table has."""
 
     table: Table
     months: Optional[tuple[Month, ...]]
 
 
 def resolve(request: Any, tables: Mapping[str, Table], now: datetime) -> list[TableRequest]:
-    """What the execution input `request` asks for, of these `tables`, at the instant `now` (timezone-aware).
+    """The tables and months that the execution input `request` asks for at the instant `now` (timezone-aware).
 
     Raises InvalidInputError naming the key, table or month that is wrong.
     """
@@ -77,10 +77,10 @@ def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table], now: date
         raise InvalidInputError(f"scheduled_time {request['scheduled_time']} is in the future")
     requests = []
     for table in tables.values():
-        months = trailing_months(Month.current(table.timezone, instant), count)
+        months = Month.current(table.timezone, instant).with_months_before(count)
         first = Month.parse(table.first_month)
         requests.append(TableRequest(table, tuple(month for month in months if month >= first)))
-    return [request for request in requests if request.months]  # the others begin later
+    return [request for request in requests if request.months]  # a table that begins later has none
 
 
 def _instant(text: str) -> datetime:
@@ -89,12 +89,12 @@ def _instant(text: str) -> datetime:
     except ValueError as error:
         raise InvalidInputError(f"scheduled_time {text!r} is not of the form 2026-03-15T08:00:00Z") from error
     if instant.tzinfo is None:
-        raise InvalidInputError(f"scheduled_time {text!r} has no zone: write it as 2026-03-15T08:00:00Z")
+        raise InvalidInputError(f"scheduled_time {text!r} has no time zone: write it as 2026-03-15T08:00:00Z")
     return instant
 
 
 def _text(request: Mapping[str, Any], key: str) -> str:
     value = request[key]
     if not isinstance(value, str) or not value:
-        raise InvalidInputError(f"{key} must be a text, not {value!r}")
+        raise InvalidInputError(f"{key} must be a string, not {value!r}")
     return value

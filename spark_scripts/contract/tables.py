@@ -1,7 +1,7 @@
 """The tables to ingest, as the job reads them from `config/tables.json`.
 
-`ingest_assets/tables.yaml` is what a user edits; `aws_setup deploy` validates it and uploads it in this form, which
-needs no YAML reader on EMR.
+Users edit `ingest_assets/tables.yaml`. `aws_setup deploy` validates it and uploads it as JSON, because EMR has no YAML
+reader.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ YIELD_AFTER = 5
 class Table:
     """One table to ingest.
 
-    `name` is the asset's and the folder's, `table` the source's `schema.table` quoted as in SQL. `timezone` says
-    where the months of a timestamptz column begin. `columns` holds the cleaning per column, such as
+    `name` is the asset's and the folder's, `table` the source's `schema.table` quoted as in SQL. `timezone` is
+    the time zone of the months of a timestamptz column. `columns` holds the cleaning per column, such as
     `{"questions_list": {"join": ","}}`. `first_month` is the first partition. `slice_by` and `slices` override how
     the reads are cut (see slicing.py). `lock_timeout` is how many seconds the job waits for a lock, `yield_after` how
-    many others may wait for the job before it lets go. With `row_security` the job reads what the policies of the
-    table show to its user, without it any policy is an error. `allow_empty` lets the table lose all its rows.
+    many seconds another session may wait for the job before the job releases the table. With `row_security` the job
+    reads the rows that the table's policies show to its user; without it, a policy that hides rows is an error.
+    `allow_empty` lets the table lose all its rows.
     """
 
     name: str
@@ -51,12 +52,22 @@ class Table:
     row_security: bool = False
     allow_empty: bool = False
 
+    def months_until(self, last: Month) -> tuple[Month, ...]:
+        """The months from the table's first to `last`."""
+        months, month = [], Month.parse(self.first_month)
+        while month <= last:
+            months.append(month)
+            month = month.plus(1)
+        return tuple(months)
+
     def check_month(self, month: Month, current: Month) -> None:
         """Raise InvalidInputError when `month` is before the table's first month or after `current`."""
         if month < Month.parse(self.first_month):
             raise InvalidInputError(f"table {self.name}: month {month} is before its first_month {self.first_month}")
         if month > current:
-            raise InvalidInputError(f"table {self.name}: month {month} is in the future (it is {current} there)")
+            raise InvalidInputError(
+                f"table {self.name}: month {month} is in the future: it is {current} in {self.timezone}"
+            )
 
 
 def tables_to_json(tables: Iterable[Table]) -> str:

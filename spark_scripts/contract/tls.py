@@ -1,4 +1,4 @@
-"""How the connections to PostgreSQL are encrypted, and by which certificates the server is known."""
+"""How connections to PostgreSQL are encrypted, and which certificates prove the server's identity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """The values of sslmode, libpq's and pgjdbc's: https://www.postgresql.org/docs/current/libpq-ssl.html"""
 
 SYSTEM = "system"
-"""In place of certificates: those that Java trusts, as libpq takes the operating system's for `sslrootcert=system`."""
+"""Stands for the CAs that Java trusts, as libpq's `sslrootcert=system` for those of the operating system."""
 
 _DEFAULT = "require"
 _JAVA_TRUST = "org.postgresql.ssl.DefaultJavaSSLFactory"
@@ -36,7 +36,8 @@ _HINTS = (
     ),
     (
         ("PKIX path", "CertPathValidatorException"),
-        "no certificate in POSTGRES_SSLROOTCERT has signed the server's: give those of its CA, " + _BUNDLES,
+        "no certificate in POSTGRES_SSLROOTCERT signed the server's certificate: give the certificates of its CA, "
+        + _BUNDLES,
     ),
     (
         ("no encryption", "SSL off"),
@@ -51,10 +52,10 @@ _HINTS = (
 
 
 def checked(mode: str, root_certificates: str) -> tuple[str, str]:
-    """Mode and certificates as the job uses them; "" for what was not given.
+    """The mode and certificates that the job uses, from the fields of the secret ("" for a missing one).
 
-    Without a mode it is `require`, with certificates `verify-full`. `require` with certificates is `verify-ca`, as in
-    libpq. Raises InvalidInputError naming the field that is wrong; the message holds no value.
+    The default mode is `require`, with certificates `verify-full`. `require` with certificates means `verify-ca`, as
+    in libpq. Raises InvalidInputError naming the field that is wrong; the message holds no value.
     """
     if mode and mode not in MODES:
         raise InvalidInputError(f"POSTGRES_SSLMODE must be one of {', '.join(MODES)}")
@@ -63,7 +64,7 @@ def checked(mode: str, root_certificates: str) -> tuple[str, str]:
         if verifies:
             raise InvalidInputError(
                 f"POSTGRES_SSLMODE={mode} needs POSTGRES_SSLROOTCERT, the certificates of the server's CA in PEM"
-                f" ({_BUNDLES}), or `{SYSTEM}` for those that Java trusts"
+                f" ({_BUNDLES}), or `{SYSTEM}` for the CAs that Java trusts"
             )
         return mode or _DEFAULT, ""
     if mode in ("disable", "allow", "prefer"):
@@ -71,7 +72,7 @@ def checked(mode: str, root_certificates: str) -> tuple[str, str]:
             f"POSTGRES_SSLROOTCERT checks nothing with POSTGRES_SSLMODE={mode}: set verify-full, or leave it out"
         )
     if root_certificates.strip() == SYSTEM:
-        if mode not in ("", "verify-full"):  # anybody gets a certificate of a public CA for a name of his own
+        if mode not in ("", "verify-full"):  # anybody can get a public CA's certificate for a name of their own
             raise InvalidInputError(f"POSTGRES_SSLROOTCERT={SYSTEM} needs POSTGRES_SSLMODE=verify-full")
         return "verify-full", SYSTEM
     return (mode if verifies else "verify-ca" if mode else "verify-full"), certificates(root_certificates)
@@ -94,19 +95,17 @@ def certificates(text: str) -> str:
 
 def _certificate(number: int, block: re.Match[str]) -> str:
     if block[1] != "CERTIFICATE":
-        raise InvalidInputError(f"POSTGRES_SSLROOTCERT: block {number} is no certificate: give certificates alone")
+        raise InvalidInputError(f"POSTGRES_SSLROOTCERT: block {number} is not a certificate: give certificates only")
     try:
         der = base64.b64decode("".join(block[2].split()), validate=True)
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
     except (ssl.SSLError, ValueError) as error:
-        raise InvalidInputError(
-            f"POSTGRES_SSLROOTCERT: certificate {number} cannot be read: copy it once more"
-        ) from error
+        raise InvalidInputError(f"POSTGRES_SSLROOTCERT: certificate {number} cannot be read: copy it again") from error
     return ssl.DER_cert_to_PEM_cert(der)
 
 
 def properties(mode: str, root_certificates: str) -> dict[str, str]:
-    """The connection properties of pgjdbc for what `checked` returned. `file_name` must be there."""
+    """The connection properties of pgjdbc for what `checked` returned. The file `file_name` must exist by then."""
     if root_certificates == SYSTEM:
         return {"sslmode": mode, "sslfactory": _JAVA_TRUST}
     return {"sslmode": mode, **({"sslrootcert": file_name(root_certificates)} if root_certificates else {})}
@@ -118,5 +117,5 @@ def file_name(root_certificates: str) -> str:
 
 
 def hint(message: str) -> str:
-    """What to do about a connection that failed with `message`, when TLS is the reason; else empty."""
+    """What to do about a connection that failed with `message`; empty when TLS is not the reason."""
     return next((advice for words, advice in _HINTS if any(word in message for word in words)), "")

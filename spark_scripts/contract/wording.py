@@ -1,10 +1,13 @@
-"""Numbers and months in the messages of all three packages."""
+"""Text that all three packages share: numbers and months in messages, and how a line of the job's log begins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import Month, Partition, runs
+
+RUNTIME_PREFIX = "running on "
+"""How the job's log line about its versions begins; `python -m aws_setup preflight` looks for it."""
 
 
 def counted(number: int, thing: str) -> str:
@@ -14,16 +17,10 @@ def counted(number: int, thing: str) -> str:
 
 def spans(months: Iterable[str]) -> str:
     """Months as ranges, as in `2024-01 to 2024-03, 2024-05`."""
-    return ", ".join(dict.fromkeys(" to ".join(dict.fromkeys([run[0], run[-1]])) for run in adjacent(months)))
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in adjacent(months))
 
 
-def adjacent(months: Iterable[str]) -> Iterator[Sequence[str]]:
-    """The months in their order, a list for each run of months without a gap."""
-    run: list[str] = []
-    for month in sorted(set(months)):
-        if run and str(Month.parse(run[-1]).plus(1)) != month:
-            yield run
-            run = []
-        run.append(month)
-    if run:
-        yield run
+def adjacent(months: Iterable[str]) -> list[list[str]]:
+    """The months in their order, in a list for each run of months without a gap. Raises ValueError for other text."""
+    found = [month for month in map(Partition.of_key, months) if isinstance(month, Month)]
+    return [[month.key for month in run] for run in runs(found)]

@@ -1,4 +1,4 @@
 """The Spark driver's surroundings: its JVM, its log and progress object, the versions it runs on.
 
-May import `contract`, and `lake.bucket` to write the progress.
+May import `contract`.
 """

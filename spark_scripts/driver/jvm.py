@@ -10,7 +10,7 @@ from pyspark.errors import PySparkException
 JAVA_ERRORS = (Py4JJavaError, PySparkException)
 """What a call into the JVM raises: PySpark turns some Java exceptions into its own, py4j wraps the others."""
 
-_DEEPEST = 20  # causes; a chain can be a circle
+_DEEPEST = 20  # causes to look at, because a chain of causes can be a circle
 
 
 def java_text(error: BaseException) -> str:

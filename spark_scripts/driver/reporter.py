@@ -1,31 +1,32 @@
-"""The job's voice: what it says goes to the driver's log and, with what it counts, into its progress object."""
+"""The job's lines and figures, which go to the driver's log and into the execution's progress object."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.progress import KEPT_LINES, Progress
+from spark_scripts.contract.progress import NEWEST_LINES, Progress
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from spark_scripts.lake.bucket import Lake
-
 BEAT = 3.0
-"""Seconds between two writes of the progress, at least. It is written only when it has changed."""
+"""Seconds between two looks at the progress, which is written when it has changed."""
 
 
 class Reporter:
-    """Tells the progress of an execution from a thread of its own. What fails in that never fails the job."""
+    """Writes the progress of an execution from a thread of its own. A write that fails never fails the job.
 
-    def __init__(self, spark: SparkSession, lake: Lake, execution: str) -> None:
+    `write` writes a text at a key of the bucket.
+    """
+
+    def __init__(self, spark: SparkSession, write: Callable[[str, str], None], execution: str) -> None:
         self._spark = spark.sparkContext
-        self._lake = lake
+        self._write_object = write
         self._key = layout.progress_key(execution)
         self._lock = threading.Lock()
         self._progress = Progress(execution)
@@ -45,25 +46,25 @@ class Reporter:
         self._write()
 
     def say(self, line: str) -> None:
-        """Print a line, which the progress gets too."""
+        """Print a line, and add it to the progress."""
         print(line, flush=True)
         with self._lock:
             now = self._progress
-            self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-KEPT_LINES:])
+            self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-NEWEST_LINES:])
 
     def count(self, table: str, months: int, rows: int) -> None:
-        """Begin with a table of which so many months, with so many rows, are to be ingested."""
+        """Begin a table: the job is to ingest so many of its months; `rows` include those without a month."""
         self._change(table=table, months=0, all_months=months, rows=0, all_rows=rows)
 
-    def committed(self, rows: int) -> None:
-        """Count a month that is committed. The manifest tells of it, so that the line is no part of the progress."""
+    def committed(self, *, months: int, rows: int) -> None:
+        """Count what was committed. The progress gets no line about it, because there is a manifest."""
         with self._lock:
             now = self._progress
-            self._progress = replace(now, months=now.months + 1, rows=now.rows + rows)
+            self._progress = replace(now, months=now.months + months, rows=now.rows + rows)
 
     @contextmanager
     def reading(self, what: str, slices: int) -> Iterator[None]:
-        """While this lasts, Spark reads so many slices in the newest job of this thread's job group."""
+        """Until this ends, count the slices of `what` that the newest Spark job of this thread's job group has read."""
         self._change(reading=what, slices=slices, read=0)
         self._group = self._spark.getLocalProperty("spark.jobGroup.id")
         try:
@@ -81,7 +82,7 @@ class Reporter:
             self._write()
 
     def _write(self) -> None:
-        """Write what has changed. A failure is told once, in the driver's log; the next beat tries again."""
+        """Write the progress when it has changed. The first failure is printed; the next beat tries again."""
         try:
             read = self._tasks_done(self._group)
             with self._lock:
@@ -89,11 +90,11 @@ class Reporter:
                 if now.reading:
                     now = self._progress = replace(now, read=min(read, now.slices))
             if now != self._written:
-                self._lake.write(self._key, now.to_json())
+                self._write_object(self._key, now.to_json())
                 self._written = now
-        except Exception as error:  # whatever it is: the job goes on
+        except Exception as error:  # the job goes on without its progress
             if not self._failed:
-                print(f"the progress cannot be told: {' '.join(str(error).split())[:500]}", flush=True)
+                print(f"the progress cannot be written: {' '.join(str(error).split())[:500]}", flush=True)
             self._failed = True
 
     def _tasks_done(self, group: Optional[str]) -> int:

@@ -1,4 +1,4 @@
-"""What the job runs on, as it finds it: AWS does not document all that EMR puts beside a job."""
+"""The versions that the job runs on, which AWS does not fully document for EMR."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from spark_scripts.contract.wording import RUNTIME_PREFIX
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-PREFIX = "running on "
-"""How the line begins by which `python -m aws_setup preflight` finds it in a job's log."""
 
 
 def describe(spark: SparkSession) -> str:
@@ -21,7 +19,7 @@ def describe(spark: SparkSession) -> str:
     jvm: Any = spark._jvm
     hadoop = jvm.org.apache.hadoop.util.VersionInfo.getVersion()
     return (
-        f"{PREFIX}Python {platform.python_version()}, boto3 {boto3.__version__}, Spark {spark.version},"
+        f"{RUNTIME_PREFIX}Python {platform.python_version()}, boto3 {boto3.__version__}, Spark {spark.version},"
         f" Hadoop {hadoop}, s3:// by {_file_system(spark)}"
     )
 
@@ -31,5 +29,5 @@ def _file_system(spark: SparkSession) -> str:
     try:
         configuration = spark._jsc.hadoopConfiguration()
         return str(jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3", configuration).getName())
-    except JAVA_ERRORS as error:  # no class is configured, or it is not there
+    except JAVA_ERRORS as error:  # no class is configured, or the class is missing
         return f"nothing ({java_text(error)})"

@@ -1,7 +1,7 @@
-"""The Glue catalog, kept from the manifests that are committed and from nothing else.
+"""Updating the Glue catalog from the committed manifests, and from nothing else.
 
-So it can fail without any loss: the months are published, and the next run of the table, whatever its months, brings
-the catalog to them. Only the holder of the table's lock keeps its catalog.
+So a failed update loses nothing: the months are published, and the next run of the table, whatever its months, updates
+the catalog. Only the holder of the table's lock updates its catalog.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.months import PARTITION_COLUMNS, Partition
 from spark_scripts.glue import definitions
 from spark_scripts.glue.definitions import CatalogError, Definition, Values
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
-# Most partitions that a call takes.
+# The most partitions that one call takes.
 _CREATED_AT_ONCE = 100
 _DELETED_AT_ONCE = 25
 
-_KEPT = ("Description", "Owner", "Retention")
-"""What people may have written at the table: UpdateTable forgets what it is not given."""
+_LEFT_ALONE = ("Description", "Owner", "Retention")
+"""Fields that people may have set: UpdateTable removes what it is not given."""
 
-# A subnet without a way to Glue answers nothing: botocore would wait for 60 s, five times.
+# In a subnet without a route to Glue, botocore would wait for an answer for 60 s, five times.
 _CONFIG = Config(connect_timeout=10, retries={"mode": "standard", "max_attempts": 4})
 
 
@@ -39,23 +40,23 @@ class Catalog:
         self._database = database
         self._bucket = bucket
 
-    def keep(self, name: str, manifests: Sequence[Manifest]) -> None:
-        """Bring table and partitions to `manifests`, the current ones of all months of the table `name`.
+    def update(self, name: str, manifests: Sequence[Manifest]) -> None:
+        """Make the Glue table and its partitions match `manifests`, the current manifests of the table `name`.
 
-        Nothing is written where all is so already. Raises CatalogError naming the table or the partition.
+        Writes nothing when the catalog is already up to date. Raises CatalogError naming the table or the partition.
         """
         wanted = definitions.define(name, self._bucket, manifests)
-        told = f"{self._database}.{name.lower()}"
-        with _explained(f"the Glue table {told}"):
+        full_name = f"{self._database}.{name.lower()}"
+        with _explained(f"the Glue table {full_name}"):
             table = self._table(name)
             if table:
-                _check_own(told, table, definitions.location(name, self._bucket))
+                _check_own(full_name, table, definitions.location(name, self._bucket))
             found = self._partitions(name) if table else {}
             gone = found.keys() - (wanted.partitions.keys() if wanted else set())
-            self._delete(name, gone)  # first: what another table could read would now be read wrongly
+            self._delete(name, gone)  # first, because the new table definition would read their files wrongly
             if wanted:
                 self._write(name, table, found, wanted)
-                _tell_unfit(told, wanted.unfit, gone)
+                _report_unfit(full_name, wanted.unfit, gone)
 
     def _write(
         self, name: str, table: Optional[dict[str, Any]], found: Mapping[Values, Any], wanted: Definition
@@ -95,7 +96,7 @@ class Catalog:
                 for key, value in table.get("Parameters", {}).items()
                 if key not in definitions.OWN_PARAMETERS
             }
-            described = {key: table[key] for key in _KEPT if key in table}
+            described = {key: table[key] for key in _LEFT_ALONE if key in table}
             parameters = {**given, **wanted["Parameters"]}
             self._client.update_table(
                 DatabaseName=self._database, TableInput={**described, **wanted, "Parameters": parameters}
@@ -105,7 +106,8 @@ class Catalog:
         try:
             self._client.get_database(Name=self._database)
         except self._client.exceptions.EntityNotFoundException:
-            with suppress(self._client.exceptions.AlreadyExistsException):  # another execution's, of other tables
+            # Another execution, of other tables, may create it at the same time.
+            with suppress(self._client.exceptions.AlreadyExistsException):
                 self._client.create_database(DatabaseInput={"Name": self._database})
 
     def _partitions(self, name: str) -> dict[Values, dict[str, Any]]:
@@ -134,20 +136,20 @@ class Catalog:
             _check_each(answer)
 
 
-def _check_own(told: str, table: Mapping[str, Any], location: str) -> None:
+def _check_own(full_name: str, table: Mapping[str, Any], location: str) -> None:
     """Raise CatalogError when the table of that name is not one that this job made for `location`."""
     found = table.get("StorageDescriptor", {}).get("Location", "")
     keys = table.get("PartitionKeys", [])
     if found.rstrip("/") != location.rstrip("/") or not _has(keys, definitions.PARTITION_KEYS):
         named = ", ".join(f"{key['Name']} {key.get('Type')}" for key in keys)
         raise CatalogError(
-            f"the Glue table {told} is not the ingestion's: it is at {found or 'no location'} with the partition keys"
-            f" {named or 'none'}; remove it, or deploy with another GlueDatabase"
+            f"the Glue table {full_name} was not made by the ingestion: its location is {found or 'empty'} and its"
+            f" partition keys are {named or 'none'}; remove it, or deploy with another GlueDatabase"
         )
 
 
 def _has(found: Any, wanted: Any) -> bool:
-    """Whether Glue's answer `found` has all of `wanted`; it tells more, such as times, and may omit what is empty."""
+    """Whether Glue's answer `found` has all of `wanted`; the answer has more, and may omit what is empty."""
     if isinstance(wanted, dict):
         return all(_has((found or {}).get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
@@ -156,16 +158,16 @@ def _has(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-def _tell_unfit(told: str, unfit: Collection[str], gone: Collection[Values]) -> None:
+def _report_unfit(full_name: str, unfit: Collection[str], gone: Collection[Values]) -> None:
     """Print the months that are not in the catalog. Raise CatalogError when this run took some of them out of it."""
     if not unfit:
         return
     text = (
-        f"{', '.join(unfit)}: ingested with other columns or in another format than now, and not in the Glue table"
-        f" {told} until they are ingested again"
+        f"{', '.join(unfit)}: ingested with other columns or in another format than now, so not in the Glue table"
+        f" {full_name} until they are ingested again"
     )
     print(text, flush=True)
-    if any(definitions.values(label) in gone for label in unfit):
+    if any(Partition.of_key(key).glue_values in gone for key in unfit):
         raise CatalogError(text)
 
 
@@ -182,7 +184,7 @@ def _check_each(answer: Mapping[str, Any]) -> None:
 
 
 def _folder(values: Sequence[str]) -> str:
-    return "/".join(f"{key}={value}" for key, value in zip(definitions.KEYS, values))
+    return "/".join(f"{key}={value}" for key, value in zip(PARTITION_COLUMNS, values))
 
 
 @contextmanager
@@ -190,4 +192,4 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise CatalogError(f"{what} could not be kept: {error}") from error
+        raise CatalogError(f"{what} could not be updated: {error}") from error

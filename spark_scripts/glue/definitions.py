@@ -1,4 +1,4 @@
-"""What the Glue catalog is to hold of a table: pure functions from the manifests of its months to Glue's documents."""
+"""The Glue catalog's documents about a table, as pure functions of the manifests of its months."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ from typing import Any, Optional
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import PARTITION_COLUMNS
 
 Values = tuple[str, str]
-"""The values of a partition: year and month, as in the folder's name."""
+"""The values of a partition's keys: year and month."""
 
-KEYS = ("year", "month")
-PARTITION_KEYS = [{"Name": key, "Type": "int"} for key in KEYS]
-# Glue fails every filter on a numeric key once a partition has a value that is no number, Hive's
-# __HIVE_DEFAULT_PARTITION__ too (trinodb/trino#13150, aws/aws-sdk#670). PostgreSQL knows no year 0.
-_UNDATED: Values = ("0", "0")
+PARTITION_KEYS = [{"Name": key, "Type": "int"} for key in PARTITION_COLUMNS]
 
 _HEADER = "skip.header.line.count"
 OWN_PARAMETERS = ("EXTERNAL", "classification", _HEADER)
@@ -35,8 +31,8 @@ _STORAGE: dict[str, dict[str, Any]] = {
         "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
         "SerdeInfo": {
             "SerializationLibrary": "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-            # The quote as escapeChar means the backslash to Hive and Trino alike, and that drops backslashes. NUL
-            # stands for none, and never stands in a text of PostgreSQL. Doubled quotes are read in any case.
+            # With a quote as escapeChar, Hive and Trino take the backslash for it, and drop backslashes. NUL means
+            # no escapeChar: a text of PostgreSQL never has one. Doubled quotes are read correctly in any case.
             "Parameters": {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\0"},
         },
     },
@@ -52,15 +48,15 @@ _STORAGE: dict[str, dict[str, Any]] = {
 
 
 class CatalogError(IngestionError):
-    """The Glue catalog could not be brought to what is published."""
+    """The Glue catalog could not be updated."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A table and its partitions, as CreateTable and CreatePartition take them, by their values.
+    """A table, as CreateTable takes it, and its partitions by their values, as CreatePartition takes them.
 
-    `unfit` are the months with rows whose files the table cannot read: of another format; in CSV, which is read by
-    position, with other columns; in Parquet those whose manifest does not tell the files' columns.
+    `unfit` are the months with rows whose files the table cannot read: files of another format, CSV files (which are
+    read by position) with other columns, and Parquet files whose manifest does not list their columns.
     """
 
     table: dict[str, Any]
@@ -69,11 +65,11 @@ class Definition:
 
 
 def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[Definition]:
-    """What the catalog is to hold of the table `name`; None when no month has rows.
+    """The definition of the table `name`; None when no month has rows.
 
-    The month that was ingested last decides the format and the order of the columns; Parquet, which is read by name,
-    keeps the columns that older months have besides. A month without rows has no partition: there is no file to read,
-    and each query would list its folder. Raises CatalogError when Glue would take two columns for one.
+    The month that was ingested last decides the format and the order of the columns. Parquet is read by name, so the
+    table also has the columns that only older months have. A month without rows has no partition: it has no file, and
+    each query would list its folder. Raises CatalogError when two columns have the same name for Glue.
     """
     held = sorted((one for one in manifests if one.rows and _typed(one)), key=lambda one: one.finished, reverse=True)
     if not held:
@@ -84,28 +80,18 @@ def define(name: str, bucket: str, manifests: Sequence[Manifest]) -> Optional[De
     fit = [one for one in held if one.format == newest.format and _fits(one, columns[one.month], columns[newest.month])]
     return Definition(
         _table(name, bucket, newest.format, _united(columns[one.month] for one in fit)),
-        {values(one.month): _partition(name, bucket, one, columns[one.month]) for one in fit},
+        {one.partition.glue_values: _partition(name, bucket, one, columns[one.month]) for one in fit},
         tuple(sorted(one.month for one in manifests if one.rows and one not in fit)),
     )
 
 
 def location(name: str, bucket: str) -> str:
-    """Where the table `name` is."""
+    """The address of the folder of the table `name`."""
     return f"s3://{bucket}/{layout.table_prefix(name)}"
 
 
-def values(label: str) -> Values:
-    """The partition of the month `label`; 0 and 0 for the rows without a month."""
-    month = _month(label)
-    return (str(month.year), str(month.number)) if month else _UNDATED
-
-
-def _month(label: str) -> Optional[Month]:
-    return None if label == layout.UNDATED else Month.of_label(label)
-
-
 def _fits(manifest: Manifest, columns: Sequence[dict[str, str]], newest: Sequence[dict[str, str]]) -> bool:
-    """Whether a table that begins with the columns `newest` reads the month's files right; a CSV's may end earlier."""
+    """Whether a table that begins with the columns `newest` reads the month's files; a CSV may lack the last ones."""
     names = [column["Name"] for column in columns]
     if manifest.format == "csv":
         return names == [column["Name"] for column in newest][: len(names)]
@@ -129,8 +115,8 @@ def _typed(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _clashing(names: Sequence[str]) -> list[str]:
-    """The names that Glue, which folds capitals, takes for one another or for a partition key."""
-    taken = Counter([*KEYS, *(name.lower() for name in names)])
+    """The names that, without regard to case, are equal to another name or to a partition key."""
+    taken = Counter([*PARTITION_COLUMNS, *(name.lower() for name in names)])
     return [name for name in names if taken[name.lower()] > 1]
 
 
@@ -138,8 +124,8 @@ def _check_names(manifest: Manifest) -> None:
     clashing = _clashing([name for name, _ in _typed(manifest)])
     if clashing:
         raise CatalogError(
-            f"the columns {', '.join(clashing)} cannot be told apart by Glue, which knows no capitals and has its"
-            f" partition keys {' and '.join(KEYS)} beside them: rename them in a view, and ingest that"
+            f"Glue cannot tell the columns {', '.join(clashing)} apart, because it ignores case and has the partition"
+            f" keys {' and '.join(PARTITION_COLUMNS)} too: rename them in a view, and ingest the view"
         )
 
 
@@ -168,9 +154,9 @@ def _table(name: str, bucket: str, format_: str, columns: Sequence[dict[str, str
 
 
 def _partition(name: str, bucket: str, manifest: Manifest, columns: Sequence[dict[str, str]]) -> dict[str, Any]:
-    folder = f"s3://{bucket}/{layout.partition_prefix(name, _month(manifest.month))}"
+    folder = f"s3://{bucket}/{layout.partition_prefix(name, manifest.partition)}"
     return {
-        "Values": list(values(manifest.month)),
+        "Values": list(manifest.partition.glue_values),
         "StorageDescriptor": _storage(folder, manifest.format, columns),
         "Parameters": _reading(manifest.format),
     }

@@ -19,12 +19,12 @@ _POSTGRESQL = re.compile(
     r"invalid memory alloc request size \d+|Cannot enlarge string buffer|string buffer exceeds maximum allowed length"
     r"|requested length too large|array size exceeds the maximum allowed"
 )
-"""What PostgreSQL says of a text or a row of more than 1 GB (MaxAllocSize in its memutils.h)."""
+"""What PostgreSQL says about a text or a row of more than 1 GB (MaxAllocSize in its memutils.h)."""
 
 _HEAP = re.compile(r"OutOfMemoryError|Ran out of memory|(?:exit|exited with) code:? (?:52|137)\b")
 """What Java, Spark and pgjdbc say when the heap is full.
 
-An executor that ends by it has the code 52 (SparkExitCode.OOM), and 137 when it was killed.
+An executor that ran out of heap exits with 52 (SparkExitCode.OOM), a killed one with 137.
 """
 
 
@@ -33,13 +33,13 @@ class RowTooLargeError(IngestionError):
 
 
 def exceed_a_fetch(error: BaseException) -> bool:
-    """Whether one of JAVA_ERRORS says that the rows of a fetch are larger than `files.MAX_FETCH`."""
+    """Whether one of JAVA_ERRORS says that the rows of a fetch are larger than `spark_io.MAX_FETCH`."""
     return _MAX_FETCH_EXCEEDED in java_text(error)
 
 
 @contextmanager
 def explained(doing: str, spark: SparkSession) -> Iterator[None]:
-    """Turn a Java exception that a large row has caused into a RowTooLargeError that says what to do."""
+    """Turn a Java exception that a large row caused into a RowTooLargeError that says what to do."""
     try:
         yield
     except JAVA_ERRORS as error:

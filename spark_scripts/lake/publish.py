@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Optional
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import File, Manifest
-from spark_scripts.contract.months import Month
 from spark_scripts.lake.bucket import Lake
 from spark_scripts.locking.advisory import Locks
 
 
 def lock_key(bucket: str, name: str) -> str:
-    """What the one writer of the table `name` locks."""
+    """The key of the lock that the one writer of the table `name` takes."""
     return f"{bucket}/{name}"
 
 
@@ -33,35 +31,38 @@ class Publisher:
         self._locks = locks
 
     def check_lock(self, table: str) -> None:
-        """Raise LockedError when the lock of `table` is another execution's, SourceError when it is lost."""
+        """Raise LockedError when another execution has the lock of `table`, SourceError when it is lost."""
         self._locks.check(lock_key(self._lake.bucket, table))
 
-    def publish(self, manifest: Manifest, month: Optional[Month]) -> Manifest:
-        """Make the files of `manifest`, which are in staging, those of `month`; return it as it was committed.
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Make the staged files of `manifest` the content of its partition; return the manifest as it was committed.
 
-        Raises LockedError or SourceError when the lock is another's or lost: nothing is committed then.
+        Raises LockedError or SourceError when the lock was refused or is lost: nothing is committed then.
         """
         if manifest.rows and not manifest.files:
             raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")
         self.check_lock(manifest.table)
-        files = tuple(self._move(file, manifest, month) for file in manifest.files)
+        files = self._move(manifest)
         manifest = _completed(manifest, files)
         text = manifest.to_json()
         self.check_lock(manifest.table)
-        self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, month), text)
-        self._lake.write(layout.current_manifest_key(manifest.table, month), text)  # the commit
+        self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), text)
+        self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
         listed = {file.key for file in files}
-        for file in self._lake.files(layout.partition_prefix(manifest.table, month)):
-            if file.key not in listed:
-                self._lake.delete(file.key)
+        found = self._lake.files(layout.partition_prefix(manifest.table, manifest.partition))
+        self._lake.delete_files(file.key for file in found if file.key not in listed)
         return manifest
 
-    def _move(self, file: File, manifest: Manifest, month: Optional[Month]) -> File:
-        basename = file.key.rpartition("/")[2].replace(".txt", ".csv")  # Spark's text writer wrote the CSV lines
-        # Readers skip names that begin with _ or a dot.
-        key = f"{layout.partition_prefix(manifest.table, month)}run-{manifest.execution}-{basename}"
-        self._lake.move(file.key, key)
-        return File(key, file.bytes)
+    def _move(self, manifest: Manifest) -> tuple[File, ...]:
+        moved = tuple(File(_published_key(file.key, manifest), file.bytes) for file in manifest.files)
+        self._lake.move({file.key: to.key for file, to in zip(manifest.files, moved)})
+        return moved
+
+
+def _published_key(staged: str, manifest: Manifest) -> str:
+    basename = staged.rpartition("/")[2].replace(".txt", ".csv")  # Spark's text writer wrote the CSV lines
+    # Readers skip names that begin with _ or a dot.
+    return f"{layout.partition_prefix(manifest.table, manifest.partition)}run-{manifest.execution}-{basename}"
 
 
 def _completed(manifest: Manifest, files: tuple[File, ...]) -> Manifest:

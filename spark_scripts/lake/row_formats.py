@@ -1,6 +1,6 @@
-"""The two shapes in which rows cross Spark: lines of CSV that PostgreSQL has built, and typed values for Parquet.
+"""The two formats in which rows pass through Spark: lines of CSV that PostgreSQL builds, and typed columns for Parquet.
 
-Each knows the query that Spark's readers take slices of, and what of its result is written.
+A format knows the subquery that Spark reads in slices, and which columns of the result Spark writes.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 _DAY = "month_day"
 
 
-class Shape(Protocol):
-    """What Spark reads and writes.
+class RowFormat(Protocol):
+    """What Spark reads, and what it writes of that.
 
-    `day` is the last column that it writes, and partitions by. `empty_file_bytes` is the size of a file without a row
-    that is not worth publishing, None where it has no certain size.
+    `day` is the last column that Spark writes, and partitions by. `empty_file_bytes` is the size of a file without a
+    row, which is not published; None where that size is not certain.
     """
 
     day: str
     empty_file_bytes: Optional[int]
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
-        """The subquery for `rows`, in which `sliced` is the column of the slices' conditions."""
+        """The subquery for `rows`; `sliced` is the column that the conditions of the slices are about."""
 
     def predicate(self, one: Slice) -> str:
         """The condition of a slice of the subquery."""
 
     def written(self, frame: DataFrame) -> DataFrame:
-        """What is written of the subquery's result."""
+        """The columns that Spark writes, from the subquery's result."""
 
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
-        """The rows by `day` that are in the result and not in the source."""
+        """How many header lines the slices add to the rows, by `day`."""
 
     def file_columns(self, written: DataFrame) -> tuple[manifest.Column, ...]:
-        """The columns of the files with Spark's types, where the format has types."""
+        """The columns of the files with Spark's types; empty where the format has no types."""
 
 
-class Lines:
-    """A line of CSV for each row, below the header of each file."""
+class CsvLines:
+    """A line of CSV for each row, below a header in each file. PostgreSQL builds the lines."""
 
     day = _DAY
 
@@ -62,54 +62,58 @@ class Lines:
         self.empty_file_bytes: Optional[int] = None if table.compression else len(self._header.encode()) + 1
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
-        """See Shape."""
+        """The header for each month, then a line for each row."""
         return sql.select_lines(self._relation, self._header, self._line, sliced, rows)
 
     def predicate(self, one: Slice) -> str:
-        """See Shape."""
+        """The rows of the slice, and the headers of its months."""
         return sql.slice_of_lines(one.condition, one.days)
 
     def written(self, frame: DataFrame) -> DataFrame:
-        """See Shape."""
+        """The line and its month."""
         return frame.select("line", self.day)
 
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
-        """See Shape."""
+        """A header for each month of each slice, because each slice writes a file for each of its months."""
         return Counter(day for one in slices for day in one.days)
 
     def file_columns(self, _written: DataFrame) -> tuple[manifest.Column, ...]:
-        """See Shape."""
+        """Empty: CSV has no types."""
         return ()
 
 
-class Values:
-    """A column for each of the source's, in the type that Spark has for it; see `typed_projections` for `lossy`."""
+class TypedColumns:
+    """A column for each column of the source, in the Spark type that holds it, for Parquet.
+
+    `lossy` are the columns with values that their Spark type does not have; see `typed_projections`.
+    """
+
+    empty_file_bytes: Optional[int] = None
 
     def __init__(self, relation: Relation, table: Table, lossy: Collection[str]) -> None:
         self._relation = relation.name
         self._projections = projections.typed_projections(relation.columns, table.columns, lossy)
-        self.empty_file_bytes: Optional[int] = None
         self.day = projections.free_name(_DAY, [projection.name for projection in self._projections])
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
-        """See Shape."""
+        """A row of neutrally named columns for each row."""
         return sql.select_typed(self._relation, [one.expression for one in self._projections], sliced, rows)
 
     def predicate(self, one: Slice) -> str:
-        """See Shape."""
+        """The rows of the slice."""
         return one.condition
 
     def written(self, frame: DataFrame) -> DataFrame:
-        """See Shape."""
+        """The columns in their types and under their own names, and the month."""
         columns = [_column(index, projection) for index, projection in enumerate(self._projections)]
         return frame.select(*columns, F.col(_DAY).alias(self.day))
 
     def headers(self, _slices: Sequence[Slice]) -> Counter[int]:
-        """See Shape."""
+        """Empty: Parquet has no header lines."""
         return Counter()
 
     def file_columns(self, written: DataFrame) -> tuple[manifest.Column, ...]:
-        """See Shape."""
+        """All columns but the month, which is in the folder's name only."""
         fields = (field for field in written.schema.fields if field.name != self.day)
         return tuple(manifest.Column(field.name, field.dataType.simpleString()) for field in fields)
 

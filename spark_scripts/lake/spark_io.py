@@ -22,12 +22,12 @@ FETCH_SIZE = 10_000
 """Rows that a reader fetches at a time. 0, pgjdbc's default, would read a whole slice into memory."""
 
 FETCH_FEWER = 100
-"""By what the fetch size is divided when a fetch is larger than MAX_FETCH: 10,000, then 100, then 1."""
+"""The fetch size is divided by this when a fetch is larger than MAX_FETCH: 10,000, then 100, then 1."""
 
 MAX_FETCH = "64M"
-"""The bytes of a fetch at which pgjdbc gives up (its property maxResultBuffer) before the heap does.
+"""pgjdbc refuses a fetch with more bytes (its property maxResultBuffer), before it fills the heap.
 
-A fetch of a single row has no such limit: it is as large as it is.
+A fetch of a single row has no such limit, because it cannot be made smaller.
 """
 
 SESSION = {
@@ -37,7 +37,12 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # no shift of dates before 1582-10-15
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    "spark.executor.killOnFatalError.depth": "0",  # a task that finds no heap fails, with its reason, and not its JVM
+    # Else S3A asks S3, before it makes a file or folder, whether another is in its way, and after a delete whether the
+    # folder is empty. All names here are new. A release that lacks a flag ignores it; EMR has these since 7.4:
+    # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/Hadoop-release-history-740.html
+    # https://hadoop.apache.org/docs/r3.4.1/hadoop-aws/tools/hadoop-aws/performance.html
+    "spark.hadoop.fs.s3a.performance.flags": "create,delete,mkdir",
+    "spark.executor.killOnFatalError.depth": "0",  # a full heap fails the task, with its reason, and not the JVM
     "spark.sql.optimizer.plannedWrite.enabled": "false",  # it sorts rows by month, which _OPEN_FILES makes needless
 }
 
@@ -57,7 +62,7 @@ _CSV = {
     "escape": '"',
     "nullValue": "",
     "emptyValue": "",
-    "lineSep": "\n",  # else Spark takes the first line break of a file for it, which may be one within a column's name
+    "lineSep": "\n",  # else Spark takes the file's first line break, which may be within a column's name
 }
 
 
@@ -65,7 +70,7 @@ _BINS = 1_000_000
 
 
 def cores(spark: SparkSession) -> int:
-    """How many tasks run at once: the cores there are, or on EMR those that the initial executors will have."""
+    """How many tasks run at once: the cores that there are, or on EMR the cores that the first executors will have."""
     conf = spark.sparkContext.getConf()
     asked = int(conf.get("spark.executor.instances") or 0) * int(conf.get("spark.executor.cores") or 1)
     return max(spark.sparkContext.defaultParallelism, asked)
@@ -93,7 +98,7 @@ def write(
 ) -> Mapping[int, int]:
     """Write `frame`, read with `fetch_size`, below `uri` into a folder for each value of its last column, the month.
 
-    No task has rows of more months than `months_of_a_task`. Returns how many rows went through, by that value.
+    No task has rows of more months than `months_of_a_task`. Returns the number of rows written, by that value.
     """
     open_files = _OPEN_FILES[table.format]
     if table.format == "parquet" and months_of_a_task > open_files:
@@ -109,7 +114,7 @@ def write(
     if table.format == "csv":
         writer.text(uri)  # lines that PostgreSQL has built
     else:
-        if fetch_size < FETCH_SIZE:  # of large rows, the 100 between two looks at the sizes are too many for the heap
+        if fetch_size < FETCH_SIZE:  # 100 large rows, after which it looks at the size, may not fit the heap
             writer = writer.option("parquet.page.size.row.check.min", "1")
         writer.parquet(uri)
     rows: Counter[int] = Counter()
@@ -119,19 +124,22 @@ def write(
 
 
 def check_count_back(table: Table, columns: Sequence[str], undated: bool) -> None:
-    """Raise InvalidInputError when Spark's CSV reader cannot read the table back, `undated` rows being among them."""
+    """Raise InvalidInputError when Spark's CSV reader cannot read the table back.
+
+    `undated` says whether rows without a month are among its rows.
+    """
     if table.format != "csv" or table.verify != "full":
         return
     otherwise = "set verify: count for it in tables.yaml, or format: parquet"
     if _CORRUPT_RECORD in columns:
         raise InvalidInputError(
             f"table {table.name}: verify: full cannot read the CSV of column {_CORRUPT_RECORD} back, a name that Spark"
-            f" keeps for lines that it cannot parse: {otherwise}"
+            f" reserves for lines that it cannot parse: {otherwise}"
         )
     if undated and len(columns) == 1:
         raise InvalidInputError(
-            f"table {table.name}: verify: full cannot read rows back whose only column, {columns[0]}, is NULL, for in"
-            f" CSV they are empty lines, which Spark skips: {otherwise}"
+            f"table {table.name}: verify: full cannot read rows back whose only column, {columns[0]}, is NULL, because"
+            f" in CSV they are empty lines, which Spark skips: {otherwise}"
         )
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Column, File
+from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.wording import counted
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.lake import large_rows, spark_io
-from spark_scripts.lake.row_formats import Lines, Shape, Values
+from spark_scripts.lake.row_formats import CsvLines, RowFormat, TypedColumns
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import SourceError
+from spark_scripts.postgres.errors import RowCountError, SourceError
 from spark_scripts.postgres.hints import with_hint
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 _FAILURE = re.compile(r"\(\S+ executor \S+\): (.*)|^Caused by: (.*)", re.MULTILINE)
 
 
-class RowCountError(IngestionError):
-    """Spark wrote another number of rows than the source counted in the same snapshot."""
-
-
 @dataclass(frozen=True)
 class Staged:
     """A month in staging: the rows that Spark wrote, the files, and their columns where they have types."""
@@ -46,7 +42,7 @@ class Staged:
 
 
 class Stage:
-    """Where an execution writes one table before it is published."""
+    """Writes one table into the staging folder of an execution, before it is published."""
 
     def __init__(
         self, spark: SparkSession, source: Source, lake: Lake, reporter: Reporter, table: Table, relation: Relation
@@ -59,55 +55,57 @@ class Stage:
         self._relation = relation
         self._prefix = layout.staging_prefix(source.execution, table.name)
         self._fetch_size = spark_io.FETCH_SIZE
-        self._shape(())  # tells what does not fit before anything is read
+        self._row_format(())  # raises InvalidInputError before anything is read
         self._check_count_back(undated=False)
 
     def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
-        """Stage the months of `counts`, which have rows and are alike in `lossy`: what meets `condition`, in `slices`.
+        """Stage the rows that meet `condition`, in `slices` of the column `sliced`.
 
+        `counts` are their partitions, all with rows and with the same `lossy`.
         Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
         """
-        self._check_count_back(undated=any(count.month is None for count in counts))
-        what = f"{self._table.name} {layout.month_label(counts[0].month)}"
+        self._check_count_back(undated=any(count.partition == UNDATED for count in counts))
+        what = f"{self._table.name} {counts[0].partition.key}"
         if len(counts) > 1:
-            what += f" to {layout.month_label(counts[-1].month)}"
-        folder = f"{self._prefix}{layout.month_label(counts[0].month)}/"
+            what += f" to {counts[-1].partition.key}"
+        folder = f"{self._prefix}{counts[0].partition.key}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
-        shape = self._shape(counts[0].lossy)
+        row_format = self._row_format(counts[0].lossy)
         reading = self._reporter.reading(what.partition(" ")[2], len(slices))
         with _explained(what), large_rows.explained(what, self._spark), reading:
-            written, columns = self._write(shape, shape.query(rows, sliced), slices, folder)
+            written, columns = self._write(row_format, row_format.query(rows, sliced), slices, folder)
         if not written.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
-        headers = shape.headers(slices)
+        headers = row_format.headers(slices)
+        found = self._lake.files_below(folder)
         staged = []
         for count in counts:
-            month_folder = f"{folder}{shape.day}={count.day}/"
+            month_folder = f"{folder}{row_format.day}={count.day}/"
             with _explained(what), large_rows.explained(what, self._spark):
                 rows_written = self._checked(written.get(count.day, 0) - headers[count.day], count, month_folder)
-            staged.append(Staged(rows_written, tuple(self._data_files(month_folder, shape)), columns))
+            staged.append(Staged(rows_written, tuple(_data_files(found, month_folder, row_format)), columns))
         return staged
 
     def _check_count_back(self, undated: bool) -> None:
         spark_io.check_count_back(self._table, [column.name for column in self._relation.columns], undated)
 
-    def _shape(self, lossy: Collection[str]) -> Shape:
+    def _row_format(self, lossy: Collection[str]) -> RowFormat:
         if self._table.format == "csv":
-            return Lines(self._relation, self._table)
-        return Values(self._relation, self._table, lossy)
+            return CsvLines(self._relation, self._table)
+        return TypedColumns(self._relation, self._table, lossy)
 
     def _write(
-        self, shape: Shape, query: str, slices: Sequence[Slice], folder: str
+        self, row_format: RowFormat, query: str, slices: Sequence[Slice], folder: str
     ) -> tuple[Mapping[int, int], tuple[Column, ...]]:
-        predicates = [shape.predicate(one) for one in slices]
+        predicates = [row_format.predicate(one) for one in slices]
         months = max(len(one.days) for one in slices)
         while True:
             size = self._fetch_size
-            frame = shape.written(spark_io.read(self._spark, self._source, self._table, query, predicates, size))
+            frame = row_format.written(spark_io.read(self._spark, self._source, self._table, query, predicates, size))
             try:
                 uri = self._lake.uri(folder)
                 written = spark_io.write(frame, self._table, uri, months_of_a_task=months, fetch_size=size)
-                return written, shape.file_columns(frame)
+                return written, row_format.file_columns(frame)
             except JAVA_ERRORS as error:
                 if size == 1 or not large_rows.exceed_a_fetch(error):
                     raise
@@ -124,17 +122,18 @@ class Stage:
     def _check(self, what: str, rows: int, count: Count) -> None:
         if rows == count.rows:
             return
-        month = layout.month_label(count.month)
-        text = f"{self._table.name} {month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
+        month = f"{self._table.name} {count.partition.key}"
+        text = f"{month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
 
-    def _data_files(self, folder: str, shape: Shape) -> Iterator[File]:
-        for file in self._lake.files(folder):
-            marker = file.key[len(folder) :].startswith(("_", "."))  # of Spark's committer
-            if not marker and file.bytes != shape.empty_file_bytes:
-                yield file
+
+def _data_files(found: Iterable[File], folder: str, row_format: RowFormat) -> Iterator[File]:
+    for file in found:
+        marker = file.key[len(folder) :].startswith(("_", "."))  # of Spark's committer
+        if file.key.startswith(folder) and not marker and file.bytes != row_format.empty_file_bytes:
+            yield file
 
 
 @contextmanager
@@ -148,9 +147,9 @@ def _explained(doing: str) -> Iterator[None]:
 
 
 def spark_reason(text: str) -> str:
-    """The first exception that is not Spark's own in what Spark says of a failed job, else the task's, else its line.
+    """The reason in Spark's text about a failed job: the first exception that is not Spark's own, else the first one.
 
-    Spark wraps what fails a task: the driver's connection, the disk, PostgreSQL are behind `Caused by:`.
+    Spark wraps the exception that fails a task: errors of connections, disks and PostgreSQL follow `Caused by:`.
     """
     failures = [of_task or cause for of_task, cause in _FAILURE.findall(text)]
     foreign = (failure for failure in failures if not failure.startswith("org.apache.spark."))

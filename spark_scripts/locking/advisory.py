@@ -1,7 +1,7 @@
 """One writer per table: advisory locks in the source database.
 
-They are taken before the snapshot, on a connection of their own: who gets a lock later reads a later snapshot, so that
-newer data is never overwritten by older. They are gone with the connection, and so with a killed driver.
+The job takes them before its snapshot, on a connection of their own: whoever gets a lock later has a later snapshot, so
+older data never overwrites newer data. They end with the connection, and so with a killed driver.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class LockedError(IngestionError):
 
 
 class Locks:
-    """The locks of an execution, as long as its connection lives.
+    """The locks of an execution, which last as long as their connection.
 
-    Each statement on `connection` sees what is committed by then, unlike the snapshot of the source.
+    Each statement on `connection` sees the latest committed data, unlike the snapshot of the source.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -51,8 +51,8 @@ class Locks:
             locks = cls(connection)
             if connection.standby:
                 print(
-                    f"{database} is a standby: executions that read another server are not kept from writing the same"
-                    " tables at the same time",
+                    f"{database} is a standby: an execution that reads another server can write the same tables at the"
+                    " same time",
                     flush=True,
                 )
             for key in keys:
@@ -67,7 +67,7 @@ class Locks:
         self._refused[key] = " and ".join(holders) or "unknown"
 
     def check(self, key: str) -> None:
-        """Raise LockedError naming the holder when `key` is another's, SourceError when the connection is lost."""
+        """Raise LockedError naming the holder when the lock was refused, SourceError when the connection is lost."""
         if key in self._refused:
             raise LockedError(
                 f"{key} is being written by execution {self._refused[key]}: start again when it has ended"

@@ -1,6 +1,6 @@
-"""Holding a table: while it is read, its locks keep rewrites out, and the snapshot is known to hold for it.
+"""Holding a table: its locks keep rewrites out while the job reads it, and the snapshot is checked to be valid for it.
 
-The locks are let go before the months are published, and taken again for the next ones: nobody waits for S3.
+The job releases the locks before it publishes months, and takes them again for the next months: nobody waits for S3.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 from spark_scripts.contract.errors import TryAgainError
 from spark_scripts.contract.tables import Table
-from spark_scripts.lake.staging import RowCountError
-from spark_scripts.locking.rewrites import SourceChangedError, check_unchanged
+from spark_scripts.locking.rewrites import check_unchanged
 from spark_scripts.locking.watch import Watch
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import Connection, SourceError
+from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import RowCountError, SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
 from spark_scripts.postgres.source import Relation, Source, read_columns, session_settings
 
@@ -28,7 +28,7 @@ class LockTimeoutError(TryAgainError):
 
 
 class Hold:
-    """The locks on one table. `now` is a connection whose statements see what is committed by then."""
+    """The locks on one table. `now` is a connection whose statements see the latest committed data."""
 
     def __init__(self, source: Source, now: Connection, watch: Watch, table: Table, relation: Relation) -> None:
         self._source = source
@@ -39,16 +39,17 @@ class Hold:
 
     @contextmanager
     def locked(self, condition: str) -> Iterator[None]:
-        """Lock what a read of `condition` touches, check that the snapshot holds for it, and let go at the end.
+        """Lock what a read of `condition` touches, check that the snapshot is valid for it, and release it at the end.
 
-        Raises, at the beginning or for what fails within, TryAgainError when the table was rewritten or altered, when
-        the lock was not to be had, or when somebody waited for it, and ConnectionLostError.
+        Raises TryAgainError when the table was rewritten or altered, when a lock could not be taken, or when another
+        session waited for the table, and ConnectionLostError. Where one of these made the read fail, it replaces the
+        error of the read.
         """
         connection, name = self._source.connection, self._relation.name
         try:
             with connection.undone():
                 connection.set_local(session_settings(self._table))
-                with self._watch.holding(self._table):  # from the first of several locks on
+                with self._watch.holding(self._table):  # from the first lock on, of several
                     connection.plan(sql.select_all(name, condition))  # the planner locks what it may read
                     check_unchanged(connection, self._now, name)
                     with self._explained_rows():
@@ -60,7 +61,7 @@ class Hold:
 
     @contextmanager
     def _explained_rows(self) -> Iterator[None]:
-        """Where rows are missing or too many, a partition that was attached meanwhile is the reason to tell."""
+        """Report a partition that was attached meanwhile as the reason for missing or additional rows."""
         try:
             yield
         except RowCountError:
@@ -68,7 +69,7 @@ class Hold:
             raise
 
     def _check_reason(self, error: SourceError) -> None:
-        """Raise TryAgainError when `error` is of a lock that somebody else holds, or of a table that was altered."""
+        """Raise TryAgainError when the reason for `error` is another session's lock, or that the table was altered."""
         if error.state == _LOCK_NOT_AVAILABLE:
             who = self._watch.blockers or "another session"
             raise LockTimeoutError(

@@ -1,25 +1,25 @@
-"""Whether a relation was rewritten, replaced or put together anew since the snapshot.
+"""Whether a relation was rewritten, replaced or reassembled since the snapshot.
 
 TRUNCATE, ALTER TABLE with a rewrite, ATTACH PARTITION and a swap by rename are not MVCC-safe: a snapshot that is older
 than one of them sees an empty table, or another one, without an error (PostgreSQL manual, "Caveats" of "Concurrency
-Control"). But the catalog is read under the snapshot like any table, so it shows what the snapshot belongs to; another
-session's new snapshot shows what is there now, which is what a query reads. Where both agree, while the locks of the
-query keep the next rewrite out, the snapshot holds for the data.
+Control"). But the snapshot applies to the catalog as to any table, so the catalog shows the relation that the snapshot
+knows. Another session's new snapshot shows the relation of now, which is the one that a query reads. Where both agree,
+and the query's locks keep the next rewrite out, the snapshot is valid for the data.
 """
 
 from __future__ import annotations
 
 from typing import Any, Optional
 
-from spark_scripts.contract.errors import TryAgainError
 from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import SourceChangedError
 
 _LOCKED = """
 SELECT DISTINCT relation::int8 AS oid FROM pg_locks
 WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation >= 16384
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-"""What the open transaction has read or is about to read, but for the catalog (FirstNormalObjectId)."""
+"""The relations that the open transaction has locked, except the catalog's (below FirstNormalObjectId)."""
 
 _STATE = """
 SELECT class.oid::int8 AS oid, nspname AS schema, relname AS name, relfilenode::int8 AS file,
@@ -33,23 +33,14 @@ FROM pg_class AS class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE class.oid = ANY (string_to_array(?, ',')::oid[]) AND relkind IN ('r', 'p', 'm', 'v', 'f')
 ORDER BY class.oid
 """
-"""Each relation: file, partitions or children, a view's definition; of the one by that name also the columns."""
-
-
-class SourceChangedError(TryAgainError):
-    """The relation is not the one that the snapshot knows: read again under a new snapshot."""
-
-    def __init__(self, name: str, changed: str) -> None:
-        super().__init__(
-            f"{name} was rewritten, replaced or altered after the job took its snapshot ({changed}): run it again"
-        )
+"""Each relation: file, partitions or children, a view's definition; for the relation of that name also the columns."""
 
 
 def check_unchanged(snapshot: Connection, now: Connection, name: str) -> None:
     """Compare what `snapshot` has locked with the catalog as it is `now`. `name` is the relation's, quoted.
 
-    Raises SourceChangedError. What agrees stays so for as long as the locks are held, but for partitions and children
-    that are added, which conflicts with no reader's lock: so compare again after the reading.
+    Raises SourceChangedError. What agrees stays so while the locks are held, except that partitions and children can
+    be added, which conflicts with no reader's lock: so compare again after the reading.
     """
     locked = ",".join(str(row["oid"]) for row in snapshot.rows(_LOCKED))
     then = {row["oid"]: row for row in snapshot.rows(_STATE, name, locked)}

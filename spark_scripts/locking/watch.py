@@ -1,8 +1,8 @@
-"""The watch over the job's sessions: nobody waits for the job for long, and no connection falls silent.
+"""Watching the job's sessions, so that nobody waits for the job for long and no connection is silent for long.
 
-A reader asks for its lock behind whoever waits for a stronger one. So an ALTER TABLE that waits for the job's snapshot
-makes the job's next readers wait, and every SELECT of the application too, while PostgreSQL sees no deadlock: the
-snapshot's session waits for nothing. The watch sees who waits for the job, and then lets the table go.
+A reader queues for its lock behind a session that waits for a stronger one. So an ALTER TABLE that waits for the job's
+snapshot makes the job's next readers wait, and every SELECT of the application. PostgreSQL sees no deadlock, because
+the snapshot's session waits for nothing. The watch sees that a session waits for the job, and releases the table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from spark_scripts.contract.errors import TryAgainError
-from spark_scripts.postgres.connection import Connection, ConnectionLostError, SourceError
+from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import ConnectionLostError, SourceError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 BEAT = 2.0
 """Seconds between two looks."""
 
-# The name as PostgreSQL shows it, which is cut at 63 bytes, and the user who logged in: SET ROLE changes current_user.
+# By the application name as PostgreSQL shows it, cut at 63 bytes, and the user who logged in, whatever SET ROLE says.
 _OURS = """
 SELECT other.pid FROM pg_stat_activity AS own JOIN pg_stat_activity AS other USING (application_name, usesysid)
 WHERE own.pid = pg_backend_pid()
 """
 
-# pg_blocking_pids() is asked for sessions that wait only: it halts the lock manager for a moment. `waitstart` is
+# pg_blocking_pids() is called only for sessions that wait, for it halts the lock manager for a moment. `waitstart` is
 # PostgreSQL 14's. A session that waits for our snapshot (CREATE INDEX CONCURRENTLY) waits for no lock of a relation.
 _WAITING = """
 SELECT lock.pid, pg_blocking_pids(lock.pid) AS blockers, relation::regclass::text AS relation,
@@ -50,12 +51,16 @@ FROM pg_stat_activity WHERE pid = ANY (string_to_array(?, ',')::int[])
 
 
 class GaveWayError(TryAgainError):
-    """Another session waited for the job, which let go of the table."""
+    """Another session waited for the table, so the job released it."""
 
 
 @dataclass
-class _Hold:
-    """A table whose locks the job holds, since when others may wait for it. `gave_way` says who did."""
+class _HeldTable:
+    """A table whose locks the job holds.
+
+    `waits` has the seconds for which other sessions have waited for it, by their process; `gave_way` says for which of
+    them the job released it.
+    """
 
     table: Table
     group: str
@@ -80,7 +85,7 @@ class Watch:
         self._reporter = reporter
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._hold: Optional[_Hold] = None
+        self._hold: Optional[_HeldTable] = None
         self._holds = 0
         self.failure: Optional[ConnectionLostError] = None
         self.blockers = ""
@@ -95,13 +100,13 @@ class Watch:
 
     @contextmanager
     def holding(self, table: Table) -> Iterator[str]:
-        """While this lasts the job holds locks on `table`, and lets go of it when somebody waits for them.
+        """Watch `table` while the job holds locks on it, and release it when another session waits for them.
 
-        Gives the group of the Spark jobs that read the table. Raises GaveWayError when somebody did wait, and
-        ConnectionLostError when one of the execution's connections was lost, whatever failed in consequence.
+        Yields the group of the Spark jobs that read the table. Raises GaveWayError when a session waited, and
+        ConnectionLostError when one of the execution's connections was lost, in place of the error that this caused.
         """
         self._holds += 1
-        hold = _Hold(table, f"{self._execution} {table.name} {self._holds}")
+        hold = _HeldTable(table, f"{self._execution} {table.name} {self._holds}")
         self._context.setJobGroup(hold.group, f"{table.name}: reading")
         self._hold = hold
         try:
@@ -113,10 +118,11 @@ class Watch:
         finally:
             self._hold = None
 
-    def _explain(self, hold: _Hold, error: Exception) -> None:
+    def _explain(self, hold: _HeldTable, error: Exception) -> None:
         if hold.gave_way:
             raise GaveWayError(
-                f"{hold.table.name}: let go of the table, for which {hold.gave_way} waited {hold.table.yield_after} s"
+                f"{hold.table.name}: released the table, because {hold.gave_way} waited {hold.table.yield_after} s"
+                " for it"
             ) from error
         if self.failure is None:
             try:
@@ -139,26 +145,26 @@ class Watch:
                 self._context.cancelJobGroup(self._hold.group)
 
     def _look(self) -> None:
-        """Tell whom the job waits for, and give way to who waits for the job."""
-        self._locks.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction pg_stat_activity stands still
+        """Report for whom the job waits, and give way to sessions that wait for the job."""
+        self._locks.execute("SELECT pg_stat_clear_snapshot()")  # else pg_stat_activity never changes in a transaction
         waiting = self._locks.rows(_WAITING)
         ours = {row["pid"] for row in self._locks.rows(_OURS)} | {self._snapshot.pid}
         for lock in waiting:
             if lock["pid"] in ours:
-                self._tell_whom_we_wait_for(lock, ours)
+                self._report_blockers(lock, ours)
             elif ours.intersection(lock["blockers"]):
-                self._someone_waits(lock, ours)
+                self._give_way(lock, ours)
 
-    def _tell_whom_we_wait_for(self, lock: Mapping[str, Any], ours: set[int]) -> None:
+    def _report_blockers(self, lock: Mapping[str, Any], ours: set[int]) -> None:
         others = sorted(set(lock["blockers"]) - ours)
         people = self._people(others)
         if people and people != self.blockers:
             self._reporter.say(f"waiting for a lock on {lock['relation']}, which is held or wanted by {people}")
         self.blockers = people or self.blockers
 
-    def _someone_waits(self, lock: Mapping[str, Any], ours: set[int]) -> None:
+    def _give_way(self, lock: Mapping[str, Any], ours: set[int]) -> None:
         hold = self._hold
-        if hold is None:  # the session of a task that Spark has given up goes on until its query ends
+        if hold is None:  # a reader of a task that Spark gave up, whose query goes on
             self._end(ours.intersection(lock["blockers"]) - {self._snapshot.pid})
             return
         seen = hold.waits[lock["pid"]] = hold.waits.get(lock["pid"], -BEAT) + BEAT
@@ -166,11 +172,11 @@ class Watch:
             return
         if not hold.gave_way:
             hold.gave_way = self._people([lock["pid"]]) or f"process {lock['pid']}"
-            self._reporter.say(f"{hold.table.name}: letting go of it, for {hold.gave_way} waits")
-        self._let_go(hold, ours)
+            self._reporter.say(f"{hold.table.name}: releasing it, because {hold.gave_way} waits")
+        self._release(hold, ours)
 
-    def _let_go(self, hold: _Hold, ours: set[int]) -> None:
-        """End the readers of the table, and the query of the snapshot's session that may run."""
+    def _release(self, hold: _HeldTable, ours: set[int]) -> None:
+        """End the sessions of the table's readers, and a query that the snapshot's session may be running."""
         self._context.cancelJobGroup(hold.group)
         self._end(ours - {self._snapshot.pid})
         if self._snapshot.busy and self._hold is hold:

@@ -1,4 +1,4 @@
-"""The certificates by which the server is known, given to the driver and to every executor.
+"""Giving the root certificates to the driver and to every executor.
 
 pgjdbc reads root certificates from a file. The file has a relative name: Spark puts the files that it distributes into
 an executor's working directory (SparkFiles), and the driver writes its own copy.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shared(spark: SparkSession, root_certificates: str) -> Iterator[None]:
-    """Give the certificates to the driver's JVM and to every executor, those that start later too.
+    """Give the certificates to the driver's JVM and to every executor, also to executors that start later.
 
     The driver's file is removed at the end. Raises InvalidInputError when it cannot be written.
     """

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 
-from spark_scripts.contract.errors import IngestionError
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.postgres import session
+from spark_scripts.postgres.errors import ConnectionLostError, SourceError
 from spark_scripts.postgres.hints import with_hint
 
 if TYPE_CHECKING:
@@ -35,31 +35,17 @@ SELECT pg_backend_pid() AS pid, pg_is_in_recovery() AS standby,
 
 _IN_FAILED_TRANSACTION = "25P02"
 
-REFUSED_LOGIN = ("28P01", "28000")
-"""The SQLSTATEs of a wrong password or user."""
-
 _OPTIONS_REFUSED = {"08P01", "0A000", "22023", "42704"}
 """The SQLSTATEs with which servers (an unknown setting), PgBouncer and RDS Proxy refuse startup options."""
-
-
-class SourceError(IngestionError):
-    """PostgreSQL refused or failed; `state` is its SQLSTATE, empty when there is none."""
-
-    def __init__(self, message: str, state: str = "") -> None:
-        super().__init__(message)
-        self.state = state
-
-
-class ConnectionLostError(SourceError):
-    """A connection of the driver's own is gone, and with it the snapshot or the locks."""
 
 
 class Connection:
     """A connection with an open transaction. Queries look names up in pg_catalog, unless they say otherwise.
 
     `pid` is the process of its session, `standby` whether the server is a hot standby, `known` the settings of
-    `session.KNOWN` that the server has, `startup` those that it takes when a session begins. `path_before_catalog` is
-    the role's own `search_path` where a schema stands before pg_catalog in it, else None. Threads take turns.
+    `session.KNOWN` that the server has, `startup` the settings that it accepts at the start of a session.
+    `path_before_catalog` is the role's own `search_path` where a schema stands before pg_catalog in it, else None.
+    Threads take turns.
     """
 
     def __init__(self, connection: Any, startup: Mapping[str, str]) -> None:
@@ -118,12 +104,12 @@ class Connection:
         self.known = [name for name in server["known"] if name not in refused]
 
     def set_local(self, settings: Mapping[str, str]) -> None:
-        """Make these the settings of the transaction, until it ends or is rolled back to before."""
+        """Make these the settings of the transaction, until it ends or is rolled back to an earlier savepoint."""
         self.execute(session.set_local(settings))
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        """Roll back, at the end, to where this began: locks and settings are let go, the snapshot stays."""
+        """Roll back to this point at the end: the locks and settings since then go, the snapshot stays."""
         with self._turn, _explained("the connection is lost"):
             savepoint = self._connection.setSavepoint()
         try:
@@ -131,7 +117,7 @@ class Connection:
         except BaseException:
             try:
                 self._roll_back_to(savepoint)
-            except SourceError as error:  # what led here is the reason to tell
+            except SourceError as error:  # the first error is the one to report
                 print(f"rolling back: {error}", flush=True)
             raise
         self._roll_back_to(savepoint)
@@ -143,10 +129,10 @@ class Connection:
 
     @contextmanager
     def letting_go(self) -> Iterator[None]:
-        """As `undone`, for a few short queries: other threads wait.
+        """Like `undone`, for a few short queries: other threads wait.
 
-        A query over the catalog locks its tables until the transaction ends, and VACUUM FULL of one of them would wait
-        for that, and everybody else for VACUUM FULL.
+        A query over the catalog locks its tables until the transaction ends. VACUUM FULL of one of them would wait for
+        that, and everybody else would wait for VACUUM FULL.
         """
         with self._turn, self.undone():
             yield
@@ -166,7 +152,7 @@ class Connection:
         return rows
 
     def rows_of_user(self, query: str) -> list[dict[str, Any]]:
-        """As `rows`, for a query over the user's relations, whose functions see the role's own `search_path`."""
+        """Like `rows`, for a query over the user's relations, whose functions see the role's own `search_path`."""
         with self._as_user():
             return self.rows(query)
 
@@ -179,14 +165,14 @@ class Connection:
 
     @contextmanager
     def _as_user(self) -> Iterator[None]:
-        """Names are looked up as in the role's other sessions; after an error the transaction is over anyway."""
+        """Look names up along the role's own `search_path`. An error needs no reset: it ends the transaction."""
         change = "SELECT pg_catalog.set_config('search_path', ?, true)"
         self._text(change, self._role_path)
         yield
         self._text(change, session.CATALOG_PATH)
 
     def keep_alive(self) -> None:
-        """Say something, unless a query is under way. Raises ConnectionLostError."""
+        """Send a query, unless another one is running. Raises ConnectionLostError."""
         if self._turn.acquire(blocking=False):
             try:
                 self._text("SELECT ''")
@@ -198,7 +184,7 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """Whether another thread has a query under way."""
+        """Whether another thread is running a query."""
         free = self._turn.acquire(blocking=False)
         if free:
             self._turn.release()
@@ -228,16 +214,16 @@ class Connection:
 
 
 def _connected(jvm: Any, database: Database, execution: str) -> tuple[Any, Mapping[str, str]]:
-    """A new connection, and the settings that the server takes when a session begins.
+    """A new connection, and the settings that the server accepts at the start of a session.
 
-    There they hold for what comes before a session's first SET, such as Spark's own look at a query's columns.
+    From the start they also apply before the session's first SET, such as to Spark's own query for the columns.
     """
     startup = dict(session.SESSION)
     while True:
         properties = jvm.java.util.Properties()
         for key, value in database.properties(execution, startup).items():
             properties.setProperty(key, value)
-        # A pooler gives each transaction another server, which does not know the statements prepared on the last one.
+        # A pooler may run each transaction in another session, which has none of the prepared statements.
         properties.setProperty("prepareThreshold", "0")
         try:
             with _explained(f"cannot connect to {database}"):

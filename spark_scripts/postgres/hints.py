@@ -1,4 +1,4 @@
-"""What to do about PostgreSQL's errors, by SQLSTATE and, where only Spark's text is known, by their words."""
+"""What to do about PostgreSQL's errors, by SQLSTATE, or by their text where only that is known."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _HINTS = (
     _Hint(
         ("40001",),
         "conflict with recovery",
-        "the standby cancelled it to go on with the changes of its primary: raise max_standby_streaming_delay or set"
+        "the standby cancelled the query to apply changes of its primary: raise max_standby_streaming_delay or set"
         " hot_standby_feedback = on at the standby, or ingest from the primary",
     ),
     _Hint(
         (),
         r"snapshot \S+ does not exist|invalid snapshot identifier",
-        "the readers reached another server than the driver: give the name of one instance instead of one that"
-        " leads to several, such as a reader endpoint",
+        "the readers reached another server than the driver: give the host name of one instance, not a name of"
+        " several, such as a reader endpoint",
     ),
     _Hint(
         ("42501",),
@@ -37,7 +37,7 @@ _HINTS = (
     ),
     _Hint(("28P01",), "password authentication failed", "set user and password with `python -m aws_setup secret`"),
     _Hint(("28000",), "pg_hba.conf", "the server does not let this user in: see its pg_hba.conf"),
-    _Hint(("3D000",), "", "there is no such database: mend POSTGRES_DB with `python -m aws_setup secret`"),
+    _Hint(("3D000",), "", "there is no such database: correct POSTGRES_DB with `python -m aws_setup secret`"),
     _Hint(
         ("53300",),
         "too many (clients|connections)|remaining connection slots",
@@ -61,8 +61,8 @@ _HINTS = (
 
 def hint(state: str, message: str) -> str:
     """What to do about an error with this SQLSTATE (empty where it is not known) and message; empty when unknown."""
-    if of_tls := tls.hint(message):
-        return of_tls
+    if tls_hint := tls.hint(message):
+        return tls_hint
     for one in _HINTS:
         if one.words and re.search(one.words, message):
             return one.text
@@ -70,6 +70,6 @@ def hint(state: str, message: str) -> str:
 
 
 def with_hint(state: str, message: str) -> str:
-    """The message with what to do behind it."""
+    """The message, and in parentheses what to do."""
     found = hint(state, message)
     return f"{message} ({found})" if found else message

@@ -1,8 +1,8 @@
 """PostgreSQL's own functions, operators and types in SQL, whatever the role's search_path holds.
 
 A name without a schema is looked up along search_path, where a schema before pg_catalog (orafce's users have one) may
-hold another meaning of it. Views and users' functions need that path while their rows are read. So the path stays, and
-the names that we write carry their schema.
+have something else of that name. Views and users' functions need that path while their rows are read. So the path
+stays, and the names that we write carry their schema.
 
 The grammar itself gives pg_catalog to TIMESTAMP, interval, int, bigint, numeric, extract(), AT TIME ZONE, coalesce().
 IS NULL, CASE WHEN, GROUP BY and ARRAY[] look no name up. IN, BETWEEN, NULLIF, JOIN USING and CASE x WHEN take their
@@ -16,7 +16,7 @@ from datetime import date
 
 
 def call(function: str, *arguments: str) -> str:
-    """The function's value, or the aggregate's."""
+    """A call of a function or an aggregate."""
     return f"pg_catalog.{function}({', '.join(arguments)})"
 
 

@@ -47,15 +47,15 @@ _INFINITE = f"NOT {call('isfinite', '{0}')}"
 # Microseconds since 1970 in 64 bits end on 294247-01-10.
 _BEYOND = f"{_INFINITE} OR " + infix("{0}", ">=", "'294247-01-01'")
 _LOSSY = {"date": _INFINITE, "timestamp": _BEYOND, "timestamptz": _BEYOND, "decimal": infix("{0}", "=", "'NaN'")}
-"""Values that PostgreSQL has and the Spark type has not."""
+"""The values of a type that PostgreSQL has and the Spark type does not have."""
 
 
 @dataclass(frozen=True)
 class SourceColumn:
     """A column of the source. `type` is as declared, `base_type` the same with domains resolved.
 
-    Types of pg_catalog have their plain names, a user's the schema's before it (`public.citext`), so that a user's type
-    called `date` is not taken for PostgreSQL's.
+    A type of pg_catalog has its plain name, a user's type its schema before it (`public.citext`), so that a user's type
+    called `date` is not mistaken for PostgreSQL's.
     """
 
     name: str
@@ -85,8 +85,8 @@ def _field(name: str) -> str:
 def csv_line(columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> str:
     """An SQL expression for a row's line of CSV (RFC 4180): each column as the text that PostgreSQL writes for it.
 
-    NULL is an empty field. Any other text is quoted, so the empty one is `""`; types whose text is never empty and
-    holds no comma, quote or line break stand bare. Built by PostgreSQL, a row crosses the JVM as one value.
+    NULL is an empty field. Any other text is quoted, so the empty text is `""`; only types whose text is never empty
+    and has no comma, quote or line break are not quoted. PostgreSQL builds the line, so a row is one value in the JVM.
     """
     fields = [
         _csv_field(column, cleaning.get(column.name, {}), "," if index else "") for index, column in enumerate(columns)
@@ -107,7 +107,7 @@ def _csv_field(column: SourceColumn, cleaning: Mapping[str, Any], comma: str) ->
 def _concatenated(parts: Sequence[str]) -> str:
     """The parts with || between them, as a balanced tree: so PostgreSQL copies each text log2(parts) times only.
 
-    concat(), format() and array_to_string() copy once, and take longer all the same.
+    concat(), format() and array_to_string() copy once, but are slower.
     """
     if len(parts) == 1:
         return parts[0]
@@ -121,15 +121,15 @@ def typed_projections(
     """Every column in the Spark type that holds it without loss, else as text.
 
     Spark has no infinite date and no NaN decimal. In a column of `lossy` such a value is NULL, and a further text
-    column `<name>_text` says what it was.
+    column `<name>_text` has its text.
     """
     projections = [_typed(column, cleaning.get(column.name, {}), column.name in lossy) for column in columns]
     names = {column.name for column in columns}
     for column in columns:
         if column.name in lossy:
             name = quote(column.name)
-            told = f"CASE WHEN {_LOSSY[_kind(column)].format(name)} THEN {cast(name, 'text')} END"
-            projections.append(Projection(free_name(f"{column.name}_text", names), told))
+            text = f"CASE WHEN {_LOSSY[_kind(column)].format(name)} THEN {cast(name, 'text')} END"
+            projections.append(Projection(free_name(f"{column.name}_text", names), text))
     return projections
 
 
@@ -143,7 +143,7 @@ def lossy_conditions(columns: Iterable[SourceColumn], cleaning: Mapping[str, Map
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """`name`, with as many underscores behind it as it takes to be none of `taken`."""
+    """`name`, with underscores added until it is not in `taken`."""
     while name in taken:
         name += "_"
     return name
@@ -184,5 +184,5 @@ def _text(column: SourceColumn, cleaning: Mapping[str, Any]) -> str:
     if "join" not in cleaning:
         return cast(quote(column.name), "text")
     if not column.base_type.endswith("[]"):
-        raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: mend tables.yaml")
+        raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: fix tables.yaml")
     return call("array_to_string", quote(column.name), literal(cleaning["join"]))

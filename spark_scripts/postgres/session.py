@@ -1,7 +1,7 @@
 """The settings of the job's sessions in PostgreSQL: of the driver's own connections and of Spark's readers.
 
-They hold whatever the role, the database or the server sets for others: a value's text depends on some, and the limits
-that protect an application from its own sessions would end a job that reads for an hour.
+They apply whatever the role, the database or the server sets: some decide the text of a value, and limits that protect
+an application from its own sessions would end a job that reads for an hour.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORMATS = {
     "extra_float_digits": "3",  # shortest text that reads back to the same float (before PostgreSQL 12: 17 digits)
     "bytea_output": "hex",
 }
-"""What the text of a value depends on."""
+"""The settings that decide the text of a value."""
 
 _NO_LIMITS = {
     "statement_timeout": "0",
@@ -29,8 +29,8 @@ _NO_LIMITS = {
 }
 
 _KEEP_ALIVES = {
-    # Seconds. NAT gateways and load balancers of AWS drop what is silent for 350 s; a query may run for longer, and
-    # then the keep-alives of the server are all that passes.
+    # Seconds. NAT gateways and load balancers of AWS drop a connection that is silent for 350 s. While a query runs for
+    # longer, the server's keep-alives are the only traffic.
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "15",
     "tcp_keepalives_count": "4",
@@ -46,7 +46,7 @@ SESSION = {
     # PostgreSQL then refuses to read a table whose policies would hide rows, as it does for pg_dump.
     "row_security": "off",
 }
-"""The settings of every session; a server that is too old for one of them goes without it."""
+"""The settings of every session; a server that is too old for one of them does without it."""
 
 _READERS = {
     # Each slice is the work of one task, and its rows keep their order: see `sql.select_lines`.
@@ -62,7 +62,7 @@ CATALOG_PATH = "pg_catalog, pg_temp"
 
 
 def table_settings(lock_timeout: int, *, row_security: bool) -> dict[str, str]:
-    """The settings that the entry of a table decides. `lock_timeout` is in seconds."""
+    """The settings that a table's entry decides. `lock_timeout` is in seconds."""
     return {"lock_timeout": f"{lock_timeout}s", "row_security": "on" if row_security else "off"}
 
 
@@ -74,18 +74,18 @@ def set_local(settings: Mapping[str, str]) -> str:
 def reader_init(
     known: Sequence[str],
     snapshot: Optional[str],
-    of_the_table: Mapping[str, str],
+    for_table: Mapping[str, str],
     search_path: Optional[str] = None,
 ) -> str:
-    """What each of Spark's readers says first: join the snapshot, make the settings its own, take `search_path`.
+    """The first statements of each of Spark's readers: use the snapshot, make the settings, set `search_path`.
 
-    `known` are the settings that the server has. `search_path` None leaves the session the one that it has.
+    `known` are the settings that the server has. With `search_path` None the session keeps its own.
     """
     # A limit of the role must not end what follows; SET, unlike a query, may come before the snapshot.
     statements = ["SET LOCAL statement_timeout = '0'"]
     if snapshot is not None:
         statements += ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
-    settings = {**SESSION, **_READERS, **of_the_table}
+    settings = {**SESSION, **_READERS, **for_table}
     statements.append(set_local({name: settings[name] for name in settings if name in known}))
     if search_path is not None:
         statements.append(f"SELECT pg_catalog.set_config('search_path', {literal(search_path)}, true)")

@@ -1,9 +1,9 @@
 """How a read is cut into slices, one for each task of Spark.
 
-By `ctid`, ranges of blocks: one pass over the table, whatever its order and its indexes. By `date`, spans of time,
-which an index on the date column, or partitions by it, serve. By `none`: views and foreign tables without such an
-index would be read whole for each slice. PostgreSQL's planner, which knows the indexes, their correlation with the
-order of the rows, partitions, and what is behind a view, tells which is the cheapest.
+`ctid`: ranges of blocks, in one pass over the table, whatever its order and its indexes. `date`: spans of time, for
+tables with an index on the date column or with partitions by it. `none`: one slice, for views and foreign tables
+without such an index, which PostgreSQL would read whole for each slice. PostgreSQL's planner decides which is the
+cheapest: it knows the indexes, their correlation with the order of the rows, the partitions, and what a view reads.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import quote
+from spark_scripts.contract.months import Month, Partition
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.pg_catalog import cast, infix
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from spark_scripts.postgres.source import Relation
 
 TARGET_FILE_BYTES = 128 * 2**20
-"""What a file should have at most, by the planner's estimate of a row's width."""
+"""The largest size that a file should have, by the planner's estimate of a row's width."""
 
 MIN_BLOCKS = 4096
 """Fewer blocks (32 MiB, at PostgreSQL's 8 KiB) are not worth a slice of their own."""
@@ -37,10 +38,10 @@ SLICES_PER_CORE = 2
 """More slices than cores, so that a slow one does not leave the others idle for long."""
 
 MAX_OVERHEAD = 2.0
-"""How many times one pass slices by date may cost, where nothing else lets the cores read side by side."""
+"""Slices by date may cost so many times one pass, where nothing else lets the cores read in parallel."""
 
 _EXPLAINED = 24
-"""So many slices by date, evenly chosen, stand for all when the planner is asked for their costs."""
+"""The planner is asked for the costs of so many slices by date, chosen evenly, in place of all."""
 
 
 @dataclass(frozen=True)
@@ -51,88 +52,114 @@ class Slice:
     days: tuple[int, ...]
 
 
-class Slicing:
-    """How the reads of one table are cut in one execution: `by` ctid, date or none, and why."""
+@dataclass(frozen=True)
+class SlicePlan:
+    """How the reads of one table are cut in one execution: `by` ctid, date or none, and the `reason` for that."""
 
-    def __init__(self, connection: Connection, table: Table, relation: Relation, cores: int) -> None:
-        self._connection = connection
-        self._table = table
-        self._relation = relation
-        self._cores = cores
-        self._width = 1
-        self.by = "none"
-        self.reason = ""
+    by: str
+    reason: str
+    cuts: Cuts
 
-    def decide(self, counts: Sequence[Count], condition: str, full: bool) -> None:
-        """Choose for a read of `condition`, which has these counts; `full` when it is the whole table."""
-        one_pass = self._connection.plan(sql.select_all(self._relation.name, condition))
-        self._width = one_pass["Plan Width"]
-        if self._table.slice_by:
-            if self._table.slice_by == "ctid" and not self._relation.by_ctid:
+    @classmethod
+    def chosen(
+        cls,
+        connection: Connection,
+        table: Table,
+        relation: Relation,
+        counts: Sequence[Count],
+        condition: str,
+        *,
+        cores: int,
+        full: bool,
+    ) -> SlicePlan:
+        """The cheapest plan for a read of `condition`, which has these counts; `full` when that is the whole table.
+
+        `relation` is measured. Raises InvalidInputError when the table cannot be cut as its entry says.
+        """
+        one_pass = connection.plan(sql.select_all(relation.name, condition))
+        cuts = Cuts(relation, cores, table.slices, one_pass["Plan Width"])
+        if table.slice_by:
+            if table.slice_by == "ctid" and not relation.by_ctid:
                 raise InvalidInputError(
-                    f"table {self._table.name}: slice_by ctid is for tables and materialised views of PostgreSQL 14 or"
-                    " newer: mend tables.yaml"
+                    f"table {table.name}: slice_by ctid is for tables and materialised views of PostgreSQL 14 or"
+                    " newer: fix tables.yaml"
                 )
-            self.by, self.reason = self._table.slice_by, "as tables.yaml says"
-        elif full and self._relation.by_ctid:
-            self.by, self.reason = "ctid", f"all of a table of {self._relation.blocks} blocks"
-        else:
-            cost, pass_cost = self._cost(self._date_slices(counts)), one_pass["Total Cost"]
-            if self._relation.by_ctid:
-                self.by = "date" if cost < pass_cost else "ctid"
-            else:
-                self.by = "date" if cost <= MAX_OVERHEAD * pass_cost else "none"
-            self.reason = f"the planner puts slices by date at {cost:.0f}, one pass at {pass_cost:.0f}"
-
-    def _cost(self, slices: Sequence[Slice]) -> float:
-        step = -(-len(slices) // _EXPLAINED) or 1
-        some = slices[::step]
-        # The whole row, for the date alone could be read from an index.
-        source = f"SELECT {self.column} AS {sql.SLICED}, ROW(whole.*) FROM {self._relation.name} AS whole"
-        plans = [self._connection.plan(f"SELECT * FROM ({source}) AS source WHERE {one.condition}") for one in some]
-        return step * sum(float(plan["Total Cost"]) for plan in plans)
+            return cls(table.slice_by, "as tables.yaml says", cuts)
+        if full and relation.by_ctid:
+            return cls("ctid", f"all of a table of {relation.blocks} blocks", cuts)
+        cost, pass_cost = _cost(connection, relation, cuts.by_date(counts)), one_pass["Total Cost"]
+        reason = f"the planner puts slices by date at {cost:.0f}, one pass at {pass_cost:.0f}"
+        if relation.by_ctid:
+            return cls("date" if cost < pass_cost else "ctid", reason, cuts)
+        return cls("date" if cost <= MAX_OVERHEAD * pass_cost else "none", reason, cuts)
 
     @property
     def column(self) -> str:
-        """What the conditions of the slices are about."""
-        return "ctid" if self.by == "ctid" else quote(self._relation.date.name)
+        """The column that the conditions of the slices are about."""
+        return "ctid" if self.by == "ctid" else quote(self.cuts.relation.date.name)
 
     def slices(self, counts: Sequence[Count]) -> list[Slice]:
         """The slices of a read that has these counts, which are not empty."""
         if self.by == "ctid":
-            return self._ctid_slices(counts)
+            return self.cuts.by_ctid(counts)
         if self.by == "date":
-            return self._date_slices(counts)
+            return self.cuts.by_date(counts)
         return [Slice("TRUE", tuple(count.day for count in counts))]
 
-    def _date_slices(self, counts: Sequence[Count]) -> list[Slice]:
-        column = sql.DateColumn(sql.SLICED, self._relation.date.base_type, self._relation.date.timezone)
+
+def _cost(connection: Connection, relation: Relation, slices: Sequence[Slice]) -> float:
+    """What the planner says that slices by date cost, all together."""
+    step = -(-len(slices) // _EXPLAINED) or 1
+    some = slices[::step]
+    # The whole row, because the date alone could be read from an index.
+    source = f"SELECT {quote(relation.date.name)} AS {sql.SLICED}, ROW(whole.*) FROM {relation.name} AS whole"
+    plans = [connection.plan(f"SELECT * FROM ({source}) AS source WHERE {one.condition}") for one in some]
+    return step * sum(float(plan["Total Cost"]) for plan in plans)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where a table is cut: into how many slices, and between which dates or blocks.
+
+    `cores` is how many tasks run at once, `asked` the number of slices in the table's entry, `width` the planner's
+    estimate of a row's bytes.
+    """
+
+    relation: Relation
+    cores: int
+    asked: Optional[int]
+    width: int
+
+    def by_date(self, counts: Sequence[Count]) -> list[Slice]:
+        """Slices of equal spans of time within each month."""
+        column = sql.DateColumn(sql.SLICED, self.relation.date.base_type, self.relation.date.timezone)
         rows = sum(count.rows for count in counts)
         slices = []
         for count in counts:
-            month = count.month
-            wanted = self._table.slices or self._wanted(count.rows, self._cores * SLICES_PER_CORE * count.rows // rows)
-            conditions = [column.undated] if month is None else sql.slices(column, month, wanted)
-            slices += [Slice(condition, (count.day,)) for condition in conditions]
+            number = self.asked or self._number(count.rows, self.cores * SLICES_PER_CORE * count.rows // rows)
+            slices += [Slice(condition, (count.day,)) for condition in _spans(column, count.partition, number)]
         return slices
 
-    def _wanted(self, rows: int, for_the_cores: int) -> int:
-        by_size = -(-rows * self._width // TARGET_FILE_BYTES)
-        return max(1, by_size, min(for_the_cores, rows // MIN_ROWS))
-
-    def _ctid_slices(self, counts: Sequence[Count]) -> list[Slice]:
-        blocks = self._relation.blocks
-        number = self._table.slices or min(self._wanted_of_ctid(counts), max(1, blocks // MIN_BLOCKS))
+    def by_ctid(self, counts: Sequence[Count]) -> list[Slice]:
+        """Slices of equally many blocks."""
+        blocks = self.relation.blocks
+        number = self.asked or min(self._number_by_ctid(counts), max(1, blocks // MIN_BLOCKS))
         cuts = [blocks * index // number for index in range(number)]
         return [_ctid_slice(low, high, counts) for low, high in zip(cuts, [*cuts[1:], None])]
 
-    def _wanted_of_ctid(self, counts: Sequence[Count]) -> int:
-        """As many as the cores ask for, more when the files (one for each month of a slice) would be too large."""
-        spread = sum(_blocks(count) for count in counts) / max(
-            1, self._relation.blocks
-        )  # months in a slice, on average
-        size = sum(count.rows for count in counts) * self._width
-        return max(self._cores * SLICES_PER_CORE, ceil(size / TARGET_FILE_BYTES / max(1.0, spread)))
+    def _number(self, rows: int, for_the_cores: int) -> int:
+        by_size = -(-rows * self.width // TARGET_FILE_BYTES)
+        return max(1, by_size, min(for_the_cores, rows // MIN_ROWS))
+
+    def _number_by_ctid(self, counts: Sequence[Count]) -> int:
+        """Enough for the cores; more when the files, one for each month of a slice, would be too large."""
+        months_per_slice = sum(_blocks(count) for count in counts) / max(1, self.relation.blocks)  # on average
+        size = sum(count.rows for count in counts) * self.width
+        return max(self.cores * SLICES_PER_CORE, ceil(size / TARGET_FILE_BYTES / max(1.0, months_per_slice)))
+
+
+def _spans(column: sql.DateColumn, partition: Partition, number: int) -> list[str]:
+    return sql.slices(column, partition, number) if isinstance(partition, Month) else [column.undated]
 
 
 def _blocks(count: Count) -> int:

@@ -1,4 +1,4 @@
-"""The source as of one snapshot: its catalog and its counts."""
+"""The source as of one snapshot: its transaction and its catalog."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table, quote
-from spark_scripts.locking.rewrites import SourceChangedError
 from spark_scripts.postgres import sql
-from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection, SourceError
+from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection
+from spark_scripts.postgres.errors import SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
 from spark_scripts.postgres.session import reader_init, table_settings
 from spark_scripts.postgres.zones import resolved
@@ -44,8 +44,6 @@ SELECT class.oid::int8 AS oid FROM pg_class AS class JOIN pg_namespace ON pg_nam
 WHERE nspname = ? AND relname = ?
 """
 
-# Compressed chunks of TimescaleDB know no ctid.
-# ctid ranges need heap tables, and PostgreSQL 14 to be served by blocks.
 _TREE = """
 WITH RECURSIVE tree AS (
     SELECT to_regclass(?)::oid AS relation
@@ -54,6 +52,8 @@ WITH RECURSIVE tree AS (
 """
 """The table with its partitions and children."""
 
+# Compressed chunks of TimescaleDB have no ctid, nor have tables of some access methods. Before version 14
+# PostgreSQL reads the whole table for each range of ctids.
 _HEAP = f"""
 {_TREE}
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
@@ -63,7 +63,7 @@ SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
 """
 
-# These functions take a lock.
+# The functions for sizes lock the relation.
 _SIZE = f"""
 {_TREE}
 SELECT coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks,
@@ -77,8 +77,9 @@ FROM tree JOIN pg_class ON pg_class.oid = relation
 class Relation:
     """A relation of the source as the catalog knows it; `name` is quoted.
 
-    Where `by_ctid`, ranges of ctids read its rows. `comment` is the database's. `blocks` are those of the largest
-    partition, `bytes` is the size with indexes, `rows` PostgreSQL's estimate: see `Source.measured`. Views have none.
+    `by_ctid` says whether ranges of ctids can read its rows. `comment` is the database's. `Source.measured` adds
+    `blocks`, the number of blocks of the largest partition, `bytes`, the size with indexes, and `rows`, PostgreSQL's
+    estimate; views have none of them.
     """
 
     name: str
@@ -113,7 +114,7 @@ class Source:
     ) -> Iterator[Source]:
         """Connect, take the snapshot, and close at the end. Raises SourceError naming the server and what to do.
 
-        `read_secret` gives the database as its secret describes it by then.
+        `read_secret` reads the secret again, after a rotation.
         """
         with Connection.open(spark, database, execution, REPEATABLE_READ) as connection:
             source = cls(connection, database, execution, read_secret)
@@ -121,7 +122,7 @@ class Source:
             yield source
 
     def read_secret_again(self) -> bool:
-        """Let the next readers log in as the secret says now; whether it says something new."""
+        """Let the next readers log in with the secret's current user and password. Returns whether these are new."""
         if self._read_secret is None:
             return False
         secret = self._read_secret()
@@ -130,7 +131,7 @@ class Source:
         return changed
 
     def renew(self) -> None:
-        """Let the snapshot go and take a new one. Raises SourceError."""
+        """Release the snapshot and take a new one. Raises SourceError."""
         self.connection.begin(REPEATABLE_READ)
         self._export()
 
@@ -143,7 +144,7 @@ class Source:
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
 
     def reader_properties(self, table: Table) -> dict[str, str]:
-        """The JDBC properties of a reader of `table`: who connects, and what each session says first.
+        """The JDBC properties of a reader of `table`: the login, and the first statements of each session.
 
         Spark and pgjdbc ask for the types first, with names that carry no schema (`WHERE 1=0`). Where the role's path
         has a schema before pg_catalog, sessions begin with pg_catalog first, and then take the role's own path.
@@ -158,7 +159,7 @@ class Source:
         }
 
     def relation(self, table: Table, now: Connection) -> Relation:
-        """What the catalog says of the relation that `table` names, as of the snapshot.
+        """What the catalog says about the relation that `table` names, as of the snapshot.
 
         Raises InvalidInputError when there is no such relation, or the entry does not fit it; SourceChangedError when
         another relation has the name `now`.
@@ -172,14 +173,14 @@ class Source:
             self._check_name(name, schema, relation, now)
         if not columns:
             raise InvalidInputError(
-                f"{self.database} has no table {table.table}, or hides it from this user: mend tables.yaml or GRANT"
+                f"{self.database} has no table {table.table}, or hides it from this user: fix tables.yaml or GRANT"
                 " USAGE on its schema"
             )
         date = date_column(columns, table.date_column, table.table, table.timezone)
         date = resolved(self.connection, date, table.name)
         unknown = sorted(set(table.columns) - {column.name for column in columns})
         if unknown:
-            raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: mend tables.yaml")
+            raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: fix tables.yaml")
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
         return Relation(name, columns, date, by_ctid, heap["comment"])
@@ -190,7 +191,7 @@ class Source:
         return replace(relation, **size)
 
     def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:
-        """Raise SourceChangedError when the snapshot knows the name, and for another relation than there is now."""
+        """Raise SourceChangedError when the name means another relation in the snapshot than it does now."""
         then = [row["oid"] for row in self.connection.rows(_NAMED, schema, relation)]
         with now.letting_go():
             current = [row["oid"] for row in now.rows(_NAMED, schema, relation)]
@@ -204,7 +205,7 @@ def session_settings(table: Table) -> dict[str, str]:
 
 
 def read_columns(connection: Connection, name: str) -> list[SourceColumn]:
-    """The columns of the relation `name` (quoted), as `connection` sees the catalog; none when there is none such."""
+    """The columns of the relation `name` (quoted), as `connection` sees the catalog; empty without such a relation."""
     return [SourceColumn(**column) for column in connection.rows(_COLUMNS, name)]
 
 

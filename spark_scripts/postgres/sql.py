@@ -6,23 +6,20 @@ under the role's own search_path: see pg_catalog.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 
 from spark_scripts.contract.identifiers import quote
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition, runs
 from spark_scripts.postgres.pg_catalog import call, cast, day, infix, int_array, one_of
 
 DATE_TYPES = ("date", "timestamp without time zone", "timestamp with time zone")
 
 SLICED = "sliced"
-"""The name, in the subquery that Spark reads, of the column that the slices are told by."""
+"""The name, in the subquery that Spark reads, of the column that the conditions of the slices are about."""
 
 _EPOCH = day(date(1970, 1, 1))
-
-UNDATED_DAY = -(2**31)
-"""Stands for the month of a row whose date is NULL or infinite, where months are told by their first day."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class DateColumn:
 
     @property
     def local(self) -> str:
-        """The column in the wall time that months are told by."""
+        """The column as the wall time that decides the month."""
         column = quote(self.name)
         return f"({column} AT TIME ZONE {literal(self.timezone)})" if self.zoned else column
 
@@ -66,16 +63,16 @@ class DateColumn:
 
     @property
     def month_day(self) -> str:
-        """The first day of a row's month in days since 1970-01-01; UNDATED_DAY for a row without a month.
+        """The `epoch_day` of a row's partition: the first day of its month, in days since 1970-01-01.
 
-        Plain numbers from the day on: the month of PostgreSQL's first timestamp begins before what its types hold.
+        It subtracts numbers from a day, because the month of PostgreSQL's first timestamp begins before all its dates.
         """
         local = self.local
         # extract() gives a numeric for the other types, which is slower.
         of_month = f"extract(day FROM {local})" if self.base_type == "date" else call("date_part", "'day'", local)
         before = infix(infix(cast(local, "date"), "-", _EPOCH), "-", f"{of_month}::int")
         finite = call("isfinite", quote(self.name))
-        return f"CASE WHEN {finite} THEN {infix(before, '+', '1')} ELSE {UNDATED_DAY} END"
+        return f"CASE WHEN {finite} THEN {infix(before, '+', '1')} ELSE {UNDATED.epoch_day} END"
 
     @property
     def undated(self) -> str:
@@ -87,7 +84,7 @@ class DateColumn:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that are read at once: those that meet `condition`; `days` are the `month_day`s among them."""
+    """The rows that are read at once: they meet `condition`, and `days` are the values of `month_day` among them."""
 
     condition: str
     month_day: str
@@ -123,29 +120,19 @@ def _whole(column: DateColumn, moment: datetime) -> datetime:
     return _midnight(moment.date()) if column.base_type == "date" else moment.replace(microsecond=0)
 
 
-def spans(months: Sequence[Month]) -> list[tuple[Month, Month]]:
-    """The runs of adjacent months, each as first month and the month after its last."""
-    runs: list[tuple[Month, Month]] = []
-    for month in sorted(set(months)):
-        if runs and runs[-1][1] == month:
-            runs[-1] = (runs[-1][0], month.plus(1))
-        else:
-            runs.append((month, month.plus(1)))
-    return runs
-
-
 def in_months(column: DateColumn, months: Sequence[Month]) -> str:
     """The condition of rows in any of `months`."""
     conditions = [
-        f"({column.between(_midnight(first.first_day), _midnight(after.first_day))})" for first, after in spans(months)
+        f"({column.between(_midnight(run[0].first_day), _midnight(run[-1].plus(1).first_day))})" for run in runs(months)
     ]
     return f"({' OR '.join(conditions)})"
 
 
-def requested(column: DateColumn, months: Sequence[Month], undated: bool) -> str:
-    """The condition of rows in any of `months`, and of those without a month when `undated`."""
+def in_partitions(column: DateColumn, partitions: Collection[Partition]) -> str:
+    """The condition of rows in any of `partitions`."""
+    months = [partition for partition in partitions if isinstance(partition, Month)]
     conditions = [in_months(column, months)] if months else []
-    return f"({' OR '.join(conditions + [column.undated] * undated)})"
+    return f"({' OR '.join(conditions + [column.undated] * (UNDATED in partitions))})"
 
 
 def of_days(column: DateColumn, days: Iterable[int]) -> str:
@@ -156,8 +143,8 @@ def of_days(column: DateColumn, days: Iterable[int]) -> str:
 def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool) -> str:
     """A query for day, rows, lossy, the extremes of the date column, and first_block and last_block, of each month.
 
-    `day` is the `month_day`, `lossy` how many rows meet each of those conditions, in their order. The blocks are
-    those of the relation that hold the month's rows (NULL unless `blocks`; PostgreSQL 14 has min and max of a ctid).
+    `day` is the `month_day`, `lossy` the number of rows that meet each of the conditions, in their order. The blocks
+    are the first and the last with rows of the month (NULL unless `blocks`; min and max of a ctid need PostgreSQL 14).
     """
     name = quote(column.name)
     rows = "pg_catalog.count(*)"
@@ -198,7 +185,7 @@ def slice_of_lines(condition: str, days: Sequence[int]) -> str:
 def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: Rows) -> str:
     """The subquery for typed values: c0, c1, … and month_day of the rows.
 
-    Neutral names spare Spark the quotes, duplicates in another case, and reserved words of the source's own.
+    With neutral names Spark does not meet the source's quotes, reserved words, and names that differ only in case.
     """
     columns = ", ".join(f"{expression} AS c{index}" for index, expression in enumerate(expressions))
     return (

@@ -1,4 +1,4 @@
-"""How AT TIME ZONE must name a zone of tables.yaml, so that PostgreSQL takes it for that zone.
+"""How AT TIME ZONE must name a zone of tables.yaml, so that PostgreSQL uses that zone.
 
 PostgreSQL looks a name up among its abbreviations first, in any case, and then among its zones (timestamptz_zone in
 src/backend/utils/adt/timestamp.c); SET TimeZone looks among the zones only. CET, MET, EET, WET, EST, MST and HST are
@@ -27,11 +27,11 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_timezone_names WHERE name OPERATOR(pg_c
 
 
 def resolved(connection: Connection, date: DateColumn, table: str) -> DateColumn:
-    """`date`, of the entry `table`, with its zone as the server must be told it.
+    """`date` with its zone spelled for AT TIME ZONE. `table` is the name of the table's entry.
 
-    Raises InvalidInputError when the server has no such zone. For a column without a zone it is not asked.
+    Raises InvalidInputError when the server has no such zone. Does not ask the server for a column without a zone.
     """
-    if not date.zoned or date.timezone == _UTC:  # the abbreviation and the zone are one
+    if not date.zoned or date.timezone == _UTC:  # the abbreviation and the zone are the same
         return date
     [found] = connection.rows(_NAMED, date.timezone, date.timezone)
     if not found["zone"]:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import psycopg
 
+from ingest_assets.aws.messages import DAGSTER, Notification
 from ingest_assets.aws.schedule_expression import SCHEDULE_TIMEZONE
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
@@ -48,7 +49,9 @@ def main() -> None:
         _postpone_a_message()
         _tick_queue(definitions, instance)
     # The sensor publishes by this one call; tests/unit/ingest_assets/test_run_failures.py tests what it publishes.
-    Alerts(account=AwsAccount()).publish(subject=ALERTS, sentence="A run failed.", document={})
+    Alerts(account=AwsAccount()).publish(
+        subject=ALERTS, sentence="A run failed.", notification=Notification("FAILED", "", {}, source=DAGSTER)
+    )
 
 
 def _materialize(instance: dg.DagsterInstance, first: str, last: str | None = None) -> dg.ExecuteInProcessResult:

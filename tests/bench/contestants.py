@@ -18,6 +18,7 @@ from aws_setup.job_bundle import jdbc
 from aws_setup.job_bundle.artifacts import Artifacts
 from aws_setup.job_bundle.java import java_home
 from aws_setup.local.account import LocalAccount
+from aws_setup.local.class_archive import java_options
 from aws_setup.local.emulator.emrserverless.job_run import SparkJob
 from aws_setup.local.emulator.spark.submit import SparkSubmit
 from aws_setup.local.home import BUCKET
@@ -116,7 +117,11 @@ class SparkJobs:
 
     def _command(self, folder: Path, script: str, arguments: tuple[str, ...], parameters: str) -> Command:
         runner = SparkSubmit(
-            lake=self.account.lake, java_home=java_home(), environment=self.account.environment, work=folder.parent
+            lake=self.account.lake,
+            java_home=java_home(),
+            environment=self.account.environment,
+            work=folder.parent,
+            java_options=java_options(),
         )
         job = SparkJob("bench", folder.name, folder.name, script, arguments, parameters)
         (folder / "tmp").mkdir()

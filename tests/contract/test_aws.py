@@ -43,7 +43,7 @@ def test_outputs_name_what_is_there(aws: Environment) -> None:
     """AWSCloudFormation/latest/UserGuide/outputs-section-structure.html."""
     outputs, session = aws.outputs, aws.session
     session.client("s3").head_bucket(Bucket=outputs.bucket_name)
-    for topic in (outputs.success_topic_arn, outputs.failure_topic_arn):
+    for topic in (aws.output("SuccessTopicArn"), outputs.failure_topic_arn):
         assert session.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]["TopicArn"] == topic
     machine = session.client("stepfunctions").describe_state_machine(stateMachineArn=outputs.state_machine_arn)
     assert machine["type"] == "STANDARD"
@@ -88,7 +88,7 @@ def test_the_queue_takes_messages_of_services_that_name_their_source_only(aws: E
         assert statement["Action"] in ("sqs:SendMessage", "SQS:SendMessage")
         assert statement["Resource"] == attributes["QueueArn"]
         assert "aws:SourceArn" in statement["Condition"]["ArnEquals"]
-    topics = {aws.outputs.success_topic_arn, aws.outputs.failure_topic_arn}
+    topics = {aws.output("SuccessTopicArn"), aws.outputs.failure_topic_arn}
     sources = [one["Condition"]["ArnEquals"]["aws:SourceArn"] for one in attributes["Policy"]["Statement"]]
     assert topics in [set(source) for source in sources if isinstance(source, list)]
 
@@ -157,7 +157,7 @@ def test_an_execution_ingests_a_month_and_leaves_no_application(
     assert main(["trigger", "--wait", "--input", SMALL]) == 0
     execution = capsys.readouterr().out.splitlines()[0].split()[1]
     envelope, notification = mailbox.of(execution)
-    assert envelope["TopicArn"] == aws.outputs.success_topic_arn
+    assert envelope["TopicArn"] == aws.output("SuccessTopicArn")
     assert (notification.status, notification.source) == ("SUCCEEDED", "state-machine")
     assert notification.request == json.loads(SMALL)
     assert notification.job_run_id

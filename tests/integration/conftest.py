@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
 from aws_setup.job_bundle.jdbc import driver_jar
-from aws_setup.local.emulator.spark.submit import s3_properties
+from aws_setup.local.class_archive import java_options
+from aws_setup.local.emulator.spark.submit import JAVA_OPTIONS, s3_properties
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
@@ -39,6 +40,7 @@ from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import Locks
 from spark_scripts.postgres.source import Source
 from tests.integration.published import Run
+from tests.integration.records import NAUGHTY
 
 ROOT = Path(__file__).parents[2]
 SHOW_ENVIRONMENT = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
@@ -60,11 +62,11 @@ def local(*arguments: str | Path) -> list[str | Path]:
 
 
 @contextmanager
-def running_account(folder: Path) -> Iterator[Account]:
+def running_account(folder: Path, launcher: Sequence[str | Path] = ()) -> Iterator[Account]:
     """An account that keeps its data in `folder`; while it runs, this process's environment leads to it."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            local("--home", folder / "home", "--", sys.executable, "-c", SHOW_ENVIRONMENT),
+            [*(launcher or local()), "--home", folder / "home", "--", sys.executable, "-c", SHOW_ENVIRONMENT],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,16 +83,9 @@ def running_account(folder: Path) -> Iterator[Account]:
             patch.delenv(name)
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield Account(environment, environment["SOURCE_DSN"], Path(environment["LAKE_DIR"]))
+        yield Account(environment, environment["SOURCE_DSN"], Path(environment.get("LAKE_DIR", os.devnull)))
     process.stdin.close()
     assert process.wait(60) == 0, (folder / "log").read_text()
-
-
-@pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """The account; this process's environment leads to it."""
-    with running_account(tmp_path_factory.mktemp("account")) as account:
-        yield account
 
 
 @pytest.fixture(scope="session")
@@ -135,11 +130,17 @@ def database(account: Account) -> Database:
 @pytest.fixture(scope="session")
 def spark(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A Spark session of this process that sees the lake as the job does."""
-    folder = tmp_path_factory.mktemp("spark")
-    builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION})
-    builder = builder.config(map={**s3_properties(account.lake)})
+    with spark_session(s3_properties(account.lake), tmp_path_factory.mktemp("spark")) as session:
+        yield session
+
+
+@contextmanager
+def spark_session(s3: Mapping[str, str], folder: Path) -> Iterator[SparkSession]:
+    """A Spark session that reaches `s3://` by the properties `s3`; its files are in `folder`."""
+    builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION, **s3})
     session: SparkSession = (
         builder.config("spark.jars", str(driver_jar()))
+        .config("spark.driver.defaultJavaOptions", f"{JAVA_OPTIONS} {java_options()}")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.local.dir", str(folder))
@@ -171,6 +172,19 @@ def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
             ingest(spark, source, locks, lake, requests, catalog)
 
     return run
+
+
+@pytest.fixture
+def records(source: psycopg.Connection[Any]) -> Iterator[Table]:
+    """A table with every naughty text in January and February 2024, and two rows without a month."""
+    source.execute("DROP SCHEMA IF EXISTS job CASCADE; CREATE SCHEMA job")
+    source.execute("CREATE TABLE job.records (id serial PRIMARY KEY, at timestamp, note text, tags text[])")
+    with source.cursor() as cursor:
+        rows = [(f"2024-0{month}-15 10:20:30.123456", note) for month in (1, 2) for note in NAUGHTY]
+        cursor.executemany("INSERT INTO job.records (at, note, tags) VALUES (%s, %s, ARRAY['x', NULL, 'y,z'])", rows)
+    source.execute("INSERT INTO job.records (at, note) VALUES (NULL, 'never'), ('-infinity', 'always')")
+    yield Table("records", "job.records", "at", "2024-01", columns={"tags": {"join": ","}}, verify="full")
+    source.execute("DROP SCHEMA job CASCADE")
 
 
 @pytest.fixture

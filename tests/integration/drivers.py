@@ -21,6 +21,7 @@ import pyspark
 
 from aws_setup.job_bundle.java import java_home
 from aws_setup.job_bundle.jdbc import driver_jar
+from aws_setup.local.class_archive import java_options
 from aws_setup.local.emulator.emrserverless.job_run import SparkJob
 from aws_setup.local.emulator.spark.submit import SparkSubmit
 from aws_setup.local.processes.child import Child
@@ -158,7 +159,9 @@ class Launcher:
         arguments = (json.dumps({**argument, "database_secret": self.database_secret}),)
         parameters = f"--jars {driver_jar()} --conf spark.driver.memory={heap}"
         job = SparkJob("crash", home.name, execution, str(ROOT / "spark_scripts" / "main.py"), arguments, parameters)
-        runner = SparkSubmit(self.account.lake, java_home(), self.account.environment, self.folder)
+        runner = SparkSubmit(
+            self.account.lake, java_home(), self.account.environment, self.folder, java_options=java_options()
+        )
         environment = {**runner.driver_environment(job), "PYTHONPATH": str(ROOT), "SPARK_HOME": str(_own_spark(home))}
         if endpoint:
             environment["AWS_ENDPOINT_URL_S3"] = endpoint

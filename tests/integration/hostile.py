@@ -81,7 +81,7 @@ SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'hostile'::regnamespac
 def hostile_path(source: psycopg.Connection[Any], path: LiteralString) -> Iterator[tuple[int, ...]]:
     """Sessions that begin meanwhile have the search_path `path`; that of `source` stays.
 
-    Gives how many functions, operators and types are shadowed, and how many things cannot be.
+    Yields how many functions, operators and types are shadowed, and how many things cannot be.
     """
     source.execute(_SHADOWS)
     made = source.execute(_MADE).fetchone() or ()

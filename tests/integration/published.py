@@ -14,21 +14,21 @@ from psycopg import sql
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import Partition
 from spark_scripts.contract.tables import Table
 
 Run = Callable[..., None]
 """`run(execution, *tables, months=None, catalog=None)`: the fixture of conftest.py."""
 
 
-def manifest(bucket: Path, table: Table, month: Month | None) -> Manifest:
-    key = layout.current_manifest_key(table.name, month)
+def manifest(bucket: Path, table: Table, partition: Partition) -> Manifest:
+    key = layout.current_manifest_key(table.name, partition)
     return Manifest.from_json((bucket / key).read_text(encoding="utf-8"))
 
 
-def objects(bucket: Path, table: Table, month: Month | None) -> dict[str, int]:
-    """Every file in the month's folder, with the time of its last change."""
-    folder = bucket / layout.partition_prefix(table.name, month)
+def objects(bucket: Path, table: Table, partition: Partition) -> dict[str, int]:
+    """Every file in the partition's folder, with the time of its last change."""
+    folder = bucket / layout.partition_prefix(table.name, partition)
     return {str(file.relative_to(bucket)): file.stat().st_mtime_ns for file in folder.glob("*")}
 
 

@@ -148,7 +148,7 @@ class Trigger:
 
 @contextmanager
 def at_statement(trigger: Trigger, number: int) -> Iterator[list[str]]:
-    """Pull the trigger before the driver's statement of this number since the snapshot; gives what was said."""
+    """Pull the trigger before the driver's statement of this number since the snapshot; yields all its statements."""
     said: list[str] = []
 
     def counting(method: Any) -> Any:

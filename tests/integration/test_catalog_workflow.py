@@ -19,7 +19,7 @@ from ingest_assets.aws.executions import Execution, follow
 from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.tables import Table
 from spark_scripts.glue.catalog import Catalog
 from tests.integration.conftest import Account
@@ -62,9 +62,9 @@ class Catalogued:
             for one in found
         }
 
-    def manifest(self, name: str, month: Month | None) -> Manifest:
+    def manifest(self, name: str, partition: Partition) -> Manifest:
         table = Table(name, "", "", "2023-01")
-        return manifest(self.lake / self.outputs.bucket_name, table, month)
+        return manifest(self.lake / self.outputs.bucket_name, table, partition)
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +104,18 @@ def test_a_csv_table_leads_to_the_rows_of_its_months_and_has_its_columns_as_stri
     assert {column["Type"] for column in columns} == {"string"}
     partitions = ingested.partitions("mockrecord")
     assert set(partitions) == {("2023", "2"), ("2023", "3"), ("0", "0")}
-    for values, month in {("2023", "2"): Month(2023, 2), ("2023", "3"): Month(2023, 3), ("0", "0"): None}.items():
+    for values, partition in {
+        ("2023", "2"): Month(2023, 2),
+        ("2023", "3"): Month(2023, 3),
+        ("0", "0"): UNDATED,
+    }.items():
         rows = 0
         for file in partitions[values].iterdir():
             with file.open(newline="", encoding="utf-8") as lines:
                 header, *body = csv.reader(lines)
             assert header == [column["Name"] for column in columns]
             rows += len(body)
-        assert rows == ingested.manifest("mockrecord", month).rows > 0
+        assert rows == ingested.manifest("mockrecord", partition).rows > 0
 
 
 DUCKDB = {
@@ -131,8 +135,8 @@ def test_a_parquet_table_has_the_types_that_its_files_have(ingested: Catalogued)
     for values, folder in partitions.items():
         relation = duckdb.sql(f"FROM read_parquet('{folder}/*.parquet', hive_partitioning=false)")
         assert relation is not None
-        month = Month(int(values[0]), int(values[1])) if values != ("0", "0") else None
-        assert relation.count("*").fetchall() == [(ingested.manifest("orders", month).rows,)]
+        partition = Month(int(values[0]), int(values[1])) if values != ("0", "0") else UNDATED
+        assert relation.count("*").fetchall() == [(ingested.manifest("orders", partition).rows,)]
         found = dict(zip([name.lower() for name in relation.columns], map(str, relation.types), strict=True))
         assert found.keys() <= {column["Name"] for column in columns}
         for column in columns:
@@ -142,7 +146,7 @@ def test_a_parquet_table_has_the_types_that_its_files_have(ingested: Catalogued)
 
 
 @pytest.mark.usefixtures("ingested")
-def test_a_catalog_that_fails_leaves_the_month_published_is_told_and_is_mended_by_the_next_run(
+def test_a_catalog_that_fails_leaves_the_month_published_and_is_reported_and_updated_by_the_next_run(
     catalogued: Catalogued,
 ) -> None:
     names = {"DatabaseName": DATABASE, "Name": "orders"}
@@ -152,7 +156,7 @@ def test_a_catalog_that_fails_leaves_the_month_published_is_told_and_is_mended_b
 
     execution = catalogued.run({"table": "orders", "months": ["2023-04"]})
     assert execution.status == "FAILED"
-    told = f"orders: published undated, 2023-04, but the Glue table {DATABASE}.orders is not the ingestion's"
+    told = f"orders: published undated, 2023-04, but the Glue table {DATABASE}.orders was not made by the ingestion"
     assert told in (execution.cause or "")
     published = catalogued.manifest("orders", Month(2023, 4))
     assert (published.execution, published.rows > 0) == (execution.name, True)
@@ -183,8 +187,8 @@ def test_columns_that_differ_in_capitals_only_fail_the_catalog_and_not_the_month
     own.execute("CREATE TABLE catalogued.capitals AS SELECT 1 AS \"Name\", 2 AS name, '2024-01-05'::date AS at")
     capitals = Table("capitals", "catalogued.capitals", "at", "2024-01", format="parquet")
     told = (
-        "capitals: published undated, 2024-01, but the columns Name, name cannot be told apart by Glue.*"
-        "the table's next run mends the catalog"
+        "capitals: published undated, 2024-01, but Glue cannot tell the columns Name, name apart.*"
+        "the table's next run updates the catalog"
     )
     with pytest.raises(IngestionError, match=told):
         run("run-1", capitals, months=[Month(2024, 1)], catalog=catalog)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,11 @@ def february(session: boto3.session.Session, outputs: StackOutputs) -> Finished:
 
 
 @pytest.fixture(scope="module")
+def march(february: Finished, session: boto3.session.Session, outputs: StackOutputs) -> Finished:
+    return finished(session, outputs, "mockrecord", "2024-03")
+
+
+@pytest.fixture(scope="module")
 def winter(session: boto3.session.Session, outputs: StackOutputs) -> Finished:
     return finished(session, outputs, "orders", "2024-01", "2024-03")
 
@@ -152,6 +158,21 @@ def test_the_run_s_log_follows_the_states(february: Finished) -> None:
         "The execution succeeded",
     ]
     assert [line for line in february.log if line in states] == states
+
+
+def test_the_log_begins_with_an_estimate_and_the_metadata_says_how_far_it_was_off(march: Finished) -> None:
+    [name] = march.executions
+    [started] = [number for number, line in enumerate(march.log) if line.startswith(f"Started execution {name}:")]
+    estimate = re.fullmatch(
+        r"1 month of mockrecord( \(never ingested\))?, about [\d,]+ rows: about (\d+ (?:seconds|minutes)), .*\$0\.\d\d",
+        march.log[started - 1],
+    )
+    assert estimate
+    told = str(march.months["2024-03"]["estimate"])
+    assert told.startswith(f"estimated about {estimate[2]} and ")
+    off = float(march.months["2024-03"]["estimate_off_percent"])
+    assert told.endswith(f"({off:+.0f} % in time)")
+    assert -90 < off < 900
 
 
 def test_a_range_of_months_is_one_execution_and_one_job_run(
@@ -254,7 +275,7 @@ def test_without_the_local_account_one_line_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     text = dagster.failure(dagster.run("mockrecord", "2024-02"))
-    assert text.startswith("reading the stack's outputs: AWS cannot be reached")
+    assert text.startswith("reading the stack's outputs: nothing answers at http://127.0.0.1:1")
     assert "start Dagster with `make dev`" in text
     assert len(text.splitlines()) == 1
 

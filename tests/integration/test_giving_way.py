@@ -14,6 +14,7 @@ import pytest
 from spark_scripts import ingest
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.tables import Table
+from spark_scripts.ingestion import survey
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.locking import watch
 from tests.integration.conftest import Account
@@ -31,7 +32,7 @@ again for a machine that is busy. Without giving way it would be a minute.
 
 @pytest.fixture(autouse=True)
 def schema(source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A table, and views over it of which one is slow to read and the other slow to count, a minute, but for ALTER."""
+    """A table, and two views over it: reading one and counting the other takes a minute, unless ALTER ends it."""
     monkeypatch.setattr(ingest, "PAUSE", 0.5)
     monkeypatch.setattr(watch, "BEAT", 0.5)
     source.execute("DROP SCHEMA IF EXISTS yielding CASCADE; CREATE SCHEMA yielding")
@@ -78,7 +79,7 @@ class Application:
                 self.longest = max(self.longest, time.monotonic() - begun)
 
 
-def test_a_table_that_somebody_alters_while_it_is_read_is_let_go_and_read_again(
+def test_a_table_that_somebody_alters_while_it_is_read_is_released_and_read_again(
     run: Run, account: Account, bucket: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entry = Table("slow", "yielding.slow", "at", "2024-01", yield_after=1, slice_by="none")
@@ -88,32 +89,32 @@ def test_a_table_that_somebody_alters_while_it_is_read_is_let_go_and_read_again(
     trigger.finish()
     assert sum(month.rows for month in manifests(bucket, entry).values()) == ROWS
     told = capfd.readouterr().out
-    assert "slow: letting go of it, for app (process" in told
+    assert "slow: releasing it, because app (process" in told
     assert "ALTER TABLE yielding.base ADD COLUMN extra int waits" in told
     assert 0.9 < application.longest < LIMIT, application.longest
 
 
-def test_a_count_is_given_up_as_well(
+def test_a_count_is_cancelled_as_well(
     run: Run, account: Account, bucket: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     entry = Table("slow_to_count", "yielding.slow_to_count", "at", "2024-01", yield_after=1, slice_by="none")
     trigger = Trigger(account.source_dsn, ALTER)
-    count = ingest.count  # type: ignore[attr-defined]
+    count = survey.count  # type: ignore[attr-defined]
 
     def alter_while_counting(*arguments: Any, **named: Any) -> Any:
         threading.Timer(0.5, trigger.pull).start()
         return count(*arguments, **named)
 
-    monkeypatch.setattr(ingest, "count", alter_while_counting)
+    monkeypatch.setattr(survey, "count", alter_while_counting)
     with Application(account.source_dsn) as application:
         run("gives-way", entry)
     trigger.finish()
     assert sum(month.rows for month in manifests(bucket, entry).values()) == ROWS
-    assert "slow_to_count: attempt 1 of 3: slow_to_count: let go of the table" in capfd.readouterr().out
+    assert "slow_to_count: attempt 1 of 3: slow_to_count: released the table" in capfd.readouterr().out
     assert 0.9 < application.longest < LIMIT, application.longest
 
 
-def test_a_lock_that_is_not_to_be_had_fails_the_table_and_names_who_holds_it(run: Run, account: Account) -> None:
+def test_a_lock_that_cannot_be_taken_fails_the_table_and_names_who_holds_it(run: Run, account: Account) -> None:
     entry = Table("locked", "yielding.base", "at", "2024-01", lock_timeout=1)
     other = Table("other", "yielding.slow_to_count", "at", "2024-01", lock_timeout=1)
     with psycopg.connect(account.source_dsn, application_name="nightly-load") as holder:
@@ -153,7 +154,7 @@ def test_the_locks_are_released_before_the_months_are_published(
     assert trigger.seconds < 0.5
 
 
-def test_an_index_that_is_built_meanwhile_is_no_reason_to_let_go(
+def test_an_index_that_is_built_meanwhile_does_not_make_the_job_release_the_table(
     run: Run, account: Account, source: psycopg.Connection[Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     source.execute("UPDATE yielding.pause SET seconds = 0.04")
@@ -181,7 +182,7 @@ CREATE VIEW yielding.joined AS SELECT first.*, second.id AS other FROM yielding.
 """
 
 
-def test_a_table_is_let_go_while_the_job_waits_for_the_lock_on_another(
+def test_a_table_is_released_while_the_job_waits_for_the_lock_on_another(
     run: Run, account: Account, source: psycopg.Connection[Any]
 ) -> None:
     source.execute(JOINED)

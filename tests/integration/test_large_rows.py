@@ -52,7 +52,7 @@ def in_parquet(table: Table, compression: str | None = None) -> Table:
 
 @contextmanager
 def ingested(launcher: Launcher, bucket: Path, heap: str, *tables: Table) -> Iterator[Driver]:
-    """A driver with that heap, at its end, which was to ingest all of these tables."""
+    """A driver with that heap that has tried to ingest all of these tables, and has ended."""
     file = bucket / layout.TABLES_KEY
     before = file.read_bytes()
     file.write_text(tables_to_json(tables), encoding="utf-8")
@@ -65,7 +65,7 @@ def ingested(launcher: Launcher, bucket: Path, heap: str, *tables: Table) -> Ite
 
 
 def digests(bucket: Path, table: Table, month: Month, column: str) -> dict[str, str]:
-    """The MD5 of the column's text, or of a bytea in Parquet, by id; of the rows that have one."""
+    """The MD5 of the column's text, or of a bytea in Parquet, by id, for the rows that have a value."""
     found = manifest(bucket, table, month)
     if table.format == "parquet":
         files = [str(bucket / file.key) for file in found.files]
@@ -138,7 +138,7 @@ def test_a_text_of_200_mb_arrives_in_both_formats_with_a_heap_of_3_gb(
     assert digests(bucket, in_parquet(long), JANUARY, "doc") == expected
 
 
-def test_a_heap_that_is_too_small_for_a_row_is_told_with_the_parameter_to_raise(
+def test_the_error_about_a_heap_too_small_for_a_row_names_the_parameter_to_raise(
     launcher: Launcher, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
     wide = created(source, "tight", "doc text", "VALUES (1, '2024-01-05', repeat('0123456789', 20000000))")
@@ -151,7 +151,7 @@ def test_a_heap_that_is_too_small_for_a_row_is_told_with_the_parameter_to_raise(
     assert not (bucket / layout.current_manifest_key("tight", JANUARY)).exists()
 
 
-def test_a_row_that_postgresql_cannot_build_is_refused_with_a_sentence(
+def test_the_error_about_a_row_that_postgresql_cannot_build_says_what_to_do(
     run: Run, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
     half = "repeat('0123456789', 60000000)"
@@ -163,5 +163,5 @@ def test_a_row_that_postgresql_cannot_build_is_refused_with_a_sentence(
         told = f"{table.name} 2024-02: a row is more than the 1 GB that PostgreSQL can build or send .*: name .* a view"
         with pytest.raises(IngestionError, match=told):
             run("vast", table, months=[JANUARY, FEBRUARY])
-        assert manifest(bucket, table, JANUARY).rows == 1  # the months before stay
+        assert manifest(bucket, table, JANUARY).rows == 1  # the months before it stay
         assert not (bucket / layout.current_manifest_key(table.name, FEBRUARY)).exists()

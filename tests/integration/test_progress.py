@@ -1,4 +1,4 @@
-"""The job tells its progress while it works."""
+"""The job writes its progress while it works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from ingest_assets.aws.stack import StackOutputs
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.progress import Progress
@@ -27,7 +27,7 @@ MONTHS = [Month(2024, number) for number in (1, 2, 3)]
 
 
 class Listening:
-    """An S3 client that keeps each progress that is written, or refuses to write it."""
+    """An S3 client that records each progress that is written, or refuses to write it."""
 
     def __init__(self, client: Any, refuses: bool = False) -> None:
         self._client = client
@@ -65,7 +65,7 @@ def listening(session: boto3.session.Session, *, refuses: bool = False) -> Liste
     return Listening(session.client("s3"), refuses)
 
 
-def test_the_progress_tells_lines_slices_months_and_rows_and_is_no_manifest(
+def test_the_progress_has_lines_slices_months_and_rows_and_is_not_a_manifest(
     spark: SparkSession, database: Database, session: boto3.session.Session, outputs: StackOutputs, slow: Table
 ) -> None:
     client: Any = listening(session)
@@ -73,19 +73,19 @@ def test_the_progress_tells_lines_slices_months_and_rows_and_is_no_manifest(
     heard: list[Progress] = client.heard
     reading = [one for one in heard if one.reading]
     assert {one.reading for one in reading} == {"2024-01 to 2024-03"}
-    assert len({one.read for one in reading}) > 1  # it moved
+    assert len({one.read for one in reading}) > 1  # it changed while the job worked
     assert max(one.read for one in reading) <= reading[0].slices
     last = heard[-1]
-    assert (last.table, last.months, last.all_months, last.rows, last.all_rows) == ("slow", 4, 4, 12, 12)
+    assert (last.table, last.months, last.all_months, last.rows, last.all_rows) == ("slow", 3, 3, 12, 12)
     assert (last.reading, last.slices) == ("", 0)
     assert last.lines[0].startswith("slow: slices by ")
 
-    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
     assert raw_layer.progress("told") == last
     assert raw_layer.ingested_by("told") == [("slow", str(month)) for month in MONTHS]
 
 
-def test_a_progress_that_cannot_be_written_fails_nothing_and_is_told_once(
+def test_a_progress_that_cannot_be_written_fails_nothing_and_is_reported_once(
     spark: SparkSession,
     database: Database,
     session: boto3.session.Session,
@@ -96,4 +96,4 @@ def test_a_progress_that_cannot_be_written_fails_nothing_and_is_told_once(
     client: Any = listening(session, refuses=True)
     ingest_into(spark, database, Lake(spark, client, outputs.bucket_name), "untold", slow, MONTHS)
     assert len(client.heard) > 1
-    assert capsys.readouterr().out.count("the progress cannot be told: ") == 1
+    assert capsys.readouterr().out.count("the progress cannot be written: ") == 1

@@ -20,11 +20,12 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from ingest_assets.assets import raw_layer_asset, raw_layer_key
-from ingest_assets.checks import CHECKS
+from ingest_assets.asset_keys import raw_layer_key
+from ingest_assets.assets import raw_layer_asset
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.queue import Notifications
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.sensors.execution_queue import queue_sensor
 from ingest_assets.tables import TableSpec
 from ingest_assets.workflow.resource import IngestionWorkflow
@@ -46,7 +47,7 @@ class Ticks:
         account = AwsAccount()
         self._instance = instance
         self._notifications = Notifications(account=account, queue_url=queue_url, visibility_seconds=10)
-        self._raw_layer = RawLayer(account=account, s3=S3Resource())
+        self._raw_layer = RawLayerResource(account=account, s3=S3Resource())
         self._sensor = queue_sensor(tables=[TABLE])
         workflow = IngestionWorkflow(account=account, raw_layer=self._raw_layer)
         definitions = dg.Definitions([raw_layer_asset(table=TABLE)], resources={"workflow": workflow})

@@ -13,9 +13,9 @@ from dagster_aws.s3 import S3Resource
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-from ingest_assets.checks import Evaluated, evaluations
+from ingest_assets.checks.results import Evaluated, evaluations
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract import layout
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.tables import Table
@@ -31,7 +31,7 @@ Check = Callable[[Month], dg.AssetCheckEvaluation]
 @pytest.fixture
 def check(account: Any, bucket: Path) -> Check:
     """The check `columns_unchanged` of a month as it is now."""
-    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
 
     def check(month: Month) -> dg.AssetCheckEvaluation:
         evaluated = Evaluated(dg.AssetKey(["raw_layer", TABLE.name]), str(month))
@@ -43,7 +43,7 @@ def check(account: Any, bucket: Path) -> Check:
 
 @pytest.fixture
 def retyped(run: Run, source: psycopg.Connection[Any]) -> Iterator[None]:
-    """January to March, of which February was ingested again since a column has another type and another is lossy."""
+    """January to March. February was ingested again after one column got another type and one became lossy."""
     execute(
         source,
         """DROP SCHEMA IF EXISTS retyped CASCADE; CREATE SCHEMA retyped;

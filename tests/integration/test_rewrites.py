@@ -115,7 +115,7 @@ def test_rows_that_change_are_no_rewrite(
     assert "attempt" not in capfd.readouterr().out
 
 
-def test_a_table_that_never_stands_still_fails_and_says_so(
+def test_a_table_that_is_rewritten_during_every_attempt_fails_and_says_so(
     run: Run, account: Account, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.execute(TABLE.encode())

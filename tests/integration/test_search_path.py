@@ -69,7 +69,9 @@ def source(source: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]
         yield source
 
 
-def test_the_hostile_schema_catches_what_is_left_to_the_path(account: Any, source: psycopg.Connection[Any]) -> None:
+def test_the_hostile_schema_catches_names_that_depend_on_the_path(
+    account: Any, source: psycopg.Connection[Any]
+) -> None:
     with psycopg.connect(account.source_dsn, autocommit=True, options="-c search_path=hostile,pg_catalog") as other:
         for statement in (
             "SELECT replace('a', 'b', 'c')",
@@ -101,7 +103,7 @@ def test_csv_of_a_full_ingest_is_what_the_table_holds(run: Run, source: psycopg.
         assert differing(source, bucket, table) == [], table.name
     assert set(manifests(bucket, tables[0])) >= {"2023-05", "2024-02", "2024-03", "undated"}
     own = "SELECT count(*) FROM mine.labelled WHERE label = 'own label ' || id AND note ~ '^own '"
-    assert source.execute(own).fetchone() == (400,)  # the view does say what the path decides
+    assert source.execute(own).fetchone() == (400,)  # the view shows what the path decides
     types = {column.name: column.type for column in manifests(bucket, tables[0])["2024-02"].columns}
     assert types["day"] == "date"
     assert types["own_date"] == "mine.date"
@@ -109,7 +111,7 @@ def test_csv_of_a_full_ingest_is_what_the_table_holds(run: Run, source: psycopg.
 
 
 @pytest.mark.parametrize("slice_by", ["ctid", "date", "none", None])
-def test_months_are_what_the_table_holds_by_every_way_of_slicing(
+def test_months_hold_what_the_table_holds_with_every_way_of_slicing(
     run: Run, source: psycopg.Connection[Any], bucket: Path, slice_by: str | None
 ) -> None:
     tables = [entry(f"path-{date}-{slice_by}", date, slice_by=slice_by, slices=2) for date in ("at", "zoned", "day")]

@@ -1,4 +1,4 @@
-"""What the role or the database sets for its sessions ends no ingestion, and hides no rows; on PostgreSQL 18."""
+"""No setting of the role or the database ends an ingestion or hides rows; on PostgreSQL 18."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_table_whose_policies_would_hide_rows_is_refused_and_the_error_says_wh
 
 
 @pytest.mark.usefixtures("policy")
-def test_a_view_of_a_reader_over_such_a_table_is_refused_as_well(run: Run, owner: psycopg.Connection[Any]) -> None:
+def test_a_readers_view_over_a_table_with_policies_is_refused_as_well(run: Run, owner: psycopg.Connection[Any]) -> None:
     owner.execute(
         "CREATE VIEW sessions.mine WITH (security_invoker) AS TABLE sessions.tenants;"
         " GRANT SELECT ON sessions.mine TO reader"
@@ -112,7 +112,7 @@ def test_a_view_of_a_reader_over_such_a_table_is_refused_as_well(run: Run, owner
 
 
 @pytest.mark.usefixtures("policy")
-def test_an_entry_may_ask_for_what_the_policies_show_and_the_manifest_says_so(run: Run, bucket: Path) -> None:
+def test_an_entry_may_ask_for_the_rows_that_policies_show_and_the_manifest_says_so(run: Run, bucket: Path) -> None:
     shown = Table("shown", "sessions.tenants", "at", "2024-01", row_security=True)
     run("policies", shown)
     month = manifests(bucket, shown)["2024-02"]

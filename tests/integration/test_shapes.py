@@ -14,12 +14,11 @@ import duckdb
 import psycopg
 import pytest
 
-from spark_scripts.contract import layout
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, read_csv
 from tests.integration.type_tables import quoted
-from tests.integration.whole import Source, differing, execute, manifests, settle
+from tests.integration.whole import SourceConnection, differing, execute, manifests, settle
 
 JANUARY, FEBRUARY, MARCH = (Month(2024, number) for number in (1, 2, 3))
 
@@ -40,8 +39,8 @@ def source(source: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]
     execute(source, "DROP SCHEMA shapes CASCADE")
 
 
-def whole(run: Run, source: Source, bucket: Path, *tables: Table) -> None:
-    """Ingest the tables in full, then their months one by one; each time they must be there, row for row."""
+def whole(run: Run, source: SourceConnection, bucket: Path, *tables: Table) -> None:
+    """Ingest the tables in full, then their months one by one; each time every row must be there."""
     run("shapes-full", *tables)
     assert {table.name: rows for table in tables if (rows := differing(source, bucket, table))} == {}
     run("shapes-months", *tables, months=[JANUARY, FEBRUARY, MARCH])
@@ -108,13 +107,13 @@ RELATIONS = {
 }  # fmt: skip
 
 
-def test_relations_of_every_kind_arrive_whole(run: Run, source: Source, bucket: Path) -> None:
+def test_relations_of_every_kind_arrive_whole(run: Run, source: SourceConnection, bucket: Path) -> None:
     for statements in RELATIONS.values():
         execute(source, statements)
     whole(run, source, bucket, *(Table(name, f"shapes.{name}", "at", "2024-01") for name in RELATIONS))
 
 
-def test_names_of_every_kind_arrive_whole(run: Run, source: Source, bucket: Path) -> None:
+def test_names_of_every_kind_arrive_whole(run: Run, source: SourceConnection, bucket: Path) -> None:
     columns = ", ".join(f"{quoted(name)} text DEFAULT {position}" for position, name in enumerate(ODD_NAMES))
     tables = []
     for position, (schema, name, date) in enumerate(
@@ -138,7 +137,7 @@ def test_names_of_every_kind_arrive_whole(run: Run, source: Source, bucket: Path
 
 @pytest.mark.parametrize("conforming", ["on", "off"])
 def test_quotes_and_backslashes_are_read_alike_under_every_setting_of_the_role(
-    run: Run, source: Source, bucket: Path, conforming: str
+    run: Run, source: SourceConnection, bucket: Path, conforming: str
 ) -> None:
     execute(source, """CREATE TABLE shapes.quotes (at date, "it's \\" text, tags text[])""")
     execute(source, """INSERT INTO shapes.quotes VALUES ('2024-01-31', 'x''\\', '{a,b}')""")
@@ -156,13 +155,13 @@ def test_quotes_and_backslashes_are_read_alike_under_every_setting_of_the_role(
 
 
 @pytest.mark.parametrize("date", ["year", "Month", "sliced", "c0", "value", "at_text", '日,"本'])
-def test_the_date_column_may_have_any_name(run: Run, source: Source, bucket: Path, date: str) -> None:
+def test_the_date_column_may_have_any_name(run: Run, source: SourceConnection, bucket: Path, date: str) -> None:
     execute(source, f"CREATE TABLE shapes.dated ({quoted(date)} date, a int)")
     execute(source, "INSERT INTO shapes.dated VALUES ('2024-01-31', 1), ('2024-02-01', 2), (NULL, 3)")
     whole(run, source, bucket, Table("dated", "shapes.dated", date, "2024-01"))
 
 
-def test_odd_names_arrive_in_parquet(run: Run, source: Source, bucket: Path) -> None:
+def test_odd_names_arrive_in_parquet(run: Run, source: SourceConnection, bucket: Path) -> None:
     columns = ", ".join(f"{quoted(name)} numeric(9,2)" for name in ODD_NAMES)
     execute(source, f"CREATE TABLE shapes.odd (at date, {columns})")
     values = ", ".join(["'NaN'", *map(str, range(1, len(ODD_NAMES)))])  # one column beside: `a"b_text`
@@ -176,7 +175,9 @@ def test_odd_names_arrive_in_parquet(run: Run, source: Source, bucket: Path) -> 
     assert row[1:] == (None, *range(1, len(ODD_NAMES)), "NaN")
 
 
-def test_tables_of_as_many_columns_as_postgresql_has_arrive_whole(run: Run, source: Source, bucket: Path) -> None:
+def test_tables_of_as_many_columns_as_postgresql_has_arrive_whole(
+    run: Run, source: SourceConnection, bucket: Path
+) -> None:
     tables = []
     for count in (300, 1599):
         columns = ", ".join(f"c{number} {'int' if number % 2 else 'text'}" for number in range(count))
@@ -190,7 +191,9 @@ def test_tables_of_as_many_columns_as_postgresql_has_arrive_whole(run: Run, sour
 MEGABYTES = 300
 
 
-def test_hundreds_of_values_of_a_megabyte_arrive_in_one_month_whole(run: Run, source: Source, bucket: Path) -> None:
+def test_hundreds_of_values_of_a_megabyte_arrive_in_one_month_whole(
+    run: Run, source: SourceConnection, bucket: Path
+) -> None:
     execute(
         source,
         f"""CREATE TABLE shapes.big (id int, at date, random text, repeated text);
@@ -241,7 +244,7 @@ KINDS = {
 ZONES = ["UTC", "America/Havana", "Europe/Berlin", "Asia/Kathmandu", "Pacific/Apia", "Africa/Monrovia"]
 
 
-def test_a_row_is_in_the_month_of_its_date_whatever_its_type(run: Run, source: Source, bucket: Path) -> None:
+def test_a_row_is_in_the_month_of_its_date_whatever_its_type(run: Run, source: SourceConnection, bucket: Path) -> None:
     execute(
         source,
         """CREATE DOMAIN shapes.day AS date; CREATE DOMAIN shapes.later_day AS shapes.day;
@@ -254,20 +257,22 @@ def test_a_row_is_in_the_month_of_its_date_whatever_its_type(run: Run, source: S
         assert _folders(bucket, table) == _months(source, table), table.name
 
 
-def test_a_row_is_in_the_month_of_its_date_in_the_zone_of_the_table(run: Run, source: Source, bucket: Path) -> None:
+def test_a_row_is_in_the_month_of_its_date_in_the_zone_of_the_table(
+    run: Run, source: SourceConnection, bucket: Path
+) -> None:
     _create(source, "edges", {"at": "timestamptz", "twin": "timestamptz"}, EDGES)
     tables = [Table(f"edges-{zone.replace('/', '-')}", "shapes.edges", "at", "1971-12", zone) for zone in ZONES]
     run("edges-full", *tables)
     for table in tables:
         expected = _months(source, table)
         assert _folders(bucket, table) == expected, table.name
-        months = sorted(Month.of_label(label) for label in expected if label != layout.UNDATED)
+        months = sorted(month for month in map(Partition.of_key, expected) if isinstance(month, Month))
         run("edges-months", table, months=months)
         assert _folders(bucket, table) == expected, table.name
 
 
-def _create(source: Source, name: str, columns: dict[str, str], moments: list[str]) -> None:
-    """A table with the same moment in all columns of each row, the moments being in UTC, and one row of NULL."""
+def _create(source: SourceConnection, name: str, columns: dict[str, str], moments: list[str]) -> None:
+    """A table with the same moment, in UTC, in all columns of each row, and one row of NULL."""
     execute(source, f"CREATE TABLE shapes.{name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})")
     for moment in moments:
         values = ", ".join(f"'{moment}'::{'date' if kind == 'date' else 'timestamp'}" for kind in columns.values())
@@ -275,8 +280,8 @@ def _create(source: Source, name: str, columns: dict[str, str], moments: list[st
     execute(source, f"INSERT INTO shapes.{name} DEFAULT VALUES")
 
 
-def _months(source: Source, table: Table) -> dict[str, Counter[str]]:
-    """The rows of each month label, as texts of the date column, told by PostgreSQL."""
+def _months(source: SourceConnection, table: Table) -> dict[str, Counter[str]]:
+    """The rows of each partition key, as texts of the date column, from PostgreSQL."""
     column = quoted(table.date_column)
     # For a naive column the session's zone, UTC, comes and goes.
     local = f"{column}::timestamptz AT TIME ZONE '{table.timezone}'"
@@ -288,17 +293,17 @@ def _months(source: Source, table: Table) -> dict[str, Counter[str]]:
     )
     months: dict[str, Counter[str]] = defaultdict(Counter)
     for year, month, text in source.execute(query.encode()):
-        months[layout.UNDATED if year is None else str(Month(year, month))][text] += 1
+        months[UNDATED.key if year is None else str(Month(year, month))][text] += 1
     return dict(months)
 
 
 def _folders(bucket: Path, table: Table) -> dict[str, Counter[str]]:
     """The same, as the published files have it."""
     months: dict[str, Counter[str]] = {}
-    for label, found in manifests(bucket, table).items():
+    for key, found in manifests(bucket, table).items():
         position = [column.name for column in found.columns].index(table.date_column)
         texts = Counter(row[position] for row in read_csv(bucket, found))
         assert (found.rows, found.source_rows) == (texts.total(), texts.total())
         if texts:
-            months[label] = texts
+            months[key] = texts
     return months

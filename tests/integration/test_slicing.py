@@ -1,4 +1,4 @@
-"""What the planner makes of real tables, and that a read by ctid passes over the table once."""
+"""Which plan the planner's costs lead to for real tables, and what is counted for reads by ctid."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_scripts.contract.database import Database
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.counts import count
-from spark_scripts.postgres.slicing import Slicing
+from spark_scripts.postgres.slicing import SlicePlan
 from spark_scripts.postgres.source import Source
 
 ROWS = "SELECT n AS id, timestamp '2024-01-01' + n * interval '1 minute' AS at, repeat('x', 200) AS pad"
@@ -45,7 +45,7 @@ def tables(account: Any) -> Iterator[None]:
         source.execute("CREATE MATERIALIZED VIEW slicing.materialised AS SELECT * FROM slicing.plain")
         source.execute("CREATE VIEW slicing.of_plain AS SELECT * FROM slicing.plain")
         source.execute("CREATE VIEW slicing.of_ordered AS SELECT * FROM slicing.ordered")
-        source.execute("VACUUM (FREEZE, ANALYZE)")  # all is visible, so that an index alone may tell the date
+        source.execute("VACUUM (FREEZE, ANALYZE)")  # all rows are visible, so an index alone can answer for the date
         yield
         source.execute("DROP SCHEMA slicing CASCADE")
 
@@ -67,17 +67,17 @@ def tables(account: Any) -> Iterator[None]:
         ("of_ordered", MONTHS, "date"),
     ],
 )
-def test_the_cheapest_way_that_the_planner_knows_is_taken(
+def test_the_plan_is_the_cheapest_that_the_planner_finds(
     tables: None, spark: SparkSession, database: Database, table: str, months: list[Month] | None, by: str
 ) -> None:
     entry = Table(table, f"slicing.{table}", "at", "2024-01", slices=4)
     with Source.connect(spark, database, "slicing") as source:
         relation = source.relation(entry, source.connection)
-        condition = "TRUE" if months is None else sql.requested(relation.date, months, undated=True)
+        condition = "TRUE" if months is None else sql.in_partitions(relation.date, [*months, UNDATED])
         counts = count(source.connection, relation, condition, {}, blocks=relation.by_ctid)
-        slicing = Slicing(source.connection, entry, source.measured(relation), cores=2)
-        slicing.decide(list(counts.values()), condition, full=months is None)
-    assert slicing.by == by, slicing.reason
+        relation, found = source.measured(relation), list(counts.values())
+        plan = SlicePlan.chosen(source.connection, entry, relation, found, condition, cores=2, full=months is None)
+    assert plan.by == by, plan.reason
 
 
 def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, database: Database) -> None:
@@ -85,8 +85,10 @@ def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, dat
         relation = source.relation(Table("ordered", "slicing.ordered", "at", "2024-01"), source.connection)
         counts = count(source.connection, relation, "TRUE", {}, blocks=True)
         relation = source.measured(relation)
-    blocks = [(counts[month].first_block, counts[month].last_block) for month in sorted(filter(None, counts))]
-    assert len(blocks) == 5
+    assert sorted(counts, key=str) == [Month(2024, number) for number in range(1, 6)]
+    blocks = [
+        (counts[Month(2024, number)].first_block, counts[Month(2024, number)].last_block) for number in range(1, 6)
+    ]
     assert blocks[0][0] == 0
     assert (blocks[-1][1] or 0) < relation.blocks
     for (_, last), (first, _) in itertools.pairwise(blocks):
@@ -94,7 +96,7 @@ def test_blocks_of_each_month_are_counted(tables: None, spark: SparkSession, dat
         assert last in (first, first - 1)
 
 
-def test_without_a_common_snapshot_no_row_is_told_by_its_block(
+def test_without_a_common_snapshot_no_table_is_read_by_its_blocks(
     tables: None, spark: SparkSession, database: Database
 ) -> None:
     with Source.connect(spark, database, "slicing") as source:

@@ -59,7 +59,7 @@ INSERT INTO snap.moving (id, at, amount, version) SELECT %(new)s, %(at)s, amount
 
 @dataclass
 class Writer:
-    """Changes the table until it is told to end; `commits` counts its transactions."""
+    """Changes the table until it is asked to end; `commits` counts its transactions."""
 
     dsn: str = field(repr=False)
     commits: int = 0
@@ -86,7 +86,7 @@ class Writer:
 
 @contextmanager
 def writing(dsn: str) -> Iterator[Writer]:
-    """A writer at work, which has begun to commit."""
+    """A running writer, which has begun to commit."""
     writer = Writer(dsn)
     thread = threading.Thread(target=writer.work)
     thread.start()
@@ -168,7 +168,9 @@ def test_all_readers_months_and_tables_of_an_execution_see_one_state_while_a_wri
     moving: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spark_scripts.ingest.BATCH_ROWS", 1)  # a Spark job for each month that is read by date
+    monkeypatch.setattr(
+        "spark_scripts.ingestion.reading.BATCH_ROWS", 1
+    )  # a Spark job for each month that is read by date
     asked = requests(moving)
     keys = [lock_key(lake.bucket, request.table.name) for request in asked]
     with (
@@ -205,5 +207,5 @@ def state_now(dsn: str, relation: str) -> list[Row]:
 
 
 def assert_one_state(rows: list[Row]) -> None:
-    """What every transaction of the writer keeps: the number of rows, of ids, and the sum of the amounts."""
+    """Check what no transaction of the writer changes: the numbers of rows and of ids, and the sum of the amounts."""
     assert (len(rows), len({row[0] for row in rows}), sum(int(row[2]) for row in rows)) == (ROWS, ROWS, ROWS * AMOUNT)

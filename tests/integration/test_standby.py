@@ -45,7 +45,7 @@ def database(standby: Server) -> Database:
 
 @pytest.fixture
 def table(primary: Server, standby: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection[Any]]:
-    """A table of old rows, which the standby has as well; gives a session of the primary."""
+    """A table of old rows, which the standby has as well; yields a session on the primary."""
     monkeypatch.setattr(ingest, "PAUSE", 0.5)
     monkeypatch.setattr(watch, "BEAT", 0.2)
     with primary.connect() as connection:
@@ -77,7 +77,7 @@ def test_a_standby_is_read_under_one_snapshot_and_the_log_says_what_its_lock_is_
     found = manifests(bucket, ENTRY)
     assert sum(month.rows for month in found.values()) == ROWS
     assert all(month.snapshot for month in found.values())
-    told = "is a standby: executions that read another server are not kept from writing the same tables"
+    told = "is a standby: an execution that reads another server can write the same tables"
     assert told in capfd.readouterr().out
 
 
@@ -93,7 +93,7 @@ def test_a_rewrite_on_the_primary_while_the_standby_is_read_loses_nothing(
     assert len({row[2] for row in published(bucket)}) == 1
 
 
-def test_a_standby_that_cancels_the_reading_is_told_with_the_settings_that_help(
+def test_the_error_about_a_standby_that_cancels_the_reading_names_the_settings_that_help(
     run: Run, primary: Server, standby: Server, table: psycopg.Connection[Any]
 ) -> None:
     with standby.connect() as connection:

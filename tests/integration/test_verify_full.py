@@ -11,7 +11,7 @@ import pytest
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table
 from tests.integration.published import Run, manifest
 from tests.integration.whole import execute
@@ -40,7 +40,7 @@ def test_rows_of_one_column_that_is_null_are_refused_and_nothing_is_written(
             run("lone", full("lone"), months=months)
     assert list((bucket / layout.RAW_LAYER / "lone").rglob("*.csv")) == []
     run("lone-counted", full("lone", verify="count"))
-    assert [manifest(bucket, full("lone"), month).rows for month in (JANUARY, None)] == [1, 1]
+    assert [manifest(bucket, full("lone"), partition).rows for partition in (JANUARY, UNDATED)] == [1, 1]
 
 
 def test_one_column_without_null_is_read_back(run: Run, source: psycopg.Connection[Any], bucket: Path) -> None:
@@ -49,7 +49,7 @@ def test_one_column_without_null_is_read_back(run: Run, source: psycopg.Connecti
     assert manifest(bucket, full("dated"), JANUARY).rows == 10
 
 
-def test_a_column_of_the_name_that_spark_keeps_is_refused_in_csv_alone(
+def test_a_column_with_the_name_that_spark_reserves_is_refused_in_csv_only(
     run: Run, source: psycopg.Connection[Any], bucket: Path
 ) -> None:
     execute(source, "CREATE TABLE verified.corrupt (at date, _corrupt_record text)")
@@ -68,7 +68,7 @@ def test_long_fields_and_many_columns_are_read_back(run: Run, source: psycopg.Co
     execute(source, f"CREATE TABLE verified.wide (at date, {names})")
     execute(source, "INSERT INTO verified.wide (at, c9) VALUES ('2024-01-01', repeat(E'\"\\n,x', 2500000)), (NULL, '')")
     run("wide", full("wide"))
-    assert [manifest(bucket, full("wide"), month).rows for month in (JANUARY, None)] == [1, 1]
+    assert [manifest(bucket, full("wide"), partition).rows for partition in (JANUARY, UNDATED)] == [1, 1]
 
 
 def test_a_line_break_of_another_kind_in_a_columns_name_is_read_back(

@@ -16,7 +16,7 @@ from ingest_assets.aws.executions import Execution, follow
 from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.tables import tables_from_json, tables_to_json
 
 Session = boto3.session.Session
@@ -67,8 +67,10 @@ class Workflow:
                     found[way] = body
         return found
 
-    def manifest(self, name: str, month: Month | None) -> Manifest:
-        return Manifest.from_json((self.bucket / layout.current_manifest_key(name, month)).read_text(encoding="utf-8"))
+    def manifest(self, name: str, partition: Partition) -> Manifest:
+        return Manifest.from_json(
+            (self.bucket / layout.current_manifest_key(name, partition)).read_text(encoding="utf-8")
+        )
 
     def applications(self) -> list[str]:
         """The applications that have not been deleted."""
@@ -129,13 +131,13 @@ def test_a_full_ingest_takes_every_month_whole(workflow: Workflow, source: psyco
     assert counted.keys() > {str(month) for month in MONTHS}  # the sample goes on to the running month
     assert {month: workflow.manifest(name, Month.parse(month)).rows for month in counted} == counted
     query = f"SELECT count(*) FROM {table} WHERE {local} IS NULL OR NOT isfinite({local})"
-    assert source.execute(query.encode()).fetchone() == (workflow.manifest(name, None).rows,)
+    assert source.execute(query.encode()).fetchone() == (workflow.manifest(name, UNDATED).rows,)
 
 
 @pytest.mark.usefixtures("full_ingest")
 def test_the_files_of_a_full_ingest_hold_the_rows_of_the_manifests(workflow: Workflow) -> None:
-    for month in (Month(2024, 2), None):
-        manifest = workflow.manifest("mockrecord", month)
+    for partition in (Month(2024, 2), UNDATED):
+        manifest = workflow.manifest("mockrecord", partition)
         rows = [row for file in manifest.files for row in read_csv(workflow.bucket / file.key)]
         assert len(rows) == manifest.rows == manifest.source_rows > 0
         assert all(set(row) == {column.name for column in manifest.columns} for row in rows)
@@ -146,13 +148,14 @@ def read_csv(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_a_success_is_told_by_the_topic_and_to_the_queue(workflow: Workflow) -> None:
-    request = {"table": "orders", "months": ["2023-03"], "requested_by": "a test"}
-    execution, _ = workflow.run(request)
+def test_a_success_is_told_by_the_topic_and_to_the_queue(
+    workflow: Workflow, full_ingest: tuple[Execution, list[str]]
+) -> None:
+    execution, _ = full_ingest
     messages = workflow.messages(execution)
     assert set(messages) == {"StepFunctionDataPipelineNotification", "direct"}
     for message in messages.values():
-        assert (message["status"], message["input"], message["source"]) == ("SUCCEEDED", request, "state-machine")
+        assert (message["status"], message["input"], message["source"]) == ("SUCCEEDED", {}, "state-machine")
         assert message["execution_name"] == execution.name
         assert message["application_id"]
         assert message["job_run_id"]

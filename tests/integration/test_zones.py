@@ -26,7 +26,7 @@ from tests.integration.published import Run
 from tests.integration.whole import differing, manifests
 
 NAMES = sorted(available_timezones() - {"localtime", "Factory"})  # tables.yaml refuses these two
-YEARS = (2000, 2010, 2020)  # on which the releases of tzdata that are in use agree
+YEARS = (2000, 2010, 2020)  # for which all releases of tzdata in use agree
 SECOND = timedelta(seconds=1)
 
 EMPTY = "DROP SCHEMA IF EXISTS zones CASCADE; CREATE SCHEMA zones; CREATE TABLE zones.hours (at timestamptz)"
@@ -50,7 +50,7 @@ END $$
 
 
 def changes(zone: ZoneInfo, year: int) -> Iterator[datetime]:
-    """The instants at which the zone's clocks are changed in the year, one in a month at most."""
+    """The instants at which the zone's clocks change in the year, at most one in each month."""
     months = [datetime(year, month, 1, tzinfo=UTC) for month in range(1, 13)] + [datetime(year + 1, 1, 1, tzinfo=UTC)]
     for low, high in pairwise(months):
         if low.astimezone(zone).utcoffset() != high.astimezone(zone).utcoffset():
@@ -58,7 +58,7 @@ def changes(zone: ZoneInfo, year: int) -> Iterator[datetime]:
 
 
 def change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    """The first second after `low` that has another offset, which `high` has."""
+    """The first second after `low` with the offset that `high` has."""
     before = low.astimezone(zone).utcoffset()
     while high - low > SECOND:
         middle = low + (high - low) // SECOND // 2 * SECOND
@@ -68,7 +68,7 @@ def change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
 
 @cache
 def moments(name: str) -> list[dict[str, str]]:
-    """Instants with their wall time: the begin of each month in UTC, and the seconds about each change of clocks."""
+    """Instants with their wall time: the start of each month in UTC, and the seconds around each change of clocks."""
     zone = ZoneInfo(name)
     instants = [datetime(year, month, 1, tzinfo=UTC) for year in YEARS for month in range(1, 13)]
     for year in YEARS:

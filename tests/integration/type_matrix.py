@@ -1,4 +1,4 @@
-"""The type matrix: which types were tried, and what differs of those that did not arrive whole."""
+"""The type matrix: which types were tried, and the differences of the types that did not arrive whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from spark_scripts.contract.tables import Table
 from tests.integration.type_parquet import ParquetTable
 from tests.integration.type_tables import changed_texts, changed_values, kinds
-from tests.integration.whole import Source, read_back
+from tests.integration.whole import SourceConnection, read_back
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Matrix:
         )
 
 
-def csv_matrix(source: Source, bucket: Path, tables: Sequence[Table], empty: Mapping[str, str]) -> Matrix:
+def csv_matrix(source: SourceConnection, bucket: Path, tables: Sequence[Table], empty: Mapping[str, str]) -> Matrix:
     """Compare the published CSV of tables that `type_tables.create` made, text by text and value by value."""
     matrix = Matrix(empty)
     for table in tables:
@@ -52,7 +52,7 @@ def csv_matrix(source: Source, bucket: Path, tables: Sequence[Table], empty: Map
     return matrix
 
 
-def parquet_matrix(source: Source, bucket: Path, tables: Sequence[Table], empty: Mapping[str, str]) -> Matrix:
+def parquet_matrix(source: SourceConnection, bucket: Path, tables: Sequence[Table], empty: Mapping[str, str]) -> Matrix:
     """The same for published Parquet."""
     matrix = Matrix(empty)
     for table in tables:

@@ -12,7 +12,7 @@ import duckdb
 
 from spark_scripts.contract.tables import Table
 from tests.integration.type_tables import quoted
-from tests.integration.whole import Source, manifests
+from tests.integration.whole import SourceConnection, manifests
 
 NATIVE = {
     "boolean": "BOOLEAN",
@@ -45,7 +45,7 @@ NATIVE = {
 """The types that Spark has without loss; every other is text."""
 
 BEYOND_SPARK = re.compile(r"-?infinity|NaN|29427\d-.*|29424[7-9]-.*")
-"""Values that a native type lacks: a text column beside tells them. Microseconds in 64 bits end in 294247."""
+"""Values that a native type lacks: a further text column has them. Microseconds in 64 bits end in 294247."""
 
 # As whole numbers and hexadecimal digits, because neither side's own text can then hide a difference. In this order:
 # what DuckDB reads, what PostgreSQL holds.
@@ -83,7 +83,7 @@ class ParquetTable:
         rows = self._duckdb.execute("SELECT column_name, column_type FROM (DESCRIBE files)").fetchall()
         self.types: dict[str, str] = dict(rows)
 
-    def changed(self, source: Source, name: str) -> list[tuple[Any, ...]]:
+    def changed(self, source: SourceConnection, name: str) -> list[tuple[Any, ...]]:
         """The rows (id, as text, native form, what the file has, what the column beside has) that differ."""
         kind = re.sub(r"\(.*| WITH TIME ZONE", "", self.types[name])
         duckdb_form, postgres_form = _FORMS.get(kind, _AS_TEXT)

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from spark_scripts.contract.tables import Table
 from tests.integration.type_cases import FILLED, SETUP, UNREADABLE
-from tests.integration.whole import BACK, Source, execute
+from tests.integration.whole import BACK, SourceConnection, execute
 
 Cases = Mapping[str, Sequence[str]]
 
@@ -34,7 +34,7 @@ _TEXT_TELLS = ("refcursor", "kinds.temper")
 class Kind:
     """A column under test, named after its type.
 
-    `send` is the type's binary output, which tells any two values apart; None where it has none. `readable` says
+    `send` is the type's binary output, which differs for any two values; None where it has none. `readable` says
     whether the type reads its own text.
     """
 
@@ -43,7 +43,7 @@ class Kind:
     readable: bool
 
 
-def create(source: Source, cases: Cases) -> list[Table]:
+def create(source: SourceConnection, cases: Cases) -> list[Table]:
     """`kinds.scalars` and `kinds.arrays`: a column for each type, and one for each array type, with every value.
 
     And `kinds.filled`, with the types that only PostgreSQL itself makes values of.
@@ -56,7 +56,7 @@ def create(source: Source, cases: Cases) -> list[Table]:
     return [Table(name, f"kinds.{name}", "at", "2024-01") for name in ("scalars", "arrays", "filled")]
 
 
-def _fill(source: Source, table: str, columns: Mapping[str, Sequence[str]]) -> None:
+def _fill(source: SourceConnection, table: str, columns: Mapping[str, Sequence[str]]) -> None:
     declared = ", ".join(f"{quoted(kind)} {kind}" for kind in columns)
     execute(source, f"CREATE TABLE kinds.{table} (id int, at timestamp, {declared})")
     for index, row in enumerate(itertools.zip_longest(*columns.values(), fillvalue="NULL")):
@@ -90,7 +90,7 @@ def _arrays(kind: str, values: Sequence[str]) -> list[str]:
     ]
 
 
-def kinds(source: Source, table: Table) -> list[Kind]:
+def kinds(source: SourceConnection, table: Table) -> list[Kind]:
     """The columns under test of a table that `create` made."""
     query = """
         SELECT attname, CASE WHEN attname = ANY (%s) OR pg_type.typsend = 0 OR element.typsend = 0 THEN NULL
@@ -101,23 +101,23 @@ def kinds(source: Source, table: Table) -> list[Kind]:
     return [Kind(*row) for row in source.execute(query, [list(_TEXT_TELLS), list(UNREADABLE), table.table])]
 
 
-def changed_texts(source: Source, table: Table, kind: Kind) -> list[tuple[Any, ...]]:
+def changed_texts(source: SourceConnection, table: Table, kind: Kind) -> list[tuple[Any, ...]]:
     """The rows (id, what PostgreSQL writes, what was read back) that differ in the column."""
     return _rows(source, table, kind, "back.{0} IS DISTINCT FROM source.{0}::text")
 
 
-def changed_values(source: Source, table: Table, kind: Kind) -> list[tuple[Any, ...]]:
+def changed_values(source: SourceConnection, table: Table, kind: Kind) -> list[tuple[Any, ...]]:
     """The same for rows whose text does not read back to the very value."""
     if not kind.readable:
         return []
-    if kind.name == "bpchar":  # blanks at its end are no part of the value, says PostgreSQL
+    if kind.name == "bpchar":  # for PostgreSQL, blanks at its end are not part of the value
         return _rows(source, table, kind, "back.{0}::bpchar IS DISTINCT FROM source.{0}")
     send = f"{kind.send}(%s)" if kind.send else "%s::text"
     back, original = send % f"back.{{0}}::{kind.name}", send % "source.{0}"
     return _rows(source, table, kind, f"{back} IS DISTINCT FROM {original}")
 
 
-def _rows(source: Source, table: Table, kind: Kind, condition: str) -> list[tuple[Any, ...]]:
+def _rows(source: SourceConnection, table: Table, kind: Kind, condition: str) -> list[tuple[Any, ...]]:
     name = quoted(kind.name)
     query = (
         f"SELECT coalesce(source.id::text, back.id), source.{name}::text, back.{name} FROM {table.table} AS source"
@@ -128,7 +128,7 @@ def _rows(source: Source, table: Table, kind: Kind, condition: str) -> list[tupl
 
 
 @contextmanager
-def hostile_defaults(source: Source) -> Iterator[None]:
+def hostile_defaults(source: SourceConnection) -> Iterator[None]:
     """Sessions of the reading role begin with other settings."""
     for name, value in HOSTILE.items():
         execute(source, f"ALTER ROLE CURRENT_USER SET {name} = '{value}'")

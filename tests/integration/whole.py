@@ -1,4 +1,4 @@
-"""Whether the raw layer holds a table whole: all its months, read back by PostgreSQL and compared there."""
+"""Whether the raw layer holds a whole table: PostgreSQL reads all its months back and compares them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres.session import FORMATS
 
-Source = psycopg.Connection[Any]
+SourceConnection = psycopg.Connection[Any]
 
 BACK = sql.Identifier("pg_temp", "back")
 """Where `read_back` puts the rows."""
 
 
-def execute(source: Source, statements: str) -> None:
+def execute(source: SourceConnection, statements: str) -> None:
     """Run statements that a test has put together."""
     source.execute(statements.encode())
 
 
-def settle(source: Source) -> None:
+def settle(source: SourceConnection) -> None:
     """Give the connection the settings under which the job reads, so that `::text` is what it should have written."""
     for name, value in FORMATS.items():
         execute(source, f"SET {name} = '{value}'")
 
 
 def manifests(bucket: Path, table: Table) -> dict[str, Manifest]:
-    """The current manifests of the table, by month label."""
+    """The current manifests of the table, by partition key."""
     folder = bucket / layout.current_manifests_prefix(table.name)
     return {file.stem: Manifest.from_json(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")}
 
 
-def read_back(source: Source, bucket: Path, table: Table) -> None:
+def read_back(source: SourceConnection, bucket: Path, table: Table) -> None:
     """Every month's files, by COPY into a temporary table of text columns. A header that differs is an error."""
     found = list(manifests(bucket, table).values())
     names = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(column.name)) for column in found[0].columns)
@@ -48,7 +48,7 @@ def read_back(source: Source, bucket: Path, table: Table) -> None:
                 rows.write(block)
 
 
-def differing(source: Source, bucket: Path, table: Table) -> list[tuple[Any, ...]]:
+def differing(source: SourceConnection, bucket: Path, table: Table) -> list[tuple[Any, ...]]:
     """The rows that only the table or only its raw layer has, as text, NULL and '' apart, first 5; the table may
     have no key.
     """

@@ -1,4 +1,4 @@
-"""What AWS answers to a deployment, as documented, for a Stubber to give.
+"""AWS's documented answers to a deployment, for a Stubber.
 
 CFN/ is https://docs.aws.amazon.com/AWSCloudFormation/latest/; a public incident is named by its address. Shapes and
 enums are checked by the Stubber against botocore's models.
@@ -17,7 +17,6 @@ STACK = "data-lake-ingestion"
 OUTPUTS = {
     "BucketName": "lake",
     "QueueUrl": "https://sqs/queue",
-    "SuccessTopicArn": "arn:success",
     "FailureTopicArn": "arn:failure",
     "StateMachineArn": "arn:machine",
     "ScheduleName": "schedule",
@@ -38,26 +37,14 @@ def known(session: FakeSession) -> None:
         session.script("sts").add_response("get_caller_identity", answer)
 
 
-def nothing_kept(session: FakeSession) -> None:
-    """No earlier stack of this name left anything.
+def nothing_retained(session: FakeSession) -> None:
+    """An earlier stack of this name left nothing behind.
 
     An empty list: resourcegroupstagging/latest/APIReference/API_GetResources.html; a missing secret:
     secretsmanager/latest/apireference/API_DescribeSecret.html.
     """
     session.script("resourcegroupstaggingapi").add_response("get_resources", {"ResourceTagMappingList": []})
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
-
-
-def version(session: FakeSession, current: str) -> None:
-    """The secret's current version: secretsmanager/latest/apireference/API_DescribeSecret.html."""
-    answer = {"VersionIdsToStages": {current: ["AWSCURRENT"], "0" * 32: ["AWSPREVIOUS"]}}
-    session.script("secretsmanager").add_response("describe_secret", answer, {"SecretId": "arn:aws:secret"})
-
-
-def secret_stays(session: FakeSession) -> None:
-    """The secret has the same value before and after the update."""
-    version(session, "1" * 32)
-    version(session, "1" * 32)
 
 
 def idle(session: FakeSession) -> None:
@@ -77,7 +64,7 @@ def missing(session: FakeSession) -> None:
 def stack_is(
     status: str, parameters: dict[str, str] | None = None, outputs: dict[str, str] = OUTPUTS
 ) -> tuple[str, Answer]:
-    """CFN/UserGuide/using-cfn-describing-stacks.html has the statuses and what each lets one do.
+    """CFN/UserGuide/using-cfn-describing-stacks.html has the statuses and what is possible in each.
 
     A stack that was never made or is deleted has no outputs.
     """

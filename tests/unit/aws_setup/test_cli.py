@@ -14,14 +14,14 @@ from botocore import exceptions as aws
 
 from aws_setup import cli
 from aws_setup.checks.findings import error as finding
-from aws_setup.checks.unreachable import explain
 from aws_setup.commands import deploy, destroy, preflight, status
 from aws_setup.commands.preflight import Preflight
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
+from ingest_assets.aws.errors import AwsError
 from ingest_assets.aws.stack import StackError
 from spark_scripts.contract.database import REQUIRED
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 from tests.unit.aws_setup.fakes import client_error
 
 Capture = pytest.CaptureFixture[str]
@@ -43,9 +43,11 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (IngestionError("the work"), 1),
+        (DataLakeError("the work"), 1),
         (DeployError("the stack"), 1),
         (TimeoutError("the time"), 1),
+        (AwsError("the call"), 1),
+        (AwsError("the way to AWS", unreached=True), 2),
         (UsageError("the usage"), 2),
         (InvalidInputError("the input"), 2),
         (StackError("the stack"), 2),
@@ -60,7 +62,7 @@ def test_an_error_is_one_line_and_an_exit_code(
 
 
 def test_debug_shows_the_traceback(failing: Callable[[BaseException], None], capsys: Capture) -> None:
-    failing(IngestionError("the work"))
+    failing(DataLakeError("the work"))
     assert cli.main(["status", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
@@ -88,7 +90,7 @@ def test_ctrl_c_is_no_traceback(failing: Callable[[BaseException], None], capsys
         (aws.ParamValidationError(report="x"), "Parameter validation failed", 1),
     ],
 )  # fmt: skip
-def test_what_aws_says_is_told_in_one_line(
+def test_an_error_of_aws_is_one_line(
     failing: Callable[[BaseException], None], capsys: Capture, error: Exception, text: str, code: int
 ) -> None:
     failing(error)
@@ -119,7 +121,8 @@ def test_without_credentials_every_command_says_so_in_one_line(
     assert cli.main(command) == 2
     assert capsys.readouterr() == (
         "",
-        "error: no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY\n",
+        "error: no AWS credentials: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or start Dagster in"
+        " the local account with `make dev`\n",
     )
 
 
@@ -135,15 +138,6 @@ def test_preflight_fails_when_there_is_an_error(monkeypatch: pytest.MonkeyPatch,
     assert cli.main(["preflight", "--ignore", "network"]) == 1
     assert seen == [["release", "bucket", "network"]]
     assert capsys.readouterr().out.splitlines() == ["identity  ok       me", "driver    error    too old"]
-
-
-def test_a_local_account_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    text, code = explain(aws.EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
-    assert text == (
-        "nothing answers at http://127.0.0.1:9: is the local account running? Start it with `python -m aws_setup local`"
-    )
-    assert code == 2
 
 
 @pytest.mark.parametrize(
@@ -190,7 +184,7 @@ def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.
     ("terminal", "flags", "answer", "agreed"),
     [(True, [], "y", True), (True, [], "", False), (True, ["--yes"], "n", True), (False, [], "n", True)],
 )
-def test_deploy_asks_before_it_makes_a_stack_where_somebody_can_answer(
+def test_deploy_asks_before_it_creates_a_stack_if_somebody_can_answer(
     terminal: bool, flags: list[str], answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
@@ -229,6 +223,12 @@ def test_local_passes_the_command_and_its_options_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("aws_setup.local.command", module, raising=False)
     assert cli.main(["local", "--", "dagster", "dev", "--port", "3001"]) == 7
     assert seen == [["dagster", "dev", "--port", "3001"]]
+
+
+@pytest.mark.parametrize("options", [["--s3a"], ["--source-dsn", "-"], ["--postgres-port", "5432"]])
+def test_what_an_account_starts_with_is_refused_for_one_that_runs(options: list[str], capsys: Capture) -> None:
+    assert cli.main(["local", *options, "--attach", "--", "true"]) == 2
+    assert "--source-dsn, --postgres-port and --s3a are for an account that starts" in capsys.readouterr().err
 
 
 def test_without_the_local_packages_local_says_what_is_missing(

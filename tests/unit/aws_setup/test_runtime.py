@@ -1,4 +1,4 @@
-"""What `preflight` says of the place in which the last job ran."""
+"""What `preflight` reports about the runtime of the last job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from botocore.response import StreamingBody
 
 from aws_setup.checks import runtime
-from aws_setup.cloudformation import stacks
+from ingest_assets.aws.stack import Stack
 from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 
 LINE = "running on Python 3.9.20, boto3 1.34.0, Spark 3.5.8-amzn-0, Hadoop 3.4.1-amzn-3, s3:// by "
@@ -21,7 +21,7 @@ EMRFS = "com.amazon.ws.emr.hadoop.fs.EmrFileSystem"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 OUTPUTS = {"StateMachineArn": MACHINE, "BucketName": "lake"}
-STACK = stacks.Stack(STACK_ID, "data-lake-ingestion", "CREATE_COMPLETE", NOW, {}, OUTPUTS)
+STACK = Stack(STACK_ID, "data-lake-ingestion", "CREATE_COMPLETE", NOW, {}, OUTPUTS)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def executions(session: FakeSession, *names: str) -> None:
 
 
 def history(session: FakeSession, **ids: str) -> None:
-    """The execution got as far as these ids."""
+    """The history of an execution that had these ids."""
     output = {"resourceType": "emr-serverless", "resource": "startJobRun.sync", "output": json.dumps(ids)}
     event = {"timestamp": NOW, "type": "TaskSubmitted", "id": 1, "taskSubmittedEventDetails": output}
     session.script("stepfunctions").add_response("get_execution_history", {"events": [event] if ids else []})
@@ -52,7 +52,7 @@ def log(session: FakeSession, text: str) -> None:
     session.script("s3").add_response("get_object", {"Body": body}, {"Bucket": "lake", "Key": key})
 
 
-def told(session: FakeSession, stack: stacks.Stack | None = STACK) -> str:
+def told(session: FakeSession, stack: Stack | None = STACK) -> str:
     (found,) = runtime.check(session.typed, stack)
     session.assert_all_called()
     return f"{found.level}: {found.text}"
@@ -65,7 +65,7 @@ def test_the_log_of_the_last_job_says_what_it_ran_on(session: FakeSession) -> No
     assert told(session) == f"note: {LINE.removeprefix('running on ')}{S3A}"
 
 
-def test_an_execution_without_a_job_is_passed_over(session: FakeSession) -> None:
+def test_an_execution_without_a_job_is_skipped(session: FakeSession) -> None:
     executions(session, "refused", "without a log", "older")
     history(session)
     history(session, ApplicationId="00a", JobRunId="00b")
@@ -81,14 +81,14 @@ def test_emrfs_is_a_warning(session: FakeSession) -> None:
     log(session, f"{LINE}{EMRFS}\n")
     found = told(session)
     assert found.startswith("warning: Python 3.9.20")
-    assert found.endswith("take a newer ReleaseLabel")
+    assert found.endswith("deploy with a newer ReleaseLabel")
 
 
-@pytest.mark.parametrize("stack", [None, stacks.Stack(STACK_ID, "s", "IMPORT_COMPLETE", NOW, {}, {})])
-def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stack: stacks.Stack | None) -> None:
-    assert told(session, stack).startswith("note: which Python, boto3, Hadoop and file system EMR has is known after")
+@pytest.mark.parametrize("stack", [None, Stack(STACK_ID, "s", "IMPORT_COMPLETE", NOW, {}, {})])
+def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stack: Stack | None) -> None:
+    assert told(session, stack).startswith("note: the versions of Python, boto3 and Hadoop on EMR are known after")
 
 
-def test_a_stack_without_executions_knows_nothing_either(session: FakeSession) -> None:
+def test_without_executions_the_versions_are_not_known_either(session: FakeSession) -> None:
     executions(session)
-    assert told(session).startswith("note: which Python")
+    assert told(session).startswith("note: the versions of Python")

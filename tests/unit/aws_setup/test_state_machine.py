@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aws_setup.cloudformation import template
+from ingest_assets.aws.messages import ENDED, Notification, parse
 
 MACHINE = template.state_machine()
 STATES: dict[str, dict[str, Any]] = MACHINE["States"]
@@ -26,7 +27,7 @@ def following(name: str) -> set[str]:
 
 
 def reachable(start: str, *, without: set[str] = frozenset()) -> set[str]:  # type: ignore[assignment]
-    """The states that can come after `start` when those of `without` are taken out."""
+    """The states that can follow `start` without passing a state in `without`."""
     found: set[str] = set()
     waiting = [start]
     while waiting:
@@ -79,12 +80,12 @@ def test_nothing_ends_without_a_notification_and_a_message(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["EMR Serverless CreateApplication", "EMR Serverless StartApplication", "EMR Serverless StartJobRun"]
 )
-def test_whatever_happens_to_the_job_the_application_is_looked_after(name: str) -> None:
+def test_after_every_outcome_of_the_job_the_application_is_deleted(name: str) -> None:
     assert not reachable(name, without={"Created here"}) & NOTIFICATIONS
     assert {"EMR Serverless StopApplication", "EMR Serverless DeleteApplication"} <= reachable(name)
 
 
-def test_an_application_that_cannot_be_stopped_is_deleted_all_the_same() -> None:
+def test_an_application_that_cannot_be_stopped_is_deleted_anyway() -> None:
     assert following("EMR Serverless StopApplication") == {"EMR Serverless DeleteApplication"}
 
 
@@ -113,7 +114,7 @@ def test_only_transient_errors_of_emr_serverless_are_retried() -> None:
     }
 
 
-def test_a_job_that_goes_on_is_cancelled_before_its_application_is_stopped() -> None:
+def test_a_job_that_still_runs_is_cancelled_before_its_application_is_stopped() -> None:
     caught = STATES["EMR Serverless StartJobRun"]["Catch"]
     assert [rule["Next"] for rule in caught] == ["List job runs"]
     assert following("List job runs") == {"Cancel job runs", "Created here"}
@@ -144,10 +145,36 @@ def test_the_execution_fails_with_the_error_of_the_job() -> None:
     assert STATES["Failed"]["CausePath"] == "$.complete.failure.Cause"
 
 
-def test_an_error_without_a_cause_gets_one_before_it_is_told() -> None:
+def test_an_error_without_a_cause_gets_one_before_the_notification() -> None:
     assert STATES["Read input"]["Parameters"]["unknown"] == {"Cause": "no cause was given"}
     assert [name for name in STATES if "Describe failure" in following(name)] == ["Complete failure"]
     assert STATES["Complete failure"]["Parameters"]["failure.$"] == "States.JsonMerge($.unknown, $.failure, false)"
+
+
+@pytest.mark.parametrize("name", ["Describe success", "Describe failure"])
+def test_its_notification_is_the_one_that_dagster_reads_and_writes(name: str) -> None:
+    message = STATES[name]["Parameters"]["message"]
+    arn = "arn:aws:states:us-east-1:123456789012:execution:EMRServerlessStepFunction:n1"
+    values = {
+        "$$.Execution.Id": arn,
+        "$$.Execution.Name": "n1",
+        "$.input": {"table": "mockrecord"},
+        "$.emr.ApplicationId": "00fapp",
+        "$.job.JobRunId": "00fjob",
+        "$.failure.Error": "the error",
+        "$.failure.Cause": "the cause",
+        "$.complete.failure.Error": "the error",
+        "$.complete.failure.Cause": "the cause",
+        "$.cleanup.error": "the error of the cleanup",
+    }
+    written = {key.removesuffix(".$"): values[value] if key.endswith(".$") else value for key, value in message.items()}
+    assert message["status"] in ENDED
+    notification = Notification(
+        message["status"], arn, {"table": "mockrecord"}, "00fapp", "00fjob", "the error", "the cause",
+        "the error of the cleanup",
+    )  # fmt: skip
+    assert parse(json.dumps(written)) == notification
+    assert json.loads(notification.to_json()) == written
 
 
 def test_every_notification_is_tried_again() -> None:

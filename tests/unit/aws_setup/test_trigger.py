@@ -11,16 +11,14 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY
 
 from aws_setup.commands import trigger
-from aws_setup.errors import UsageError
 from ingest_assets.tables import TablesError, load_tables
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.tables import tables_to_json
-from tests.unit.aws_setup.fakes import FakeSession
+from tests.unit.aws_setup.fakes import STACK_ID, FakeSession
 
 OUTPUTS = {
     "BucketName": "lake",
     "QueueUrl": "q",
-    "SuccessTopicArn": "s",
     "FailureTopicArn": "f",
     "StateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:machine",
     "ScheduleName": "schedule",
@@ -34,7 +32,13 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:machine:by-hand"
 def session() -> FakeSession:
     session = FakeSession()
     outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.items()]
-    stack = {"StackName": "s", "StackStatus": "CREATE_COMPLETE", "CreationTime": datetime.now(UTC), "Outputs": outputs}
+    stack = {
+        "StackId": STACK_ID,
+        "StackName": "s",
+        "StackStatus": "CREATE_COMPLETE",
+        "CreationTime": datetime.now(UTC),
+        "Outputs": outputs,
+    }
     session.script("cloudformation").add_response("describe_stacks", {"Stacks": [stack]})
     return session
 
@@ -50,7 +54,11 @@ def test_without_an_input_the_execution_gets_the_schedules_with_the_time_filled_
 ) -> None:
     text = '{"scheduled_time": "<aws.scheduler.scheduled-time>", "trailing_months": 10}'
     target = {"Arn": OUTPUTS["StateMachineArn"], "RoleArn": "arn:aws:iam::123456789012:role/r", "Input": text}
-    session.script("scheduler").add_response("get_schedule", {"Target": target}, {"Name": "schedule"})
+    session.script("scheduler").add_response(
+        "get_schedule",
+        {"Target": target, "State": "ENABLED", "ScheduleExpression": "cron(0 2 1 * ? *)"},
+        {"Name": "schedule"},
+    )
     tables_are(session, DEPLOYED)
     expected = {"stateMachineArn": OUTPUTS["StateMachineArn"], "name": ANY, "input": ANY}
     answer: dict[str, Any] = {"executionArn": EXECUTION, "startDate": datetime.now(UTC)}
@@ -78,5 +86,5 @@ def test_tables_that_were_not_deployed_start_nothing(session: FakeSession) -> No
 
 def test_a_bucket_without_tables_asks_for_a_deployment(session: FakeSession) -> None:
     session.script("s3").add_client_error("get_object", "NoSuchKey", http_status_code=404)
-    with pytest.raises(UsageError, match=r"s3://lake/config/tables\.json is missing: run"):
+    with pytest.raises(TablesError, match="no tables are deployed: run `python -m aws_setup deploy`"):
         trigger.start(session.typed, "s", {}, print)

@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
+from ingest_assets.aws.messages import Notification
 from ingest_assets.tables import load_tables
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column, File, Manifest
@@ -315,18 +316,10 @@ def notification(
     request: dict[str, Any] = {"table": "mockrecord", "months": [*months]}
     if requested_by:
         request["requested_by"] = requested_by
+    arn = EXECUTION.replace(":n1", f":{name}")
+    written = Notification(cast("Any", status), arn, request, application_id=APPLICATION, job_run_id=JOB).to_json()
     return {
-        "version": 1,
-        "status": status,
-        "execution_arn": EXECUTION.replace(":n1", f":{name}"),
-        "execution_name": name,
-        "input": request,
-        "application_id": APPLICATION,
-        "job_run_id": JOB,
-        "error": None,
-        "cause": None,
-        "cleanup_error": None,
-        "source": "state-machine",
+        **json.loads(written),
         **others,
     }
 

@@ -10,9 +10,9 @@ from dagster._core.execution.plan.objects import StepFailureData, UserFailureDat
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.assets import raw_layer_asset
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.tables import load_tables
 from ingest_assets.workflow.resource import IngestionWorkflow
 
@@ -39,7 +39,7 @@ class Dagster:
         self, tags: Mapping[str, str], selection: dg.AssetSelection, settings: Mapping[str, Any]
     ) -> dg.ExecuteInProcessResult:
         account = AwsAccount()
-        raw_layer = RawLayer(account=account, s3=S3Resource())
+        raw_layer = RawLayerResource(account=account, s3=S3Resource())
         workflow = IngestionWorkflow(account=account, raw_layer=raw_layer, **{"poll_seconds": 0.001, **settings})
         asset = raw_layer_asset(table=load_tables()[0])
         result = dg.materialize(

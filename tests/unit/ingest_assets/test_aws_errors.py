@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore import exceptions as aws
+from botocore.retries import standard
 
-from ingest_assets.aws.errors import AwsError, aws_errors
+from ingest_assets.aws.errors import AwsError, aws_errors, explain
 from ingest_assets.resources.account import AwsAccount
 from tests.unit.ingest_assets.fakes import client_error
 
@@ -11,32 +14,48 @@ URL = "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
-    ("error", "text", "transient"),
+    ("error", "text", "transient", "unreached"),
     [
-        (
-            aws.NoCredentialsError(),
-            r"starting: no AWS credentials .* start Dagster with `make dev`; .* AWS_PROFILE",
-            False,
-        ),
-        (aws.NoRegionError(), r"starting: no AWS region. .* set AWS_DEFAULT_REGION", False),
-        (aws.EndpointConnectionError(endpoint_url=URL), rf"AWS cannot be reached \(.*{URL}.*`make dev`", True),
-        (aws.ReadTimeoutError(endpoint_url=URL), r"AWS cannot be reached", True),
-        (client_error("ThrottlingException"), r"starting: .*ThrottlingException", True),
-        (client_error("Whatever", status=503), r"starting: .*Whatever", True),
-        (client_error("ExpiredToken"), r"does not accept the credentials .* renew them", False),
-        (
-            client_error("AccessDeniedException", "no right to"),
-            r".*AccessDeniedException.*: no right to",
-            False,
-        ),
-        (aws.ParamValidationError(report="x"), r"starting: Parameter validation failed", False),
+        (aws.NoCredentialsError(), r"starting: no AWS credentials: set AWS_PROFILE .* `make dev`", False, True),
+        (aws.NoRegionError(), r"starting: no AWS region: set AWS_DEFAULT_REGION, .* `make dev`", False, True),
+        (aws.UnauthorizedSSOTokenError(), r"starting: the AWS sign-in has expired: sign in again", False, True),
+        (aws.LoginRefreshRequired(), r"starting: the AWS sign-in has expired: sign in again", False, True),
+        (aws.ProfileNotFound(profile="work"), r"starting: .*\(work\) .* check AWS_PROFILE", False, True),
+        (aws.EndpointConnectionError(endpoint_url=URL), rf"starting: cannot reach {URL}: check the", True, True),
+        (aws.ReadTimeoutError(endpoint_url=URL), rf"starting: cannot reach {URL}", True, True),
+        (client_error("ThrottlingException"), r"starting: Call: made up \(ThrottlingException\)", True, False),
+        (client_error("Whatever", status=503), r"starting: Call: made up \(Whatever\)", True, False),
+        (client_error("ExpiredToken"), r"starting: the AWS session has expired: .* AWS_SESSION_TOKEN", False, True),
+        (client_error("RequestExpired"), r"starting: the AWS session has expired", False, True),
+        (client_error("InvalidToken"), r"starting: AWS does not accept the credentials \(InvalidToken\)", False, True),
+        (client_error("AccessDenied", "no right to"), r"starting: Call: no right to \(AccessDenied\)", False, False),
+        (aws.ParamValidationError(report="x"), r"starting: Parameter validation failed", False, False),
     ],
-)
-def test_an_error_of_aws_says_what_was_done_and_what_to_do(error: Exception, text: str, transient: bool) -> None:
-    with pytest.raises(AwsError, match=text) as raised, aws_errors("starting"):
+)  # fmt: skip
+def test_an_error_of_aws_says_in_one_line_what_was_done_and_what_to_do(
+    error: Exception, text: str, transient: bool, unreached: bool
+) -> None:
+    with pytest.raises(AwsError, match=rf"^{text}.*$") as raised, aws_errors("starting"):
         raise error
-    assert raised.value.transient is transient
+    assert (raised.value.transient, raised.value.unreached) == (transient, unreached)
     assert raised.value.__cause__ is error
+
+
+def test_a_local_account_that_does_not_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", URL)
+    assert str(explain(aws.EndpointConnectionError(endpoint_url=URL))) == (
+        f"nothing answers at {URL}: is the local account running?"
+        " Start it with `make dev` or `python -m aws_setup local`"
+    )
+
+
+def test_every_error_that_botocore_retries_is_transient() -> None:
+    own: Any = standard  # its lists are not in the stubs
+    codes = [
+        *own.TransientRetryableChecker._TRANSIENT_ERROR_CODES,
+        *own.ThrottledRetryableChecker._THROTTLED_ERROR_CODES,
+    ]
+    assert [code for code in codes if not explain(client_error(code)).transient] == []
 
 
 def test_without_region_and_credentials_the_account_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from ingest_assets.checks import CHECKS, Evaluated, evaluations, evaluations_of_nothing
+from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column
 from spark_scripts.contract.months import Month
@@ -21,7 +22,7 @@ FOLDER = layout.partition_prefix("mockrecord", Month(2024, 2))
 
 
 def checked(month: str = "2024-02", **changes: Any) -> dict[str, dg.AssetCheckEvaluation]:
-    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
     found = evaluations(raw_layer, Evaluated(KEY, month), replace(manifest(month, "n1"), **changes))
     return {evaluation.check_name: evaluation for evaluation in found}
 
@@ -107,7 +108,7 @@ def parquet(aws: FakeAws, month: str, columns: tuple[Column, ...], finished: str
 
 
 def types_of(month: str) -> dg.AssetCheckEvaluation:
-    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
     found = raw_layer.current("mockrecord", month)
     assert found
     every = {evaluation.check_name: evaluation for evaluation in evaluations(raw_layer, Evaluated(KEY, month), found)}
@@ -191,7 +192,7 @@ def test_every_result_has_its_month_its_numbers_and_its_execution_as_metadata(aw
 
 
 def test_a_month_that_was_never_ingested_holds_nothing_but_what_no_manifest_lists(aws: FakeAws) -> None:
-    raw_layer = RawLayer(account=AwsAccount(), s3=S3Resource())
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
     evaluated = Evaluated(KEY, "2024-02")
     assert {done.check_name for done in evaluations_of_nothing(raw_layer, evaluated, CHECKS) if done.passed} == {
         *CHECKS

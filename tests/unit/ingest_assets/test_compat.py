@@ -1,9 +1,10 @@
-"""What is used of Dagster that is private or a preview, and that it is used by one module."""
+"""Which private and preview parts of Dagster the product uses, and that one module alone imports them."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -12,26 +13,35 @@ from dagster._core.storage import tags
 
 from ingest_assets import _compat
 from ingest_assets._compat import AssetJob, CheckTarget, check_output, previews
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.definitions import build_definitions
 from tests.unit.ingest_assets.harness import KEY
 
 PACKAGE = Path(_compat.__file__).parent
+PRODUCT = [PACKAGE.parent / name for name in ("aws_setup", "ingest_assets", "spark_scripts")]
 
 
 def private_imports(path: Path) -> set[str]:
-    """The private modules of Dagster that a file imports from."""
-    modules = {
-        node.module
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module
-    }
-    return {module for module in modules if module.startswith("dagster") and "._" in module}
+    """The private modules and names of Dagster that a file imports; dagster_shared documents nothing."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in imported if name.startswith("dagster") and ("._" in name or "shared" in name)}
 
 
 def test_one_module_imports_what_is_private() -> None:
-    found = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if private_imports(path)}
-    assert found == {"_compat.py"}
+    paths = [path for package in PRODUCT for path in package.rglob("*.py")]
+    assert [path.relative_to(PACKAGE).as_posix() for path in paths if private_imports(path)] == ["_compat.py"]
+
+
+def test_every_private_import_says_what_would_end_it() -> None:
+    blocks = (PACKAGE / "_compat.py").read_text().partition("__all__")[0].split("\n\n")
+    private = [block for block in blocks if "from dagster._" in block or "from dagster_shared" in block]
+    assert private
+    assert [block for block in private if not re.match(r"#.*\bEnds? (when|with)\b", block, re.DOTALL)] == []
 
 
 def test_every_name_is_used() -> None:

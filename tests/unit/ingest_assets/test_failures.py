@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from ingest_assets.aws.job_runs import JobRun
+from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.workflow.failures import Evidence
 
 SHUTDOWN = [
     "26/11/22 21:25:02 INFO SparkContext: Successfully stopped SparkContext",
     "26/11/22 21:25:03 INFO ShutdownHookManager: Shutdown hook called",
 ]
-JOB_RUN = JobRun("00fapp", "00fjob", created=True, details="Job failed. ExitCode: 1.")
+JOB_RUN = ExecutionJob("00fapp", "00fjob", created=True, details="Job failed. ExitCode: 1.")
 
 
 @pytest.mark.parametrize(

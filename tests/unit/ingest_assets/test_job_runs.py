@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.executions import ExecutionStatus
-from ingest_assets.aws.job_runs import EndState, JobRun, find, terminate
+from ingest_assets.aws.job_runs import EndState, ExecutionJob, find, terminate
 from tests.unit.ingest_assets.fakes import (
     APPLICATION,
     JOB,
@@ -31,7 +31,7 @@ def history(*events: Event) -> FakeStepFunctions:
     return FakeStepFunctions(executions={"n1": FakeExecution(events=[*events])})
 
 
-def found(*events: Event) -> JobRun | None:
+def found(*events: Event) -> ExecutionJob | None:
     return find(cast("Any", history(*events)), ARN)
 
 
@@ -42,15 +42,15 @@ def stop(step_functions: FakeStepFunctions, emr_serverless: FakeEmrServerless, p
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest_assets.aws.job_runs.time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 def test_application_and_job_run_are_found_in_the_history() -> None:
-    assert found(*NORMAL) == JobRun(APPLICATION, JOB, created=True)
+    assert found(*NORMAL) == ExecutionJob(APPLICATION, JOB, created=True)
 
 
 def test_an_application_without_a_job_run_is_found() -> None:
-    assert found(*NORMAL[:3]) == JobRun(APPLICATION, None, created=True)
+    assert found(*NORMAL[:3]) == ExecutionJob(APPLICATION, None, created=True)
 
 
 def test_nothing_is_found_before_there_is_an_application() -> None:
@@ -59,7 +59,7 @@ def test_nothing_is_found_before_there_is_an_application() -> None:
 
 def test_a_kept_application_is_told_apart() -> None:
     events = [scheduled("startApplication.sync", ApplicationId="kept"), submitted()]
-    assert found(events[0]) == JobRun("kept", None, created=False)
+    assert found(events[0]) == ExecutionJob("kept", None, created=False)
 
 
 def test_a_failed_job_run_tells_its_details() -> None:

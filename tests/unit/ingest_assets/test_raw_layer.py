@@ -6,12 +6,12 @@ from dagster_aws.s3 import S3Resource
 
 from ingest_assets.aws.driver_logs import last_lines
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from tests.unit.ingest_assets.fakes import BUCKET, FakeAws
 
 
-def raw_layer(bucket: str | None = None) -> RawLayer:
-    return RawLayer(account=AwsAccount(), s3=S3Resource(), bucket=bucket)
+def raw_layer(bucket: str | None = None) -> RawLayerResource:
+    return RawLayerResource(account=AwsAccount(), s3=S3Resource(), bucket=bucket)
 
 
 def test_the_bucket_is_the_stack_s_unless_given(aws: FakeAws) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.test_utils import create_run_for_test
 
-from ingest_assets.checks import CHECKS
-from tests.unit.ingest_assets.fakes import STARTED, FakeAws, FakeExecution, notification
+from ingest_assets.checks.specs import CHECKS
+from spark_scripts.contract import layout
+from spark_scripts.contract.months import UNDATED
+from tests.unit.ingest_assets.fakes import STARTED, FakeAws, FakeExecution, manifest, notification
 from tests.unit.ingest_assets.harness import KEY, Dagster
 from tests.unit.ingest_assets.test_sensor import Queue
 
@@ -107,3 +111,50 @@ def test_a_failure_that_is_told_after_the_month_was_ingested_fails_no_check(
     queue.tick()
     assert dagster.checks("2024-02") == dict.fromkeys(CHECKS, True)
     assert records(queue)["2024-02"].dagster_run.status == dg.DagsterRunStatus.FAILURE
+
+
+def observations(queue: Queue) -> list[dg.AssetObservation]:
+    """What the event log says of the table in PostgreSQL, the newest first."""
+    records = queue.instance.fetch_observations(dg.AssetKey(["postgres", "public", "mockrecord"]), limit=10).records
+    return [record.asset_observation for record in records if record.asset_observation]
+
+
+def left_undated(aws: FakeAws, execution: str, rows: int) -> None:
+    """The manifest of the rows without a month, which every execution rewrites."""
+    document = replace(manifest("2024-02", execution), undated_rows=rows, table_rows=200).to_json()
+    aws.s3.objects[layout.current_manifest_key("mockrecord", UNDATED)] = document.encode()
+
+
+def test_a_recorded_run_observes_the_table_in_postgresql_once(aws: FakeAws, queue: Queue) -> None:
+    for month in ("2024-01", "2024-02", "2024-05"):
+        aws.s3.commit(month, "n1")
+    left_undated(aws, "n1", 4)
+    for _ in range(2):
+        aws.sqs.send(notification("SUCCEEDED", months=("2024-01", "2024-02", "2024-05")))
+        queue.tick()
+    [found] = observations(queue)
+    assert found.metadata["dagster/row_count"].value == 200
+    check = dg.AssetCheckKey(found.asset_key, "no_rows_without_date")
+    [result] = queue.instance.event_log_storage.get_asset_check_execution_history(check, limit=10)
+    assert isinstance(result.evaluation, dg.AssetCheckEvaluation)
+    assert result.evaluation.passed
+    assert result.evaluation.metadata["undated_rows"].value == 4
+
+
+def test_an_execution_that_a_later_one_has_followed_does_not_observe_the_table(aws: FakeAws, queue: Queue) -> None:
+    aws.s3.commit("2024-01", "n1")
+    left_undated(aws, "n2", 4)
+    aws.sqs.send(notification("SUCCEEDED", months=("2024-01",)))
+    queue.tick()
+    assert observations(queue) == []
+
+
+def test_an_execution_of_a_run_that_died_observes_the_table_in_that_run(aws: FakeAws, queue: Queue) -> None:
+    run = create_run_for_test(queue.instance, status=dg.DagsterRunStatus.FAILURE)
+    aws.s3.commit("2024-02", "n1")
+    left_undated(aws, "n1", 4)
+    aws.sqs.send(notification("SUCCEEDED", requested_by=run.run_id))
+    queue.tick()
+    assert len(observations(queue)) == 1
+    [entry] = queue.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    assert entry.step_key == "raw_layer__mockrecord"

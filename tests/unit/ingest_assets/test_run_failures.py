@@ -17,12 +17,12 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from aws_setup.cloudformation import template
 from ingest_assets.aws.errors import AwsError
-from ingest_assets.aws.messages import DAGSTER, parse
+from ingest_assets.aws.messages import DAGSTER, Notification, parse
 from ingest_assets.definitions import build_definitions
+from ingest_assets.metadata import EXECUTION_TAG
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.topic import Alerts
 from ingest_assets.sensors.run_failures import alert_sensor
-from ingest_assets.workflow.resource import EXECUTION_TAG
 from tests.unit.ingest_assets.conftest import OUTPUTS
 from tests.unit.ingest_assets.fakes import FakeAws, client_error
 from tests.unit.ingest_assets.harness import KEY, ranged
@@ -340,5 +340,7 @@ def test_a_tick_is_bounded_and_the_next_ones_do_the_rest(
 
 
 def test_the_topic_can_be_named(sns: FakeSns) -> None:
-    Alerts(account=AwsAccount(), topic_arn="arn:other").publish(subject="s", sentence="t", document={})
+    Alerts(account=AwsAccount(), topic_arn="arn:other").publish(
+        subject="s", sentence="t", notification=Notification("FAILED", "", {}, source=DAGSTER)
+    )
     assert sns.published[0]["TopicArn"] == "arn:other"

@@ -21,7 +21,6 @@ from ingest_assets.aws.schedule_expression import (
     trailing_months,
 )
 from spark_scripts.contract.months import Month
-from spark_scripts.contract.months import trailing_months as covered
 
 SEED = "cron(0 2 1,15 MAR,APR,MAY,JUN ? *)"
 
@@ -46,7 +45,7 @@ def test_the_ticks_of_any_twelve_months_cover_all_twelve(field: str) -> None:
     expression = f"cron(0 2 1,15 {field} ? *)"
     for first in (Month(2024, number) for number in range(1, 13)):
         ticks = [month for month in (first.plus(later) for later in range(12)) if ticks_in(expression, month)]
-        reached = {month.number for tick in ticks for month in covered(tick, trailing_months(expression))}
+        reached = {month.number for tick in ticks for month in tick.with_months_before(trailing_months(expression))}
         assert reached == set(range(1, 13)), first
 
 
@@ -56,7 +55,9 @@ def test_every_month_is_ingested_again_after_its_end(field: str) -> None:
     months = [Month(2024, 1).plus(later) for later in range(48)]
     ticks = [month for month in months if ticks_in(expression, month)]
     for month in months[12:36]:
-        assert any(month < tick and month in covered(tick, trailing_months(expression)) for tick in ticks), month
+        assert any(month < tick and month in tick.with_months_before(trailing_months(expression)) for tick in ticks), (
+            month
+        )
 
 
 @pytest.mark.parametrize(

@@ -36,16 +36,17 @@ TICK = datetime(2026, 3, 15, 2, tzinfo=CHICAGO)
 class FakeScheduler:
     """EventBridge Scheduler with the stack's schedule, switched off as in the local account."""
 
-    schedule: dict[str, str] = field(
+    schedule: dict[str, Any] = field(
         default_factory=lambda: {
             "State": "DISABLED",
             "ScheduleExpression": SEED,
             "ScheduleExpressionTimezone": "America/Chicago",
+            "Target": {"Input": '{"trailing_months": 10}'},
         }
     )
     refusal: Exception | None = None
 
-    def get_schedule(self, Name: str) -> dict[str, str]:  # noqa: N803 (AWS's name)
+    def get_schedule(self, Name: str) -> dict[str, Any]:  # noqa: N803 (AWS's name)
         assert Name == OUTPUTS.schedule_name
         if self.refusal:
             raise self.refusal

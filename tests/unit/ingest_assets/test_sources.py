@@ -7,12 +7,13 @@ import dagster as dg
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.resources.raw_layer import RawLayer
+from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.sources import source_asset
 from ingest_assets.tables import load_tables
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column
-from tests.unit.ingest_assets.fakes import FakeAws
+from spark_scripts.contract.months import UNDATED
+from tests.unit.ingest_assets.fakes import FakeAws, FakeExecution
 from tests.unit.ingest_assets.harness import Dagster, value
 
 KEY = dg.AssetKey(["postgres", "public", "mockrecord"])
@@ -26,7 +27,7 @@ def ingest(aws: FakeAws, dagster: Dagster, months: Mapping[str, int]) -> dg.Exec
             told: Any = {"undated_rows": undated, "table_comment": "Mock exams", "table_rows": 200, "table_bytes": 8192}
             aws.s3.commit(month, aws.step_functions.started[-1]["name"], **told)
 
-    aws.step_functions.next.answers = [commit]
+    aws.step_functions.next = FakeExecution(answers=[commit])
     result = dagster.materialize(min(months), max(months))
     assert result.success
     return result
@@ -81,7 +82,7 @@ def observe(dagster: Dagster) -> dg.ExecuteInProcessResult:
     definitions = dg.Definitions(
         assets=[source_asset(tables=load_tables()[:1])],
         jobs=[dg.define_asset_job("observe", selection=[KEY])],
-        resources={"raw_layer": RawLayer(account=AwsAccount(), s3=S3Resource())},
+        resources={"raw_layer": RawLayerResource(account=AwsAccount(), s3=S3Resource())},
     )
     return definitions.resolve_job_def("observe").execute_in_process(instance=dagster.instance)
 
@@ -93,7 +94,7 @@ def test_observing_a_table_reads_what_the_last_execution_left_whoever_started_it
     assert undated(dagster) == [(True, "")]
     aws.s3.commit("2024-02", "by-hand", undated_rows=4, table_rows=7, columns=(Column("id", "bigint"),))
     month, undated_key = (f"raw-layer/_manifests/current/mockrecord/{name}.json" for name in ("2024-02", "undated"))
-    assert undated_key == layout.current_manifest_key("mockrecord", None)
+    assert undated_key == layout.current_manifest_key("mockrecord", UNDATED)
     aws.s3.objects[undated_key] = aws.s3.objects[month]
     assert observe(dagster).success
     assert (observed(dagster)["dagster/row_count"], observed(dagster)["execution_name"]) == (7, "by-hand")

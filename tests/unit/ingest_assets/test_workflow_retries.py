@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from ingest_assets.checks import CHECKS
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.workflow.reattach import execution_name
 from tests.unit.ingest_assets.fakes import NORMAL, FakeAws, FakeExecution, nothing
 from tests.unit.ingest_assets.harness import KEY, Dagster, value

@@ -48,7 +48,7 @@ def secrets() -> Iterator[tuple[Any, Stubber]]:
 
 def described(change: Mapping[str, Any] = MappingProxyType({}), endpoint: Endpoint = NOTHING) -> Database:
     """The database of a secret with the project's fields, changed."""
-    return database_from_secret("POSTGRESQL", {**FIELDS, **change}, endpoint)
+    return database_from_secret("POSTGRESQL", json.dumps({**FIELDS, **change}), endpoint)
 
 
 def test_a_secret_describes_the_database() -> None:
@@ -60,7 +60,7 @@ def test_a_secret_describes_the_database() -> None:
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require"])
-def test_clear_text_is_never_fallen_back_to_unless_the_secret_says_so(mode: str) -> None:
+def test_the_job_never_falls_back_to_clear_text_unless_the_secret_says_so(mode: str) -> None:
     assert described().properties("run-1")["sslmode"] == "require"
     assert described({"POSTGRES_SSLMODE": ""}).properties("run-1")["sslmode"] == "require"
     assert described({"POSTGRES_SSLMODE": mode}).properties("run-1")["sslmode"] == mode
@@ -102,8 +102,8 @@ def test_a_public_ca_may_be_the_one_that_java_trusts() -> None:
             "=system needs POSTGRES_SSLMODE=verify-full",
         ),
         ({"POSTGRES_SSLROOTCERT": "/etc/ssl/ca.pem"}, "POSTGRES_SSLROOTCERT is not PEM text"),
-        ({"POSTGRES_SSLROOTCRT": CA}, "unknown field POSTGRES_SSLROOTCRT: there are POSTGRES_HOST"),
-        ({"POSTGRES_PORT": True}, "POSTGRES_PORT must be a text"),
+        ({"POSTGRES_SSLROOTCRT": CA}, "unknown field POSTGRES_SSLROOTCRT: the fields are POSTGRES_HOST"),
+        ({"POSTGRES_PORT": True}, "POSTGRES_PORT must be a string"),
         ({"POSTGRES_HOST": "a.example,b.example"}, "the host must be one name or address"),
         ({"POSTGRES_HOST": "db.example:5432"}, "the host must be one name or address, without a port"),
         ({"POSTGRES_HOST": "db.example/shop?sslmode=disable"}, "the host must be one name or address"),
@@ -111,7 +111,7 @@ def test_a_public_ca_may_be_the_one_that_java_trusts() -> None:
         ({"engine": "postgres"}, "POSTGRES_HOST and engine are fields of two forms"),
     ],
 )
-def test_fields_that_do_not_fit_are_named_with_what_to_do(change: dict[str, Any], message: str) -> None:
+def test_wrong_fields_are_named_with_what_to_do(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=f"^secret POSTGRESQL: .*{re.escape(message)}") as raised:
         described(change)
     assert "sesame" not in str(raised.value)
@@ -133,13 +133,13 @@ def test_options_reach_the_connection() -> None:
         (BY_RDS, STACK),
     ],
 )
-def test_a_secret_of_aws_describes_the_same_database(fields: dict[str, Any], endpoint: Endpoint) -> None:
-    assert database_from_secret("rds!db-1", fields, endpoint) == described()
+def test_a_secret_that_aws_made_describes_the_same_database(fields: dict[str, Any], endpoint: Endpoint) -> None:
+    assert database_from_secret("rds!db-1", json.dumps(fields), endpoint) == described()
 
 
-def test_a_secret_of_aws_may_have_the_fields_for_tls_beside_its_own() -> None:
+def test_a_secret_that_aws_made_may_have_our_fields_for_tls_too() -> None:
     fields = {**ROTATED, "POSTGRES_SSLROOTCERT": CA, "POSTGRES_OPTIONS": "-c geqo=off"}
-    database = database_from_secret("rotated", fields, NOTHING)
+    database = database_from_secret("rotated", json.dumps(fields), NOTHING)
     assert (database.sslmode, database.options) == ("verify-full", "-c geqo=off")
 
 
@@ -150,23 +150,23 @@ def test_a_secret_of_aws_may_have_the_fields_for_tls_beside_its_own() -> None:
         (BY_RDS, Endpoint("db.example", "5432"), "dbname missing: deploy with --parameter DatabaseName=…"),
         ({"password": "open sesame"}, STACK, "username missing: take the secret of a database's user"),
         ({**ROTATED, "engine": "mysql"}, NOTHING, "the engine is not postgres"),
-        (ROTATED, Endpoint("replica.example"), "its host is another than the stack's parameter DatabaseHost"),
-        (ROTATED, Endpoint(name="stock"), "its name is another than the stack's parameter DatabaseName"),
+        (ROTATED, Endpoint("replica.example"), "its host differs from the stack's parameter DatabaseHost"),
+        (ROTATED, Endpoint(name="stock"), "its name differs from the stack's parameter DatabaseName"),
     ],
 )
-def test_what_a_secret_of_aws_lacks_comes_from_the_stack_or_is_named(
+def test_fields_that_a_secret_of_aws_lacks_come_from_the_stack_or_are_named(
     fields: dict[str, Any], endpoint: Endpoint, message: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=f"^secret rds!db-1: {message}"):
-        database_from_secret("rds!db-1", fields, endpoint)
+        database_from_secret("rds!db-1", json.dumps(fields), endpoint)
 
 
-def test_a_stack_that_names_another_database_than_the_secret_is_told() -> None:
-    with pytest.raises(InvalidInputError, match="its host is another than the stack's parameter DatabaseHost"):
+def test_a_stack_that_names_another_database_than_the_secret_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="its host differs from the stack's parameter DatabaseHost"):
         described(endpoint=Endpoint("replica.example"))
 
 
-def test_what_the_stack_says_comes_with_the_argument_of_the_job() -> None:
+def test_the_argument_of_the_job_has_the_parameters_of_the_stack_about_the_database() -> None:
     argument = {"input": {}, "execution": "e", "bucket": "b", "database_secret": "s"}
     place = {"database_host": "db.example", "database_port": "5432", "database_name": "shop & co"}
     assert JobArguments.parse([json.dumps({**argument, **place})]).endpoint == STACK
@@ -178,7 +178,7 @@ def test_settings_of_the_job_win_over_options_of_the_secret() -> None:
     assert database.properties("run-1", {"lock_timeout": "10s"})["options"] == "-c lock_timeout=0 -c lock_timeout=10s"
 
 
-def test_the_secret_is_read_anew_each_time(secrets: tuple[Any, Stubber]) -> None:
+def test_the_secret_is_read_again_each_time(secrets: tuple[Any, Stubber]) -> None:
     client, stubber = secrets
     for password in ("old", "new"):
         stubber.add_response("get_secret_value", {"SecretString": json.dumps({**BY_RDS, "password": password})})
@@ -198,11 +198,11 @@ def test_the_password_is_in_neither_repr_nor_text_nor_url() -> None:
 def test_a_missing_or_empty_field_is_named(field: str) -> None:
     for fields in ({**FIELDS, field: ""}, {key: value for key, value in FIELDS.items() if key != field}):
         with pytest.raises(InvalidInputError, match=f"POSTGRESQL: {field} missing: set it with .*aws_setup secret"):
-            database_from_secret("POSTGRESQL", fields, NOTHING)
+            database_from_secret("POSTGRESQL", json.dumps(fields), NOTHING)
 
 
 @pytest.mark.parametrize("port", ["postgres", "0", "65536", "-1"])
-def test_a_port_that_is_none_is_named(port: str) -> None:
+def test_a_wrong_port_is_refused(port: str) -> None:
     with pytest.raises(InvalidInputError, match="the port must be a number from 1 to 65535"):
         described({"POSTGRES_PORT": port})
 

@@ -1,4 +1,4 @@
-"""Layout, manifests, tables.json and the job's argument: what the parts hand each other."""
+"""Layout, manifests, tables.json and the job's argument: what the packages exchange."""
 
 import json
 
@@ -6,9 +6,9 @@ import pytest
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.arguments import JobArguments
-from spark_scripts.contract.errors import IngestionError, InvalidInputError
+from spark_scripts.contract.errors import DocumentError, InvalidInputError
 from spark_scripts.contract.manifest import Column, File, Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table, tables_from_json, tables_to_json
 
 MANIFEST = Manifest(
@@ -43,8 +43,8 @@ def test_the_month_is_not_zero_padded_in_the_folder_and_is_in_the_manifest() -> 
 
 def test_rows_without_a_month_have_the_folder_that_spark_reads_as_null() -> None:
     null = "__HIVE_DEFAULT_PARTITION__"
-    assert layout.partition_prefix("records", None) == f"raw-layer/records/year={null}/month={null}/"
-    assert layout.current_manifest_key("records", None) == "raw-layer/_manifests/current/records/undated.json"
+    assert layout.partition_prefix("records", UNDATED) == f"raw-layer/records/year={null}/month={null}/"
+    assert layout.current_manifest_key("records", UNDATED) == "raw-layer/_manifests/current/records/undated.json"
 
 
 def test_staging_and_manifests_start_with_an_underscore_so_that_readers_skip_them() -> None:
@@ -57,13 +57,16 @@ def test_a_manifest_reads_back_as_it_was() -> None:
 
 def test_a_manifest_of_another_version_is_refused() -> None:
     document = {**json.loads(MANIFEST.to_json()), "version": 2}
-    with pytest.raises(IngestionError, match="version 2, this release reads 1: upgrade"):
+    with pytest.raises(DocumentError, match="version 2, this release reads 1: upgrade"):
         Manifest.from_json(json.dumps(document))
 
 
-@pytest.mark.parametrize("text", ['{"version": 1}', json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})])
+COLOURED = json.dumps({**json.loads(MANIFEST.to_json()), "colour": 1})
+
+
+@pytest.mark.parametrize("text", ['{"version": 1}', COLOURED, "", "[]", "{"])
 def test_a_manifest_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(IngestionError, match="not of the agreed form"):
+    with pytest.raises(DocumentError, match="not of the agreed form"):
         Manifest.from_json(text)
 
 
@@ -75,7 +78,7 @@ def test_tables_read_back_as_they_were_and_always_give_the_same_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 1, "tables": [{"nme": 1}]}'])
-def test_damaged_tables_name_the_command_that_mends_them(text: str) -> None:
+def test_damaged_tables_name_the_command_that_repairs_them(text: str) -> None:
     with pytest.raises(InvalidInputError, match=r"config/tables.json is damaged .*aws_setup deploy"):
         tables_from_json(text)
 

@@ -1,4 +1,4 @@
-"""What the catalog is to hold: a table and partitions, from the manifests of the months."""
+"""The definitions for the Glue catalog: a table and partitions, from the manifests of the months."""
 
 from dataclasses import replace
 from typing import Any
@@ -146,11 +146,11 @@ def test_a_parquet_month_of_a_release_that_did_not_record_the_files_columns_is_l
 @pytest.mark.parametrize("manifest", [CSV, PARQUET], ids=["csv", "parquet"])
 def test_columns_that_glue_cannot_tell_apart_are_named(manifest: Manifest, names: tuple[str, ...], named: str) -> None:
     found = tuple(Column(name, "string") for name in names)
-    with pytest.raises(CatalogError, match=f"the columns {named} cannot be told apart by Glue"):
+    with pytest.raises(CatalogError, match=f"Glue cannot tell the columns {named} apart"):
         defined(replace(manifest, columns=found, file_columns=found))
 
 
-def test_an_older_month_with_such_columns_is_left_out() -> None:
+def test_an_older_month_with_columns_that_glue_cannot_tell_apart_is_left_out() -> None:
     file_columns = (Column("name", "string"), Column("NAME", "string"))
     older = replace(PARQUET, month="2024-01", file_columns=file_columns)
     assert defined(older, replace(PARQUET, finished=LATER)).unfit == ("2024-01",)

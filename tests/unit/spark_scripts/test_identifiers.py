@@ -25,12 +25,12 @@ def test_a_table_is_read_as_postgresql_reads_it(text: str, schema: str, table: s
     "text",
     ["", "orders", "a.b.c", ".a", "a.", "a..b", "1a.b", "a b.c", 'a."b', 'a.""', 'a."b"c', "a.b;", "a.b ", 'a."b\0"'],
 )
-def test_anything_else_is_refused_with_the_form_to_write(text: str) -> None:
+def test_text_that_is_not_the_name_of_a_table_is_refused_with_the_form_to_write(text: str) -> None:
     with pytest.raises(InvalidInputError, match=r"is not the name of a table: write schema.table as in SQL"):
         parse_table(text)
 
 
-def test_a_name_that_postgresql_would_cut_off_is_refused() -> None:
+def test_a_name_that_postgresql_would_truncate_is_refused() -> None:
     assert parse_table(f"a.{'x' * 63}")[1] == "x" * 63
     with pytest.raises(InvalidInputError, match=r"is longer than the 63 bytes"):
         parse_table(f"a.{'ä' * 32}")

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.progress import Progress, ProgressError
+from spark_scripts.contract.errors import DocumentError
+from spark_scripts.contract.progress import Progress
 
 HALF = Progress(
     "e", ("one", "two"), 2, "orders", months=2, all_months=4, rows=2_000, all_rows=8_000, reading="2024-03", read=1,
@@ -18,13 +19,13 @@ def test_the_document_gives_back_what_was_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 2}', '{"version": 1, "lines": [], "x": 1}'])
-def test_another_form_is_refused_by_name_and_none_for_who_only_shows_it(text: str) -> None:
-    with pytest.raises(ProgressError, match="the progress"):
+def test_a_document_of_another_form_is_an_error_and_readable_returns_none_for_it(text: str) -> None:
+    with pytest.raises(DocumentError, match="the progress"):
         Progress.from_json(text)
     assert Progress.readable(text) is None
 
 
-def test_lines_are_given_once_and_those_that_are_gone_are_counted() -> None:
+def test_each_line_is_given_once_and_missing_lines_are_counted() -> None:
     assert HALF.new_lines(0) == ["one", "two"]
     assert HALF.new_lines(1) == ["two"]
     assert HALF.new_lines(2) == []

@@ -53,7 +53,7 @@ def test_a_schedule_before_the_first_month_of_a_table_leaves_it_out() -> None:
         ({"table": "records"}, r"has the keys \['table'\]"),
         ({"table": "records", "months": ["2024-01"], "trailing_months": 1}, "has the keys"),
         ({"table": "record", "months": ["2024-01"]}, "unknown table 'record': tables.yaml has records, orders"),
-        ({"table": 7, "months": ["2024-01"]}, "table must be a text, not 7"),
+        ({"table": 7, "months": ["2024-01"]}, "table must be a string, not 7"),
         ({"table": "records", "months": []}, "months must be a list with at least one month"),
         ({"table": "records", "months": "2024-01"}, "months must be a list"),
         ({"table": "records", "months": ["2024-1"]}, "'2024-1' is not a month"),
@@ -61,11 +61,11 @@ def test_a_schedule_before_the_first_month_of_a_table_leaves_it_out() -> None:
         ({"table": "records", "months": ["2024-04"]}, "records: month 2024-04 is in the future"),
         ({"table": "orders", "months": ["2024-03"]}, "orders: month 2024-03 is in the future"),
         ({"scheduled_time": "yesterday", "trailing_months": 1}, "'yesterday' is not of the form"),
-        ({"scheduled_time": "2024-03-01T03:00:00", "trailing_months": 1}, "has no zone"),
+        ({"scheduled_time": "2024-03-01T03:00:00", "trailing_months": 1}, "has no time zone"),
         ({"scheduled_time": "2024-03-01T03:00:00Z", "trailing_months": -1}, "whole number of 0 or more, not -1"),
         ({"scheduled_time": "2024-03-01T03:00:00Z", "trailing_months": True}, "whole number of 0 or more, not True"),
         ({"scheduled_time": "2024-03-01T03:00:01Z", "trailing_months": 0}, "is in the future"),
-        ({"requested_by": ""}, "requested_by must be a text"),
+        ({"requested_by": ""}, "requested_by must be a string"),
     ],
 )
 def test_another_shape_is_refused_naming_what_is_wrong(request_: Any, message: str) -> None:

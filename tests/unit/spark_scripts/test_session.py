@@ -25,7 +25,7 @@ def test_a_setting_that_the_server_does_not_have_is_left_out() -> None:
     assert "transaction_timeout" not in session.reader_init(old, None, {})
 
 
-def test_the_entry_of_the_table_decides_what_it_may() -> None:
+def test_the_entry_of_a_table_decides_lock_timeout_and_row_security() -> None:
     init = session.reader_init(ALL, None, session.table_settings(3, row_security=True))
     assert "SET LOCAL lock_timeout = '3s'" in init
     assert "SET LOCAL row_security = 'on'" in init

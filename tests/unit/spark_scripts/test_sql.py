@@ -4,7 +4,7 @@ from datetime import datetime
 import pytest
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.lake.staging import spark_reason
 from spark_scripts.postgres import projections, sql
 from spark_scripts.postgres.projections import Projection, SourceColumn
@@ -47,7 +47,9 @@ def test_the_name_of_the_date_column_is_quoted() -> None:
 
 def test_adjacent_months_are_one_range_and_others_ranges_of_their_own() -> None:
     months = [Month(2024, 3), Month(2023, 12), Month(2024, 2), Month(2024, 3)]
-    assert sql.spans(months) == [(Month(2023, 12), Month(2024, 1)), (Month(2024, 2), Month(2024, 4))]
+    december = sql.DateColumn("at", "date", "UTC").between(datetime(2023, 12, 1), datetime(2024, 1, 1))
+    spring = sql.DateColumn("at", "date", "UTC").between(datetime(2024, 2, 1), datetime(2024, 4, 1))
+    assert sql.in_months(sql.DateColumn("at", "date", "UTC"), months) == f"(({december}) OR ({spring}))"
 
 
 @pytest.mark.parametrize("date", [STAMP, ZONED, DAY])
@@ -173,7 +175,7 @@ def test_the_reason_of_a_failed_spark_job_is_the_exception_of_its_task() -> None
     assert spark_reason(wrapped.split("\nCaused by: org", maxsplit=1)[0]).endswith("Task failed while writing rows")
 
 
-def test_a_value_that_spark_lacks_is_null_and_told_in_a_column_beside_it() -> None:
+def test_a_value_that_spark_lacks_is_null_and_has_its_text_in_a_further_column() -> None:
     columns = [column("date", "at"), column("text", "at_text")]
     at, _, told = projections.typed_projections(columns, {}, ["at"])
     assert plain(at.expression) == """CASE WHEN NOT isfinite("at") THEN NULL ELSE ("at" - date '1970-01-01') END"""
@@ -194,10 +196,10 @@ def test_only_dates_timestamps_and_decimals_have_values_that_spark_lacks() -> No
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp without time zone", "timestamp with time zone"])
-def test_no_name_in_what_is_sent_is_left_to_the_search_path(kind: str) -> None:
+def test_no_name_in_the_sql_that_is_sent_depends_on_the_search_path(kind: str) -> None:
     date = DateColumn("at", kind, "America/Chicago")
     every = [column(kind, "at"), column("numeric(10,2)"), column("text[]", "t"), column("public.mine", "m")]
-    rows = sql.Rows(sql.requested(date, [FEBRUARY, Month(2025, 1)], undated=True), date.month_day, (1, 2))
+    rows = sql.Rows(sql.in_partitions(date, [FEBRUARY, Month(2025, 1), UNDATED]), date.month_day, (1, 2))
     lossy = projections.lossy_conditions(every, {})
     line = projections.csv_line(every, {"t": {"join": ","}})
     typed = [one.expression for one in projections.typed_projections(every, {}, list(lossy))]

@@ -19,9 +19,10 @@ def test_one_is_the_singular_and_all_others_are_the_plural(number: int, text: st
         (["2024-02"], "2024-02"),
         (["2024-02", "2024-01", "2024-02"], "2024-01 to 2024-02"),
         (["2023-12", "2024-01", "2024-03"], "2023-12 to 2024-01, 2024-03"),
+        (["12024-01", "2024-01"], "2024-01, 12024-01"),
     ],
 )
-def test_months_are_told_as_ranges(months: list[str], text: str) -> None:
+def test_months_are_written_as_ranges(months: list[str], text: str) -> None:
     assert spans(months) == text
 
 

@@ -1,0 +1,38 @@
+"""The keys of the assets and of their steps."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import dagster as dg
+
+from ingest_assets.tables import TableSpec
+
+RAW_LAYER = "raw_layer"
+"""The group of the raw layers, and the first part of their keys."""
+SOURCE = "postgres"
+"""The group of the tables in PostgreSQL, and the first part of their keys."""
+
+
+def raw_layer_key(table: str) -> dg.AssetKey:
+    """The key of the raw layer of the table with this name in tables.yaml."""
+    return dg.AssetKey([RAW_LAYER, table])
+
+
+def step_key(table: str) -> str:
+    """The key of the step that ingests the table with this name in tables.yaml."""
+    return f"{RAW_LAYER}__{table}"
+
+
+def source_key(table: TableSpec) -> dg.AssetKey:
+    """The key of the table in PostgreSQL."""
+    schema, name = table.source
+    return dg.AssetKey([SOURCE, _key_part(schema), _key_part(name)])
+
+
+def _key_part(name: str) -> str:
+    """The name as a part of an asset key, which allows letters, digits and `_`; a changed name gets a digest."""
+    if re.fullmatch(r"\w+", name, re.ASCII):
+        return name
+    return f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

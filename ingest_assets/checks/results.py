@@ -1,0 +1,187 @@
+"""The results of the checks of a month, from its manifest and the bucket, whoever started its execution.
+
+Each result is an event of its own that names its month, because an AssetCheckResult of a run over several months cannot
+name one (dagster 1.13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import dagster as dg
+
+from ingest_assets._compat import CheckTarget
+from ingest_assets.aws.raw_layer import RawLayer
+from ingest_assets.checks import column_types
+from ingest_assets.checks.specs import (
+    CHECKS,
+    COLUMNS_UNCHANGED,
+    EXECUTION_SUCCEEDED,
+    INGESTED_IN_TIME,
+    OBJECTS_MATCH_MANIFEST,
+    ROWS_MATCH_SOURCE,
+)
+from ingest_assets.metadata import EXECUTION_NAME, Metadata
+from spark_scripts.contract.manifest import Column, Manifest
+from spark_scripts.contract.months import Month
+from spark_scripts.contract.wording import counted, spans
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """`numbers` are plotted over the months."""
+
+    passed: bool
+    description: str
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    numbers: Mapping[str, int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What is checked: a month of an asset, or all of it for None, and the materialisation that holds it."""
+
+    asset: dg.AssetKey
+    month: str | None
+    target: CheckTarget | None = None
+
+    def result(self, check: str, verdict: _Verdict, metadata: Metadata) -> dg.AssetCheckEvaluation:
+        """The result, with the month in front of the verdict's text."""
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset,
+            check_name=check,
+            passed=verdict.passed,
+            severity=verdict.severity,
+            description=f"{self.month}: {verdict.description}" if self.month else verdict.description,
+            metadata={**metadata, **verdict.numbers, **({"month": self.month} if self.month else {})},
+            partition=self.month,
+            target_materialization_data=self.target,
+        )
+
+    def repeated(self, done: dg.AssetCheckEvaluation) -> dg.AssetCheckEvaluation:
+        """A result that still holds."""
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset,
+            check_name=done.check_name,
+            passed=done.passed,
+            severity=done.severity,
+            description=done.description,
+            metadata=done.metadata,
+            partition=self.month,
+            target_materialization_data=self.target,
+        )
+
+
+def evaluations(
+    raw_layer: RawLayer, evaluated: Evaluated, manifest: Manifest, names: Collection[str] = CHECKS
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
+    checks: dict[str, Callable[[], _Verdict]] = {
+        EXECUTION_SUCCEEDED: lambda: _committed(manifest),
+        ROWS_MATCH_SOURCE: lambda: _rows(manifest),
+        OBJECTS_MATCH_MANIFEST: lambda: _objects(raw_layer, manifest),
+        COLUMNS_UNCHANGED: lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
+        INGESTED_IN_TIME: lambda: _Verdict(True, f"ingested at {manifest.finished}."),
+    }
+    metadata = {EXECUTION_NAME: dg.MetadataValue.text(manifest.execution)}
+    for name, check in checks.items():
+        if name in names:
+            yield evaluated.result(name, check(), metadata)
+
+
+def evaluations_of_nothing(
+    raw_layer: RawLayer, evaluated: Evaluated, names: Collection[str]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results for a month that has never been ingested: nothing can be wrong but objects that are there.
+
+    Without results Dagster shows the checks of a run that failed or was terminated as failed or skipped, and with
+    them the whole asset. Raises AwsError when the bucket cannot be read.
+    """
+    stray = raw_layer.objects(evaluated.asset.path[-1], str(evaluated.month))
+    for name in names:
+        if name == OBJECTS_MATCH_MANIFEST and stray:
+            text = f"not in any manifest: {', '.join(sorted(stray))}. The month has never been ingested."
+            verdict = _Verdict(False, text, numbers={"unlisted_objects": len(stray)})
+        else:
+            verdict = _Verdict(True, "has not been ingested: nothing to check.")
+        yield evaluated.result(name, verdict, {})
+
+
+def not_ingested(evaluated: Evaluated, reason: str, execution_name: str, links: Metadata) -> dg.AssetCheckEvaluation:
+    """The result for a month that an execution was to ingest and did not."""
+    metadata = {**links, EXECUTION_NAME: dg.MetadataValue.text(execution_name), "reason": dg.MetadataValue.text(reason)}
+    return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(False, reason), metadata)
+
+
+def summary(evaluated: Evaluated, check: str, results: Sequence[dg.AssetCheckEvaluation]) -> dg.AssetCheckEvaluation:
+    """The result for the asset, of those of its months, when they were checked in a run without partitions."""
+    failed = [result for result in results if not result.passed]
+    text = f"{counted(len(results), 'month')} checked"
+    verdict = (
+        f"{text}; not passed: {spans(str(result.partition) for result in failed)}."
+        if failed
+        else f"{text}, all passed."
+    )
+    worst = {result.severity for result in failed}
+    severity = dg.AssetCheckSeverity.WARN if worst == {dg.AssetCheckSeverity.WARN} else dg.AssetCheckSeverity.ERROR
+    numbers = {"months": len(results), "months_not_passed": len(failed)}
+    return evaluated.result(check, _Verdict(not failed, verdict, severity, numbers), {})
+
+
+def _committed(manifest: Manifest) -> _Verdict:
+    numbers = {"rows": manifest.rows, "seconds": float(manifest.seconds)}
+    text = f"committed by execution {manifest.execution} at {manifest.finished}."
+    return _Verdict(True, text, numbers=numbers)
+
+
+def _rows(manifest: Manifest) -> _Verdict:
+    text = f"{counted(manifest.rows, 'row')} written, {manifest.source_rows:,} counted in the source"
+    same = manifest.rows == manifest.source_rows
+    if manifest.row_security:
+        text = f"{text} as its policies of row level security show it"
+    numbers = {"rows": manifest.rows, "source_rows": manifest.source_rows}
+    if manifest.snapshot is None:
+        return _Verdict(same, f"{text}, without a common snapshot.", dg.AssetCheckSeverity.WARN, numbers)
+    return _Verdict(same, f"{text}, in snapshot {manifest.snapshot}.", numbers=numbers)
+
+
+def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
+    """The folder against the current manifest: a later execution may have written the month since."""
+    current = raw_layer.current(manifest.table, manifest.month) or manifest
+    found = raw_layer.objects(manifest.table, manifest.month)
+    listed = {file.key: file.bytes for file in current.files}
+    groups = {
+        "missing": listed.keys() - found.keys(),
+        "not in the manifest": found.keys() - listed.keys(),
+        "of another size": {key for key in listed.keys() & found.keys() if listed[key] != found[key]},
+    }
+    wrong = {f"objects {what}".replace(" ", "_"): len(keys) for what, keys in groups.items()}
+    numbers = {"objects": len(found), "bytes": sum(found.values()), **wrong}
+    if found == listed:
+        return _Verdict(True, f"{counted(len(found), 'object')}, {numbers['bytes']:,} bytes.", numbers=numbers)
+    told = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
+    text = f"{'; '.join(told)}. Ingest the month again, which removes what no manifest lists."
+    return _Verdict(False, text, numbers=numbers)
+
+
+def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
+    before = str(Month.parse(manifest.month).plus(-1))
+    previous = raw_layer.current(manifest.table, before)
+    changes = list(_changes(previous.columns, manifest.columns)) if previous else []
+    told = [f"Since {before}: {'; '.join(changes)}."] if changes else []
+    told += filter(None, [column_types.disagreement(raw_layer, manifest)])
+    if told:
+        return _Verdict(False, " ".join(told))
+    if previous is None:
+        return _Verdict(True, f"{before} has not been ingested: nothing to compare with.")
+    return _Verdict(True, f"The {len(manifest.columns)} columns of {before}.")
+
+
+def _changes(before: Sequence[Column], now: Sequence[Column]) -> Iterator[str]:
+    old, new = ({column.name: column.type for column in columns} for columns in (before, now))
+    yield from (f"{name} {kind} is new" for name, kind in new.items() if name not in old)
+    yield from (f"{name} {kind} is gone" for name, kind in old.items() if name not in new)
+    yield from (f"{name} was {old[name]}, is {new[name]}" for name in new if name in old and old[name] != new[name])
+    if list(old) != list(new) and old.keys() == new.keys():
+        yield "the columns are in another order"

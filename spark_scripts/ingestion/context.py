@@ -1,0 +1,29 @@
+"""What the ingestion of every table in one execution works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from spark_scripts.driver.reporter import Reporter
+    from spark_scripts.glue.catalog import Catalog
+    from spark_scripts.lake.bucket import Lake
+    from spark_scripts.locking.advisory import Locks
+    from spark_scripts.locking.watch import Watch
+    from spark_scripts.postgres.source import Source
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """The parts of a running job. `catalog` is None where the stack has no Glue catalog."""
+
+    spark: SparkSession
+    source: Source
+    locks: Locks
+    watch: Watch
+    reporter: Reporter
+    lake: Lake
+    catalog: Optional[Catalog]

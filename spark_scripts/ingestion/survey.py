@@ -1,0 +1,65 @@
+"""The survey of a table before it is read: the rows of each month, the size of the table, and how to cut the reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from spark_scripts.contract.months import UNDATED, Month, Partition
+from spark_scripts.lake import spark_io
+from spark_scripts.postgres import sql
+from spark_scripts.postgres.counts import Count, count
+from spark_scripts.postgres.projections import lossy_conditions
+from spark_scripts.postgres.slicing import SlicePlan
+
+if TYPE_CHECKING:
+    from spark_scripts.contract.tables import Table
+    from spark_scripts.ingestion.context import JobContext
+    from spark_scripts.locking.hold import Hold
+    from spark_scripts.postgres.source import Relation
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the source has of a table, in the snapshot that the job reads.
+
+    `counts` are the partitions with rows: of the whole table when `full`, else of the months that were asked for and of
+    the rows without a month.
+    """
+
+    relation: Relation
+    counts: Mapping[Partition, Count]
+    plan: SlicePlan
+    full: bool
+
+    def count(self, partition: Partition) -> Count:
+        """The count of one partition, which may have no rows."""
+        return self.counts.get(partition, Count(partition, 0))
+
+
+def survey(job: JobContext, table: Table, relation: Relation, hold: Hold, months: Optional[Sequence[Month]]) -> Survey:
+    """Count the rows of `months`, of all months when None, and of the rows without a month; choose the slices by that.
+
+    The table is locked meanwhile. Raises what `Hold.locked` raises, and InvalidInputError when the table cannot be cut
+    as its entry says.
+    """
+    condition = "TRUE" if months is None else sql.in_partitions(relation.date, [*months, UNDATED])
+    lossy = lossy_conditions(relation.columns, table.columns) if table.format != "csv" else {}
+    by_block = relation.by_ctid and table.slice_by in (None, "ctid")
+    connection = job.source.connection
+    with hold.locked(condition):
+        relation = job.source.measured(relation)
+        counts = count(connection, relation, condition, lossy, blocks=by_block)
+        plan = SlicePlan.chosen(
+            connection,
+            table,
+            relation,
+            list(counts.values()),
+            condition,
+            cores=spark_io.cores(job.spark),
+            full=months is None,
+        )
+    if counts:
+        job.reporter.say(f"{table.name}: slices by {plan.by}: {plan.reason}")
+    return Survey(relation, counts, plan, full=months is None)

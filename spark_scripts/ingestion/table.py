@@ -1,0 +1,131 @@
+"""The ingestion of one table in one execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Optional
+
+from spark_scripts.contract import layout
+from spark_scripts.contract.errors import DataLakeError, TryAgainError
+from spark_scripts.contract.manifest import Column, Manifest
+from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.wording import counted
+from spark_scripts.ingestion.catalog_update import catalog_updated
+from spark_scripts.ingestion.emptied import check_not_emptied
+from spark_scripts.ingestion.reading import Reading, batches
+from spark_scripts.ingestion.survey import Survey, survey
+from spark_scripts.lake.publish import Publisher
+from spark_scripts.lake.staging import Stage, Staged
+from spark_scripts.locking.hold import Hold
+from spark_scripts.postgres.errors import ConnectionLostError
+
+if TYPE_CHECKING:
+    from spark_scripts.contract.tables import Table
+    from spark_scripts.ingestion.context import JobContext
+    from spark_scripts.postgres.counts import Count
+
+
+class TableIngestion:
+    """The ingestion of one table in one execution.
+
+    Raises InvalidInputError when the table's entry does not fit the table; nothing has been written then.
+    """
+
+    def __init__(self, job: JobContext, table: Table) -> None:
+        self._job = job
+        self._table = table
+        self._relation = job.source.relation(table, job.locks.connection)
+        self._hold = Hold(job.source, job.locks.connection, job.watch, table, self._relation)
+        self._stage = Stage(job.spark, job.source, job.lake, job.reporter, table, self._relation)
+        self._publisher = Publisher(job.lake, job.locks)
+        self._published: list[str] = []
+
+    def run(self, months: Optional[Sequence[Month]]) -> None:
+        """Ingest `months` (all that the table or its raw layer has when None) and the rows without a month.
+
+        Stops at the first month that fails; the months before it stay committed.
+        """
+        job, table = self._job, self._table
+        self._publisher.check_lock(table.name)
+        with catalog_updated(job, table.name, self._published), self._staging_deleted():
+            found = survey(job, table, self._relation, self._hold, months)
+            ingested = self._every_month(found) if months is None else months
+            counts = [found.count(partition) for partition in (UNDATED, *ingested)]
+            check_not_emptied(job, table, self._relation, self._hold, counts)
+            job.reporter.count(table.name, len(ingested), sum(each.rows for each in counts))
+            reading = Reading(job, table, self._hold, self._stage, found)
+            for batch in batches(counts, found):
+                self._ingest(batch, reading, found)
+
+    @contextmanager
+    def _staging_deleted(self) -> Iterator[None]:
+        """Delete the table's staging folders at the end, and at the beginning what a killed execution left there."""
+        self._job.lake.delete_staging(self._table.name)
+        try:
+            yield
+        finally:
+            self._job.lake.delete_staging(self._table.name)
+
+    def _every_month(self, found: Survey) -> list[Month]:
+        """The months of the source and of the raw layer: a month that the source no longer has becomes empty."""
+        name = self._table.name
+        manifests = self._job.lake.files(layout.current_manifests_prefix(name))
+        published = {layout.partition_of_current_manifest(name, manifest.key) for manifest in manifests}
+        return sorted(partition for partition in published.union(found.counts) if isinstance(partition, Month))
+
+    def _ingest(self, batch: Sequence[Count], reading: Reading, found: Survey) -> None:
+        """Stage the months of `batch` together, then publish one after the other."""
+        started = datetime.now(timezone.utc)
+        try:
+            staged = reading.staged(batch)
+        except (TryAgainError, ConnectionLostError):
+            raise
+        except DataLakeError as error:
+            if found.full or len(batch) == 1:
+                raise
+            self._job.reporter.say(f"{error}; now month by month, to keep the months before the one that fails")
+            for each in batch:
+                self._ingest([each], reading, found)
+            return
+        for each in batch:
+            self._publish(each, staged.get(each.partition, Staged()), found, started)
+
+    def _publish(self, each: Count, staged: Staged, found: Survey, started: datetime) -> None:
+        manifest = self._publisher.publish(self._manifest(each, staged, found, started))
+        self._published.append(manifest.month)
+        self._job.reporter.committed(months=int(each.partition != UNDATED), rows=manifest.rows)
+        print(
+            f"{manifest.table} {manifest.month}: {counted(manifest.rows, 'row')} in"
+            f" {counted(len(manifest.files), 'file')}, {counted(manifest.bytes, 'byte')}, {manifest.seconds:.1f} s",
+            flush=True,
+        )
+
+    def _manifest(self, each: Count, staged: Staged, found: Survey, started: datetime) -> Manifest:
+        """The manifest of a partition whose files are in staging."""
+        source, relation = self._job.source, found.relation
+        return Manifest(
+            table=self._table.name,
+            month=each.partition.key,
+            execution=source.execution,
+            rows=staged.rows,
+            source_rows=each.rows,
+            undated_rows=found.count(UNDATED).rows,
+            bytes=sum(file.bytes for file in staged.files),
+            files=staged.files,
+            columns=tuple(Column(column.name, column.type, column.comment) for column in relation.columns),
+            format=self._table.format,
+            date_column=relation.date.name,
+            min_date=None if each.partition == UNDATED else each.min_date,
+            max_date=None if each.partition == UNDATED else each.max_date,
+            snapshot=source.snapshot,
+            seconds=0,
+            started=started.isoformat(timespec="milliseconds"),
+            finished="",
+            file_columns=staged.columns,
+            row_security=self._table.row_security,
+            table_comment=relation.comment,
+            table_bytes=relation.bytes,
+            table_rows=relation.rows,
+        )
