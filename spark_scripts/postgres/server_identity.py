@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from spark_scripts.contract.errors import IngestionError
-from spark_scripts.postgres.connection import SourceError
+from spark_scripts.postgres.errors import SourceError
 from spark_scripts.postgres.queries import Queries
 
 OLDEST = 12

@@ -36,14 +36,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import MAXYEAR
 
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.source_state import SourceState
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres.pg_catalog import call, cast
 from spark_scripts.postgres.queries import Queries
 from spark_scripts.postgres.server_identity import NoStateError, Server
 from spark_scripts.postgres.source import Relation
-from spark_scripts.postgres.sql import UNDATED_DAY, DateColumn, literal
+from spark_scripts.postgres.sql import DateColumn, literal
 from spark_scripts.postgres.table_definition import digest, read_definition
 
 _HASH = call("hashtextextended", f'{cast("xmin", "text")} COLLATE pg_catalog."C"', cast("tableoid", "int8"))
@@ -99,11 +99,15 @@ def month_bounds(connection: Queries, date: DateColumn, days: Iterable[int]) -> 
     every = sorted(set(days))
     if not date.zoned or date.timezone == "UTC":
         return dict.fromkeys(every, "")
-    bounds = {day: "" for day in every if day == UNDATED_DAY}
-    dated = [day for day in every if day not in bounds and 0 < Month.of_epoch_day(day).year < MAXYEAR]
+    bounds = {day: "" for day in every if day == UNDATED.epoch_day}
+    dated = [day for day in every if _in_calendar(Partition.of_epoch_day(day))]
     with connection.letting_go():
         found = connection.rows(_bounds_query(date.timezone), ",".join(map(str, dated)))
     return {**bounds, **{row["day"]: digest(row["bounds"]) for row in found}}
+
+
+def _in_calendar(partition: Partition) -> bool:
+    return isinstance(partition, Month) and 0 < partition.year < MAXYEAR
 
 
 def _bounds_query(timezone: str) -> str:

@@ -17,9 +17,10 @@ from spark_scripts.contract import source_state
 from spark_scripts.contract.identifiers import parse_table, quote
 from spark_scripts.contract.source_state import SourceState
 from spark_scripts.contract.tables import Table
-from spark_scripts.locking.rewrites import SourceChangedError, check_unchanged
+from spark_scripts.locking.rewrites import check_unchanged
 from spark_scripts.postgres import projections, sql
-from spark_scripts.postgres.connection import Connection, SourceError
+from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import SourceChangedError, SourceError
 from spark_scripts.postgres.server_identity import NoStateError, Server, read_server, wait_flushed
 from spark_scripts.postgres.session import CATALOG_PATH, KNOWN, reader_init, table_settings
 from spark_scripts.postgres.source import Relation, date_column, read_columns

@@ -9,10 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.tables import Table
 from spark_scripts.postgres.server_identity import NoStateError, read_server
 from spark_scripts.postgres.source_state import IDS, month_bounds, read_table_state
-from spark_scripts.postgres.sql import UNDATED_DAY, DateColumn
+from spark_scripts.postgres.sql import DateColumn
 from tests.integration.hostile import hostile_path
 from tests.integration.refreshing import Session, relation_of, states
 from tests.integration.servers import Server, embedded_programs, new_server
@@ -124,10 +125,10 @@ def test_no_search_path_changes_the_state_of_a_month(server: Server, owner: psyc
 def test_the_bounds_of_months_hold_the_minutes_that_a_clock_shows_twice(owner: psycopg.Connection[Any]) -> None:
     session = Session(owner)
     session.begin()
-    days = [14518, 14549, UNDATED_DAY]  # October and November 2009
+    days = [14518, 14549, UNDATED.epoch_day]  # October and November 2009
     zoned = DateColumn("at", "timestamp with time zone", "America/St_Johns")
     found = month_bounds(session, zoned, days)
-    assert found[UNDATED_DAY] == ""
+    assert found[UNDATED.epoch_day] == ""
     assert len(set(found.values())) == 3
     assert found != month_bounds(session, replace(zoned, timezone="America/Halifax"), days)
     assert set(month_bounds(session, replace(zoned, base_type="date"), days).values()) == {""}
