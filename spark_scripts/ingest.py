@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.errors import DataLakeError, IngestionError, TryAgainError
+from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.wording import counted
 from spark_scripts.driver.reporter import Reporter
+from spark_scripts.ingestion.changes import write_findings
 from spark_scripts.ingestion.context import JobContext
 from spark_scripts.ingestion.table import TableIngestion
+from spark_scripts.locking.advisory import LockedError
 from spark_scripts.locking.watch import Watch
 from spark_scripts.postgres.errors import SourceChangedError
 
@@ -98,7 +101,14 @@ class _Attempts:
         time.sleep(max(0.0, attempt.not_before - time.monotonic()))
         if attempt.number > 1:
             self._job.source.renew()
-        TableIngestion(self._job, attempt.request.table).run(attempt.request.months)
+        request = attempt.request
+        try:
+            TableIngestion(self._job, request.table).run(request)
+        except LockedError as error:
+            if not request.refresh:
+                raise
+            execution = self._job.source.execution
+            write_findings(self._job, Refresh(attempt.name, execution, request.dry_run, skipped=str(error)))
 
     def _try_again(self, attempt: _Attempt, error: TryAgainError) -> None:
         self._job.reporter.say(f"{attempt.name}: attempt {attempt.number} of {ATTEMPTS}: {error}")

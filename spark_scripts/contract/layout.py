@@ -44,10 +44,15 @@ def progress_key(execution: str) -> str:
     return f"{execution_manifests_prefix(execution)}_progress.json"
 
 
+def refresh_key(execution: str, name: str) -> str:
+    """What a refresh found of a table. It is in the folder of the table's manifests, but is not a manifest."""
+    return f"{execution_manifests_prefix(execution)}{name}/_refresh.json"
+
+
 def manifest_of_execution(execution: str, key: str) -> Optional[tuple[str, str]]:
     """Table and partition key of an execution's manifest; None for another object below the execution's manifests."""
     table, slash, file = key[len(execution_manifests_prefix(execution)) :].partition("/")
-    return (table, file[: -len(_JSON)]) if slash else None
+    return (table, file[: -len(_JSON)]) if slash and not file.startswith("_") else None
 
 
 def partition_of_current_manifest(name: str, key: str) -> Partition:

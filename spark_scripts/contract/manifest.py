@@ -12,8 +12,10 @@ from typing import Any, Optional
 
 from spark_scripts.contract.documents import read_document
 from spark_scripts.contract.months import Partition
+from spark_scripts.contract.source_state import SourceState
 
 VERSION = 1
+"""A field that may be missing needs no other version: manifests of older releases stay readable."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Manifest:
     columns of the Parquet files with Spark's types, also the columns that cleaning adds or that hold values without a
     Spark type; empty for CSV, and for a month without files. With `row_security` the rows are those that the policies
     of the table show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's
-    estimate) are of the whole table in the source; None where the database has none.
+    estimate) are of the whole table in the source; None where the database has none. `source_state` is the state of the
+    month in that snapshot; None where the source has none, and in manifests of releases before it.
     """
 
     table: str
@@ -70,6 +73,7 @@ class Manifest:
     table_comment: Optional[str] = None
     table_bytes: Optional[int] = None
     table_rows: Optional[int] = None
+    source_state: Optional[SourceState] = None
 
     @property
     def partition(self) -> Partition:
@@ -90,4 +94,5 @@ class Manifest:
         files = tuple(File(**entry) for entry in fields.pop("files"))
         columns = tuple(Column(**entry) for entry in fields.pop("columns"))
         file_columns = tuple(Column(**entry) for entry in fields.pop("file_columns", ()))
-        return cls(files=files, columns=columns, file_columns=file_columns, **fields)
+        state = SourceState.of_document(fields.pop("source_state", None))
+        return cls(files=files, columns=columns, file_columns=file_columns, source_state=state, **fields)

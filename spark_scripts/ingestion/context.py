@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobContext:
-    """The parts of a running job. `catalog` is None where the stack has no Glue catalog."""
+    """The parts of a running job. `catalog` is None where the stack has no Glue catalog.
+
+    `changes` are the partitions that refreshes of this execution found changed, with the reasons, by table.
+    """
 
     spark: SparkSession
     source: Source
@@ -27,3 +30,4 @@ class JobContext:
     reporter: Reporter
     lake: Lake
     catalog: Optional[Catalog]
+    changes: dict[str, dict[str, str]] = field(default_factory=dict)

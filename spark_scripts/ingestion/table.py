@@ -13,15 +13,21 @@ from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.wording import counted
 from spark_scripts.ingestion.catalog_update import catalog_updated
+from spark_scripts.ingestion.changes import changed_counts
 from spark_scripts.ingestion.emptied import check_not_emptied
 from spark_scripts.ingestion.reading import Reading, batches
-from spark_scripts.ingestion.survey import Survey, survey
+from spark_scripts.ingestion.states import States, month_states
+from spark_scripts.ingestion.survey import Survey, narrowed, survey
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
 from spark_scripts.locking.hold import Hold
 from spark_scripts.postgres.errors import ConnectionLostError
+from spark_scripts.postgres.server_identity import NoStateError
 
 if TYPE_CHECKING:
+    from spark_scripts.contract.months import Partition
+    from spark_scripts.contract.request import TableRequest
+    from spark_scripts.contract.source_state import SourceState
     from spark_scripts.contract.tables import Table
     from spark_scripts.ingestion.context import JobContext
     from spark_scripts.postgres.counts import Count
@@ -41,23 +47,46 @@ class TableIngestion:
         self._stage = Stage(job.spark, job.source, job.lake, job.reporter, table, self._relation)
         self._publisher = Publisher(job.lake, job.locks)
         self._published: list[str] = []
+        self._states = States()
 
-    def run(self, months: Optional[Sequence[Month]]) -> None:
-        """Ingest `months` (all that the table or its raw layer has when None) and the rows without a month.
+    def run(self, request: TableRequest) -> None:
+        """Ingest the months of `request` (all that the table or its raw layer has when None) and the undated rows.
 
-        Stops at the first month that fails; the months before it stay committed.
+        A refresh leaves out those that have not changed. Stops at the first month that fails; the months before it
+        stay committed.
         """
         job, table = self._job, self._table
         self._publisher.check_lock(table.name)
+        if request.dry_run:
+            _, counts = self._counted(request)
+            changed_counts(job, table.name, self._states, counts, dry_run=True)
+            return
         with catalog_updated(job, table.name, self._published), self._staging_deleted():
-            found = survey(job, table, self._relation, self._hold, months)
-            ingested = self._every_month(found) if months is None else months
-            counts = [found.count(partition) for partition in (UNDATED, *ingested)]
+            found, counts = self._counted(request)
             check_not_emptied(job, table, self._relation, self._hold, counts)
-            job.reporter.count(table.name, len(ingested), sum(each.rows for each in counts))
-            reading = Reading(job, table, self._hold, self._stage, found)
-            for batch in batches(counts, found):
-                self._ingest(batch, reading, found)
+            if request.refresh:
+                counts = changed_counts(job, table.name, self._states, counts, dry_run=False)
+                found = narrowed(job, table, self._hold, found, counts)
+            self._ingest_all(counts, found)
+
+    def _counted(self, request: TableRequest) -> tuple[Survey, list[Count]]:
+        """The survey of the table, and the counts of the partitions that are asked for; their states are read."""
+        found = survey(self._job, self._table, self._relation, self._hold, request.months)
+        months = self._every_month(found) if request.months is None else request.months
+        counts = [found.count(partition) for partition in (UNDATED, *months)]
+        self._states = month_states(self._job.source, found.relation, found.state, counts)
+        if self._states.reason:
+            print(f"{self._table.name}: months have no state of the source: {self._states.reason}", flush=True)
+        return found, counts
+
+    def _ingest_all(self, counts: Sequence[Count], found: Survey) -> None:
+        rows = sum(each.rows for each in counts)
+        self._job.reporter.count(self._table.name, sum(each.partition != UNDATED for each in counts), rows)
+        if rows:
+            self._job.reporter.say(f"{self._table.name}: slices by {found.plan.by}: {found.plan.reason}")
+        reading = Reading(self._job, self._table, self._hold, self._stage, found)
+        for batch in batches(counts, found):
+            self._ingest(batch, reading, found)
 
     @contextmanager
     def _staging_deleted(self) -> Iterator[None]:
@@ -74,6 +103,12 @@ class TableIngestion:
         manifests = self._job.lake.files(layout.current_manifests_prefix(name))
         published = {layout.partition_of_current_manifest(name, manifest.key) for manifest in manifests}
         return sorted(partition for partition in published.union(found.counts) if isinstance(partition, Month))
+
+    def _state(self, partition: Partition) -> Optional[SourceState]:
+        """The state to record, which must be durable."""
+        self._job.source.wait_durable()
+        durable = not isinstance(self._job.source.server, NoStateError)
+        return self._states.of(partition) if durable else None
 
     def _ingest(self, batch: Sequence[Count], reading: Reading, found: Survey) -> None:
         """Stage the months of `batch` together, then publish one after the other."""
@@ -128,4 +163,5 @@ class TableIngestion:
             table_comment=relation.comment,
             table_bytes=relation.bytes,
             table_rows=relation.rows,
+            source_state=self._state(each.partition),
         )

@@ -10,6 +10,7 @@ from spark_scripts.contract.months import Partition
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.connection import Connection
 from spark_scripts.postgres.source import Relation
+from spark_scripts.postgres.source_state import IDS
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Count:
 
     `min_date` and `max_date` are the date column's extremes as text. `lossy` are the columns with values that the
     Spark type of the column does not have. `first_block` and `last_block` are the first and the last block of the
-    relation with one of the rows; None where blocks were not counted.
+    relation with one of the rows; None where blocks were not counted. `ids` is `source_state.IDS` of the rows; empty
+    where the ids were not read.
     """
 
     partition: Partition
@@ -28,6 +30,7 @@ class Count:
     lossy: tuple[str, ...] = ()
     first_block: Optional[int] = None
     last_block: Optional[int] = None
+    ids: str = ""
 
     @property
     def day(self) -> int:
@@ -36,11 +39,18 @@ class Count:
 
 
 def count(
-    connection: Connection, relation: Relation, condition: str, lossy: Mapping[str, str], *, blocks: bool
+    connection: Connection,
+    relation: Relation,
+    condition: str,
+    lossy: Mapping[str, str],
+    *,
+    blocks: bool,
+    ids: bool = False,
 ) -> dict[Partition, Count]:
-    """The counts of the rows that meet `condition`; with `blocks` also where the rows are."""
+    """The counts of the rows that meet `condition`; with `blocks` also where they are, with `ids` their ids."""
     counts = {}
-    query = sql.count_by_month(relation.name, relation.date, condition, lossy, blocks=blocks)
+    aggregate = {"ids": IDS} if ids else {}
+    query = sql.count_by_month(relation.name, relation.date, condition, lossy, blocks=blocks, **aggregate)
     for row in connection.rows_of_user(query):
         found = tuple(name for name, rows in zip(lossy, row.pop("lossy")) if rows)
         partition = Partition.of_epoch_day(row.pop("day"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table, quote
@@ -13,6 +13,7 @@ from spark_scripts.postgres import sql
 from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection
 from spark_scripts.postgres.errors import SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
+from spark_scripts.postgres.server_identity import NoStateError, Server, read_server, wait_flushed
 from spark_scripts.postgres.session import reader_init, table_settings
 from spark_scripts.postgres.zones import resolved
 
@@ -95,7 +96,8 @@ class Relation:
 class Source:
     """One transaction with one snapshot, which Spark's readers join.
 
-    It holds back the server's xmin until it ends. `snapshot` is None where the server exports none.
+    It holds back the server's xmin until it ends. `snapshot` is None where the server exports none. `server` is the
+    server behind the snapshot, or the reason why no month has a state in it.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Source:
         self.execution = execution
         self._read_secret = read_secret
         self.snapshot: Optional[str] = None
+        self.server: Union[Server, NoStateError] = NoStateError("there is no snapshot yet")
 
     @classmethod
     @contextmanager
@@ -142,6 +145,26 @@ class Source:
             self.snapshot = None
             self.connection.begin(REPEATABLE_READ)
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
+        self.server = self._identified()
+
+    def _identified(self) -> Union[Server, NoStateError]:
+        """What `server` is; the snapshot comes first, because its commits must be before the position in the WAL."""
+        if self.snapshot is None:
+            return NoStateError("the server exports no snapshot, so the rows may be others than those counted")
+        try:
+            return read_server(self.connection)
+        except NoStateError as error:
+            return error
+
+    def wait_durable(self) -> None:
+        """Wait, once per snapshot, until what it sees would survive a crash; else `server` becomes the reason."""
+        if isinstance(self.server, Server):
+            try:
+                wait_flushed(self.connection, self.server)
+                self.server = replace(self.server, position=None)
+            except NoStateError as error:
+                print(f"months have no state of the source: {error}", flush=True)
+                self.server = error
 
     def reader_properties(self, table: Table) -> dict[str, str]:
         """The JDBC properties of a reader of `table`: the login, and the first statements of each session.

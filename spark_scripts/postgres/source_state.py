@@ -39,6 +39,7 @@ from datetime import MAXYEAR
 from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.source_state import SourceState
 from spark_scripts.contract.tables import Table
+from spark_scripts.postgres.errors import SourceError
 from spark_scripts.postgres.pg_catalog import call, cast
 from spark_scripts.postgres.queries import Queries
 from spark_scripts.postgres.server_identity import NoStateError, Server
@@ -60,6 +61,8 @@ NO_IDS = "0"
 
 _MARGIN = 180  # minutes; no clock was set back or forth by more, but across the date line, where the bound moves too
 
+_SYNTAX_OR_ACCESS = "42"  # the class of SQLSTATEs of a catalog that has other columns or functions
+
 _OID = "SELECT to_regclass(?)::oid::text AS oid"
 
 
@@ -80,12 +83,18 @@ def read_table_state(
 ) -> TableState:
     """The state of the relation of `table`, in the snapshot of `connection`.
 
-    Raises NoStateError, which says why, where no state may be recorded or trusted.
+    Raises NoStateError, which says why, where no state may be recorded or trusted, and SourceError when it is lost.
     """
     if not common_snapshot:
         raise NoStateError("the server exports no snapshot, so the rows may be others than those counted")
-    [found] = connection.rows(_OID, relation.name)
-    definition = read_definition(connection, table, relation, found["oid"])
+    try:
+        with connection.letting_go():
+            [found] = connection.rows(_OID, relation.name)
+            definition = read_definition(connection, table, relation, found["oid"])
+    except SourceError as error:
+        if not error.state.startswith(_SYNTAX_OR_ACCESS):
+            raise
+        raise NoStateError(f"the server's catalog does not answer: {error}") from error
     return TableState({**server.facts, "relation": found["oid"]}, definition)
 
 

@@ -140,11 +140,14 @@ def of_days(column: DateColumn, days: Iterable[int]) -> str:
     return one_of(column.month_day, days)
 
 
-def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool) -> str:
-    """A query for day, rows, lossy, the extremes of the date column, and first_block and last_block, of each month.
+def count_by_month(
+    relation: str, column: DateColumn, condition: str, lossy: Mapping[str, str], blocks: bool, ids: str = "''"
+) -> str:
+    """A query for day, rows, lossy, the date column's extremes, first_block, last_block and ids of each month.
 
     `day` is the `month_day`, `lossy` the number of rows that meet each of the conditions, in their order. The blocks
     are the first and the last with rows of the month (NULL unless `blocks`; min and max of a ctid need PostgreSQL 14).
+    `ids` is the aggregate of that name, such as `source_state.IDS`.
     """
     name = quote(column.name)
     rows = "pg_catalog.count(*)"
@@ -153,7 +156,8 @@ def count_by_month(relation: str, column: DateColumn, condition: str, lossy: Map
     found = [_block(extreme) if blocks else "NULL::bigint" for extreme in ("min", "max")]
     return (
         f"SELECT {column.month_day} AS day, {rows} AS rows, ARRAY[{counts}]::bigint[] AS lossy,"
-        f" {extremes[0]} AS min_date, {extremes[1]} AS max_date, {found[0]} AS first_block, {found[1]} AS last_block"
+        f" {extremes[0]} AS min_date, {extremes[1]} AS max_date, {found[0]} AS first_block, {found[1]} AS last_block,"
+        f" {ids} AS ids"
         f" FROM {relation} WHERE {condition} GROUP BY 1"
     )
 

@@ -162,8 +162,16 @@ def lake(spark: SparkSession, session: boto3.session.Session, outputs: StackOutp
 def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
     """Ingest tables in an execution of the given name."""
 
-    def run(execution: str, *tables: Table, months: list[Month] | None = None, catalog: Catalog | None = None) -> None:
-        requests = [TableRequest(table, None if months is None else tuple(months)) for table in tables]
+    def run(
+        execution: str,
+        *tables: Table,
+        months: list[Month] | None = None,
+        catalog: Catalog | None = None,
+        refresh: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        asked = None if months is None else tuple(months)
+        requests = [TableRequest(table, asked, refresh, dry_run) for table in tables]
         keys = [lock_key(lake.bucket, table.name) for table in tables]
         with (
             Locks.taken(spark, database, execution, keys) as locks,

@@ -152,10 +152,17 @@ class Folders:
 
 
 def ingest_into(
-    spark: SparkSession, database: Database, lake: Lake, execution: str, table: Table, months: list[Month] | None = None
+    spark: SparkSession,
+    database: Database,
+    lake: Lake,
+    execution: str,
+    table: Table,
+    months: list[Month] | None = None,
+    *,
+    refresh: bool = False,
 ) -> None:
-    """Ingest the table, all of it when `months` is None."""
-    request = TableRequest(table, None if months is None else tuple(months))
+    """Ingest the table, all of it when `months` is None; with `refresh` what has changed of that."""
+    request = TableRequest(table, None if months is None else tuple(months), refresh)
     with (
         Locks.taken(spark, database, execution, [lock_key(lake.bucket, table.name)]) as locks,
         Source.connect(spark, database, execution) as source,

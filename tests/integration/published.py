@@ -18,7 +18,7 @@ from spark_scripts.contract.months import Partition
 from spark_scripts.contract.tables import Table
 
 Run = Callable[..., None]
-"""`run(execution, *tables, months=None, catalog=None)`: the fixture of conftest.py."""
+"""`run(execution, *tables, months=None, catalog=None, refresh=False, dry_run=False)`: the fixture of conftest.py."""
 
 
 def manifest(bucket: Path, table: Table, partition: Partition) -> Manifest:

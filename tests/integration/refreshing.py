@@ -199,9 +199,8 @@ def states(
 ) -> dict[int, SourceState]:
     """The state of each month that the table has or that is `known`. Raises NoStateError."""
     table_state = read_table_state(session, server, table, relation, common_snapshot=True)
-    query = sql.count_by_month(relation.name, relation.date, "TRUE", {}, blocks=False)
-    gained = query.replace(f" FROM {relation.name} WHERE", f", {rule.ids} AS ids FROM {relation.name} WHERE")
-    counts = {row["day"]: row for row in session.rows(gained)}
+    query = sql.count_by_month(relation.name, relation.date, "TRUE", {}, blocks=False, ids=rule.ids)
+    counts = {row["day"]: row for row in session.rows(query)}
     bounds = month_bounds(session, relation.date, {*counts, *known})
     none = {"rows": 0, "ids": NO_IDS}
     found = {day: counts.get(day, none) for day in bounds}

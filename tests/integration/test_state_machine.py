@@ -81,9 +81,19 @@ NAMED = {"table": "mockrecord", "months": ["2024-02", "2024-03"]}
 
 
 @pytest.mark.parametrize(
-    "request_", [{}, SCHEDULED, NAMED, {**NAMED, "requested_by": "run-1"}, {**SCHEDULED, "trailing_months": 0}]
+    "request_",
+    [
+        {},
+        SCHEDULED,
+        NAMED,
+        {**NAMED, "requested_by": "run-1"},
+        {**SCHEDULED, "trailing_months": 0},
+        {"refresh": True, "dry_run": True},
+        {**SCHEDULED, "refresh": True, "table": "mockrecord"},
+        {"refresh": True, "table": "mockrecord", "dry_run": False, "requested_by": "run-1"},
+    ],
 )
-def test_an_input_of_the_three_forms_reaches_the_job_as_it_is(
+def test_an_input_of_the_agreed_forms_reaches_the_job_as_it_is(
     machine: Machine, jobs: ScriptedJobs, request_: dict[str, Any]
 ) -> None:
     execution = machine.run(request_)
@@ -134,6 +144,22 @@ REFUSED: list[object] = [
     {"application_id": ""},
     {**NAMED, "application_id": None},
     {**SCHEDULED, "requested_by": ["run-1"]},
+    {"refresh": "yes"},
+    {"refresh": "true"},
+    {"refresh": None},
+    {"refresh": 1},
+    {"refresh": False},
+    {"refresh": True, "extra": 1},
+    {"refresh": True, "months": ["2024-02"]},
+    {"refresh": True, "table": ""},
+    {"refresh": True, "table": 1},
+    {**SCHEDULED, "refresh": True, "table": None},
+    {**SCHEDULED, **NAMED, "refresh": True},
+    {**SCHEDULED, "table": "mockrecord"},
+    {"refresh": True, "dry_run": "yes"},
+    {"refresh": True, "dry_run": None},
+    {"dry_run": True},
+    {**NAMED, "dry_run": False},
 ]
 
 

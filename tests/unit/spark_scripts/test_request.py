@@ -46,8 +46,43 @@ def test_a_schedule_before_the_first_month_of_a_table_leaves_it_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({}, {"records": None, "orders": None}),
+        ({"table": "orders"}, {"orders": None}),
+        ({"table": "orders", "months": ["2024-02"]}, {"orders": ["2024-02"]}),
+        (
+            {"scheduled_time": "2024-02-01T03:00:00Z", "trailing_months": 0, "table": "records"},
+            {"records": ["2024-02"]},
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [{}, {"dry_run": True}, {"dry_run": False}])
+def test_a_refresh_may_name_a_table_without_months(
+    request_: dict[str, Any], expected: dict[str, Any], dry_run: dict[str, Any]
+) -> None:
+    asked = {"refresh": True, **dry_run, **request_}
+    assert resolved(asked) == expected
+    assert {(each.refresh, each.dry_run) for each in resolve(asked, TABLES, NOW)} == {
+        (True, dry_run.get("dry_run", False))
+    }
+
+
+def test_without_refresh_every_month_is_ingested() -> None:
+    assert not any(each.refresh or each.dry_run for each in resolve({}, TABLES, NOW))
+
+
+@pytest.mark.parametrize(
     ("request_", "message"),
     [
+        ({"refresh": "yes"}, "refresh must be true, not 'yes': leave it out"),
+        ({"refresh": 1}, "refresh must be true, not 1"),
+        ({"refresh": False}, "refresh must be true, not False"),
+        ({"refresh": True, "dry_run": "no"}, "dry_run must be true or false, not 'no'"),
+        ({"dry_run": True}, 'dry_run goes with "refresh": true alone'),
+        ({"refresh": True, "months": ["2024-01"]}, r"has the keys \['months'\]"),
+        ({"refresh": True, "tabel": "records"}, r"has the keys \['tabel'\]"),
+        ({"refresh": True, "table": "record"}, "unknown table 'record'"),
         ([], "must be a JSON object"),
         ({"tabel": "records"}, r"has the keys \['tabel'\]"),
         ({"table": "records"}, r"has the keys \['table'\]"),

@@ -1,0 +1,50 @@
+"""What a refresh found of one table: which months have changed, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Optional
+
+from spark_scripts.contract.documents import read_document
+from spark_scripts.contract.months import UNDATED
+from spark_scripts.contract.wording import counted
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """The partitions of a table that a refresh looked at, by their keys.
+
+    `changed` has the reason for each that differs from the raw layer, which the refresh ingests unless it is a
+    `dry_run`. `unchanged` has the execution that ingested each of the others. `no_state` says why no month of the
+    table has a state to compare, so that all are ingested. `skipped` says why the table was not looked at.
+    """
+
+    table: str
+    execution: str
+    dry_run: bool
+    changed: Mapping[str, str] = field(default_factory=dict)
+    unchanged: Mapping[str, str] = field(default_factory=dict)
+    no_state: Optional[str] = None
+    skipped: Optional[str] = None
+
+    def to_json(self) -> str:
+        """The findings as a JSON document."""
+        return json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Refresh:
+        """Read a document. Raises DocumentError when it is of another version or form."""
+        return read_document(text, "the findings of the refresh", VERSION, lambda fields: cls(**fields))
+
+    def summary(self) -> str:
+        """One line for people, such as `2 of 48 months changed`."""
+        if self.skipped is not None:
+            return f"skipped: {self.skipped}"
+        months = self.changed.keys() - {UNDATED.key}
+        looked_at = (self.changed.keys() | self.unchanged.keys()) - {UNDATED.key}
+        undated = ", and the rows without a month" if UNDATED.key in self.changed else ""
+        return f"{len(months)} of {counted(len(looked_at), 'month')} changed{undated}"

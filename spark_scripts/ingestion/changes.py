@@ -1,0 +1,77 @@
+"""Which partitions of a table a refresh ingests: those that differ from the raw layer, or are not whole there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Optional
+
+from spark_scripts.contract import layout
+from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.source_state import difference
+
+if TYPE_CHECKING:
+    from spark_scripts.contract.manifest import File, Manifest
+    from spark_scripts.contract.months import Partition
+    from spark_scripts.ingestion.context import JobContext
+    from spark_scripts.ingestion.states import States
+    from spark_scripts.lake.bucket import Lake
+    from spark_scripts.postgres.counts import Count
+
+
+class RawLayer:
+    """What the raw layer holds of a table: the current manifests, and all objects in the table's folder."""
+
+    def __init__(self, lake: Lake, table: str) -> None:
+        self._lake = lake
+        self._table = table
+        self.manifests: Mapping[str, Manifest] = {each.month: each for each in lake.current_manifests(table)}
+        self._objects = {file.key: file for file in lake.files_below(layout.table_prefix(table))}
+
+    def missing(self, manifest: Manifest) -> Optional[File]:
+        """A file of the manifest that is not there with its size."""
+        return next((file for file in manifest.files if self._objects.get(file.key) != file), None)
+
+    def delete_leftovers(self, manifest: Manifest) -> None:
+        """Delete what a killed execution left in the folder of an unchanged partition."""
+        folder, listed = layout.partition_prefix(self._table, manifest.partition), {each.key for each in manifest.files}
+        found = [key for key in self._objects if key.startswith(folder) and key not in listed]
+        self._lake.delete_files(found)
+
+
+def changed_counts(
+    job: JobContext, table: str, states: States, counts: Sequence[Count], *, dry_run: bool
+) -> list[Count]:
+    """Those of the counts whose partitions a refresh ingests; write down what was found.
+
+    The findings keep the partitions that an attempt before in the same execution has ingested.
+    """
+    raw = RawLayer(job.lake, table)
+    keys = [each.partition.key for each in counts]
+    changed = {each.partition.key: _reason(raw, states, each.partition) for each in counts}
+    reasons = job.changes.setdefault(table, {})
+    reasons.update({key: reason for key, reason in changed.items() if reason is not None})
+    unchanged = {key: raw.manifests[key].execution for key in keys if key not in reasons}
+    execution = job.source.execution
+    write_findings(job, Refresh(table, execution, dry_run, dict(reasons), unchanged, states.reason or None))
+    if not dry_run:
+        for key in unchanged:
+            raw.delete_leftovers(raw.manifests[key])
+    return [each for each in counts if changed[each.partition.key] is not None]
+
+
+def write_findings(job: JobContext, found: Refresh) -> None:
+    """Write what a refresh found of a table, and say it in a line. Raises LakeError."""
+    job.lake.write(layout.refresh_key(found.execution, found.table), found.to_json())
+    job.reporter.say(f"{found.table}: {found.summary()}")
+
+
+def _reason(raw: RawLayer, states: States, partition: Partition) -> Optional[str]:
+    manifest, state = raw.manifests.get(partition.key), states.of(partition)
+    if manifest is None:
+        return "was not ingested before"
+    if state is None:
+        return states.reason or "the calendar of time zones does not reach the month"
+    missing = raw.missing(manifest)
+    if missing:
+        return f"{missing.key} is not there with its {missing.bytes} bytes"
+    return difference(manifest.source_state, state)
