@@ -13,7 +13,7 @@ from spark_scripts.postgres import sql
 from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection
 from spark_scripts.postgres.errors import SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
-from spark_scripts.postgres.server_identity import NoStateError, Server, read_server, wait_flushed
+from spark_scripts.postgres.server_identity import ASK_TO_FLUSH, NoStateError, Server, read_server, wait_flushed
 from spark_scripts.postgres.session import reader_init, table_settings
 from spark_scripts.postgres.zones import resolved
 
@@ -101,8 +101,14 @@ class Source:
     """
 
     def __init__(
-        self, connection: Connection, database: Database, execution: str, read_secret: Optional[ReadSecret]
+        self,
+        spark: SparkSession,
+        connection: Connection,
+        database: Database,
+        execution: str,
+        read_secret: Optional[ReadSecret],
     ) -> None:
+        self._spark = spark
         self.connection = connection
         self.database = database
         self.execution = execution
@@ -120,7 +126,7 @@ class Source:
         `read_secret` reads the secret again, after a rotation.
         """
         with Connection.open(spark, database, execution, REPEATABLE_READ) as connection:
-            source = cls(connection, database, execution, read_secret)
+            source = cls(spark, connection, database, execution, read_secret)
             source._export()
             yield source
 
@@ -160,11 +166,19 @@ class Source:
         """Wait, once per snapshot, until what it sees would survive a crash; else `server` becomes the reason."""
         if isinstance(self.server, Server):
             try:
-                wait_flushed(self.connection, self.server)
+                wait_flushed(self.connection, self.server, ask=self._ask_to_flush)
                 self.server = replace(self.server, position=None)
             except NoStateError as error:
                 print(f"months have no state of the source: {error}", flush=True)
                 self.server = error
+
+    def _ask_to_flush(self) -> None:
+        """Ask in a transaction of its own; this connection cannot end its own. The server may refuse one more."""
+        try:
+            with Connection.open(self._spark, self.database, self.execution) as connection:
+                connection.rows(ASK_TO_FLUSH)
+        except SourceError as error:
+            print(f"the server cannot be asked to flush its WAL: {error}", flush=True)
 
     def reader_properties(self, table: Table) -> dict[str, str]:
         """The JDBC properties of a reader of `table`: the login, and the first statements of each session.

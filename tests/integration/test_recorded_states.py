@@ -35,7 +35,6 @@ def test_the_states_over_jdbc_are_those_over_another_driver(
     with Connection.open(spark, database, "e", REPEATABLE_READ) as connection:
         server = read_server(connection)
         found = read_table_state(connection, server, records, relation, common_snapshot=True)
-        wait_flushed(connection, server)
     source.execute("ROLLBACK")
     assert server.position
     assert found.of_month(0, "0").definition == {**expected[JANUARY.epoch_day].definition, "bounds": ""}

@@ -11,7 +11,7 @@ import pytest
 
 from spark_scripts.contract.months import UNDATED
 from spark_scripts.contract.tables import Table
-from spark_scripts.postgres.server_identity import NoStateError, read_server
+from spark_scripts.postgres.server_identity import ASK_TO_FLUSH, NoStateError, read_server, wait_flushed
 from spark_scripts.postgres.source_state import IDS, month_bounds, read_table_state
 from spark_scripts.postgres.sql import DateColumn
 from tests.integration.hostile import hostile_path
@@ -122,6 +122,20 @@ def test_no_search_path_changes_the_state_of_a_month(server: Server, owner: psyc
         assert found() == before
 
 
+def test_a_server_flushes_what_open_transactions_wrote_when_it_is_asked_to(
+    server: Server, owner: psycopg.Connection[Any]
+) -> None:
+    with server.connect() as writer, server.connect() as reader, server.connect() as other:
+        session = Session(reader)
+        for _ in range(3):
+            writer.execute("BEGIN; CREATE TEMP TABLE wal AS SELECT 1; SELECT txid_current(); CREATE TABLE s.u (x int)")
+            session.begin()
+            found = read_server(session)
+            assert found.position
+            wait_flushed(session, found, seconds=5, ask=lambda: ask_to_flush(other))
+            writer.execute("ROLLBACK")
+
+
 def test_the_bounds_of_months_hold_the_minutes_that_a_clock_shows_twice(owner: psycopg.Connection[Any]) -> None:
     session = Session(owner)
     session.begin()
@@ -133,3 +147,7 @@ def test_the_bounds_of_months_hold_the_minutes_that_a_clock_shows_twice(owner: p
     assert found != month_bounds(session, replace(zoned, timezone="America/Halifax"), days)
     assert set(month_bounds(session, replace(zoned, base_type="date"), days).values()) == {""}
     assert month_bounds(session, zoned, [10**8]) == {}
+
+
+def ask_to_flush(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(f"BEGIN; {ASK_TO_FLUSH}; ROLLBACK".encode())

@@ -39,8 +39,9 @@ def test_the_summary_and_the_share_count_months_rows_and_slices() -> None:
     assert (Progress("e").summary(), Progress("e").share()) == ("", 0.0)
 
 
-def test_the_progress_of_an_execution_is_no_manifest() -> None:
+def test_the_progress_and_the_findings_of_a_refresh_are_no_manifests() -> None:
     prefix = layout.execution_manifests_prefix("e")
     assert layout.progress_key("e") == "raw-layer/_manifests/executions/e/_progress.json"
     assert layout.manifest_of_execution("e", layout.progress_key("e")) is None
+    assert layout.manifest_of_execution("e", layout.refresh_key("e", "t")) is None
     assert layout.manifest_of_execution("e", f"{prefix}_progress/2024-02.json") == ("_progress", "2024-02")
