@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_scripts import ingest
 from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError
@@ -17,8 +19,12 @@ from spark_scripts.contract.months import UNDATED, Partition
 from spark_scripts.contract.progress import Progress
 from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.tables import Table
+from spark_scripts.ingestion import reading
 from spark_scripts.lake.publish import lock_key
+from spark_scripts.lake.staging import Stage, Staged
 from spark_scripts.locking.advisory import Locks
+from spark_scripts.locking.hold import LockTimeoutError
+from spark_scripts.postgres.counts import Count
 from tests.integration.published import Run, manifest, objects, read_csv
 from tests.integration.records import FEBRUARY, JANUARY, MARCH, NAUGHTY
 
@@ -183,3 +189,43 @@ def test_a_refresh_does_not_empty_the_months_of_a_table_that_reads_as_empty(
     assert kept(bucket, ingested, *ALL) == before
     run("allowed", replace(ingested, allow_empty=True), refresh=True)
     assert [manifest(bucket, ingested, each).rows for each in ALL] == [0, 0, 0]
+
+
+def test_a_refresh_that_tries_again_keeps_the_reasons_and_the_months_of_its_first_attempt(
+    run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, read = Stage.write, []
+
+    def interrupted(stage: Stage, counts: Sequence[Count], *rest: Any) -> list[Staged]:
+        read.append([each.partition.key for each in counts])
+        if len(read) == 2:
+            raise LockTimeoutError("records: somebody wants the table")
+        return write(stage, counts, *rest)
+
+    monkeypatch.setattr(Stage, "write", interrupted)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 1)
+    monkeypatch.setattr(ingest, "PAUSE", 0.1)
+    by_date = replace(ingested, slice_by="date")
+    source.execute("UPDATE job.records SET note = 'new' WHERE at >= '2024-01-01'")
+    run("after", by_date, refresh=True)
+    assert read == [["2024-01"], ["2024-02"], ["2024-02"]]
+    found = findings(bucket, "after", ingested)
+    assert found.changed == {key: f"newer rows among {len(NAUGHTY)} rows" for key in ("2024-01", "2024-02")}
+    assert "undated" in found.unchanged
+    assert [manifest(bucket, ingested, each).execution for each in (JANUARY, FEBRUARY)] == ["after", "after"]
+
+
+def test_a_refresh_of_parquet_leaves_unchanged_months_as_they_are(
+    run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any]
+) -> None:
+    typed = replace(ingested, name="typed", format="parquet", verify="count")
+    run("before", typed)
+    before = kept(bucket, typed, FEBRUARY, UNDATED)
+    source.execute("UPDATE job.records SET note = 'new' WHERE id = 1")
+    run("after", typed, refresh=True)
+    assert kept(bucket, typed, FEBRUARY, UNDATED) == before
+    assert list(findings(bucket, "after", typed).changed) == ["2024-01"]
+    run("as csv", replace(typed, format="csv"), refresh=True)
+    assert findings(bucket, "as csv", typed).changed == dict.fromkeys(
+        ["undated", "2024-01", "2024-02"], "entry in tables.yaml"
+    )
