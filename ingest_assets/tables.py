@@ -70,6 +70,7 @@ class TableSpec(BaseModel):
     yield_after: int = Field(default=YIELD_AFTER, ge=1, le=3600)
     row_security: bool = False
     allow_empty: bool = False
+    trust_restarts: bool = False
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 

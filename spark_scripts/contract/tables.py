@@ -33,7 +33,8 @@ class Table:
     the reads are cut (see slicing.py). `lock_timeout` is how many seconds the job waits for a lock, `yield_after` how
     many seconds another session may wait for the job before the job releases the table. With `row_security` the job
     reads the rows that the table's policies show to its user; without it, a policy that hides rows is an error.
-    `allow_empty` lets the table lose all its rows.
+    `allow_empty` lets the table lose all its rows. With `trust_restarts` a refresh does not ingest all months after a
+    restart of the server (see `source_state.difference`).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Table:
     yield_after: int = YIELD_AFTER
     row_security: bool = False
     allow_empty: bool = False
+    trust_restarts: bool = False
 
     def months_until(self, last: Month) -> tuple[Month, ...]:
         """The months from the table's first to `last`."""

@@ -12,6 +12,7 @@ from spark_scripts.contract.source_state import difference
 if TYPE_CHECKING:
     from spark_scripts.contract.manifest import File, Manifest
     from spark_scripts.contract.months import Partition
+    from spark_scripts.contract.tables import Table
     from spark_scripts.ingestion.context import JobContext
     from spark_scripts.ingestion.states import States
     from spark_scripts.lake.bucket import Lake
@@ -39,20 +40,20 @@ class RawLayer:
 
 
 def changed_counts(
-    job: JobContext, table: str, states: States, counts: Sequence[Count], *, dry_run: bool
+    job: JobContext, table: Table, states: States, counts: Sequence[Count], *, dry_run: bool
 ) -> list[Count]:
     """Those of the counts whose partitions a refresh ingests; write down what was found.
 
     The findings keep the partitions that an attempt before in the same execution has ingested.
     """
-    raw = RawLayer(job.lake, table)
+    raw = RawLayer(job.lake, table.name)
     keys = [each.partition.key for each in counts]
-    changed = {each.partition.key: _reason(raw, states, each.partition) for each in counts}
-    reasons = job.changes.setdefault(table, {})
+    changed = {each.partition.key: _reason(raw, table, states, each.partition) for each in counts}
+    reasons = job.changes.setdefault(table.name, {})
     reasons.update({key: reason for key, reason in changed.items() if reason is not None})
     unchanged = {key: raw.manifests[key].execution for key in keys if key not in reasons}
     execution = job.source.execution
-    write_findings(job, Refresh(table, execution, dry_run, dict(reasons), unchanged, states.reason or None))
+    write_findings(job, Refresh(table.name, execution, dry_run, dict(reasons), unchanged, states.reason or None))
     if not dry_run:
         for key in unchanged:
             raw.delete_leftovers(raw.manifests[key])
@@ -65,7 +66,7 @@ def write_findings(job: JobContext, found: Refresh) -> None:
     job.reporter.say(f"{found.table}: {found.summary()}")
 
 
-def _reason(raw: RawLayer, states: States, partition: Partition) -> Optional[str]:
+def _reason(raw: RawLayer, table: Table, states: States, partition: Partition) -> Optional[str]:
     manifest, state = raw.manifests.get(partition.key), states.of(partition)
     if manifest is None:
         return "was not ingested before"
@@ -74,4 +75,4 @@ def _reason(raw: RawLayer, states: States, partition: Partition) -> Optional[str
     missing = raw.missing(manifest)
     if missing:
         return f"{missing.key} is not there with its {missing.bytes} bytes"
-    return difference(manifest.source_state, state)
+    return difference(manifest.source_state, state, trust_restarts=table.trust_restarts)

@@ -59,13 +59,13 @@ class TableIngestion:
         self._publisher.check_lock(table.name)
         if request.dry_run:
             _, counts = self._counted(request)
-            changed_counts(job, table.name, self._states, counts, dry_run=True)
+            changed_counts(job, table, self._states, counts, dry_run=True)
             return
         with catalog_updated(job, table.name, self._published), self._staging_deleted():
             found, counts = self._counted(request)
             check_not_emptied(job, table, self._relation, self._hold, counts)
             if request.refresh:
-                counts = changed_counts(job, table.name, self._states, counts, dry_run=False)
+                counts = changed_counts(job, table, self._states, counts, dry_run=False)
                 found = narrowed(job, table, self._hold, found, counts)
             self._ingest_all(counts, found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -229,3 +230,16 @@ def test_a_refresh_of_parquet_leaves_unchanged_months_as_they_are(
     assert findings(bucket, "as csv", typed).changed == dict.fromkeys(
         ["undated", "2024-01", "2024-02"], "entry in tables.yaml"
     )
+
+
+def test_a_restart_of_the_server_changes_every_month_unless_the_entry_trusts_restarts(
+    run: Run, ingested: Table, bucket: Path
+) -> None:
+    current = bucket / layout.current_manifest_key(ingested.name, JANUARY)
+    document = json.loads(current.read_text(encoding="utf-8"))
+    document["source_state"]["server"]["started"] = "2024-01-01 00:00:00"
+    current.write_text(json.dumps(document), encoding="utf-8")
+    run("trusting", replace(ingested, trust_restarts=True), refresh=True)
+    assert findings(bucket, "trusting", ingested).changed == {}
+    run("after", ingested, refresh=True)
+    assert findings(bucket, "after", ingested).changed == {"2024-01": "the server was restarted"}
