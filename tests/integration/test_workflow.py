@@ -17,7 +17,9 @@ from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month, Partition
+from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.tables import tables_from_json, tables_to_json
+from spark_scripts.contract.wording import counted
 
 Session = boto3.session.Session
 MONTHS = [Month(2023, 1).plus(number) for number in range(24)]
@@ -159,6 +161,23 @@ def test_a_success_is_told_by_the_topic_and_to_the_queue(
         assert message["execution_name"] == execution.name
         assert message["application_id"]
         assert message["job_run_id"]
+
+
+def test_a_refresh_ingests_the_one_month_that_changed(
+    workflow: Workflow, full_ingest: tuple[Execution, list[str]], source: psycopg.Connection[Any]
+) -> None:
+    month, other = Month(2024, 2), Month(2024, 3)
+    source.execute(
+        "UPDATE mockrecord SET start_date_time = start_date_time WHERE ctid = (SELECT min(ctid) FROM mockrecord"
+        " WHERE start_date_time BETWEEN '2024-02-02' AND '2024-02-27')"
+    )
+    execution, _ = workflow.run({"refresh": True, "table": "mockrecord"})
+    assert execution.status == "SUCCEEDED"
+    found = (workflow.bucket / layout.refresh_key(execution.name, "mockrecord")).read_text(encoding="utf-8")
+    rows = workflow.manifest("mockrecord", month).rows
+    assert Refresh.from_json(found).changed == {"2024-02": f"newer rows among {counted(rows, 'row')}"}
+    assert workflow.manifest("mockrecord", month).execution == execution.name
+    assert workflow.manifest("mockrecord", other).execution == full_ingest[0].name
 
 
 def test_a_broken_table_fails_the_execution_and_not_the_other_tables(workflow: Workflow, broken_table: str) -> None:
