@@ -105,7 +105,7 @@ def test_an_execution_that_was_never_started_needs_no_stop() -> None:
 
 
 def test_a_job_run_that_does_not_end_is_named_after_the_patience() -> None:
-    with pytest.raises(TimeoutError, match=f"job run {JOB} was told to cancel, and has not after 0 s"):
+    with pytest.raises(TimeoutError, match=f"job run {JOB} has not ended after 0 s"):
         stop(history(*NORMAL), FakeEmrServerless(obeys=False), patience=0.0)
 
 

@@ -27,7 +27,7 @@ from tests.unit.ingest_assets.conftest import OUTPUTS
 from tests.unit.ingest_assets.fakes import FakeAws, client_error
 from tests.unit.ingest_assets.harness import KEY, ranged
 
-NOTHING = "no other run has failed without an execution"
+NOTHING = "no run has failed without an execution since"
 
 
 @dataclass
@@ -115,7 +115,7 @@ def test_a_run_that_failed_before_its_execution_is_told(aws: FakeAws, sns: FakeS
     run = job.execute_in_process(
         instance=daemon.instance, asset_selection=[KEY], tags=ranged("2024-01", "2024-03"), raise_on_error=False
     )
-    assert daemon.tick() == f"told of run {run.run_id}"
+    assert daemon.tick() == f"published run {run.run_id}"
     [alert] = sns.published
     reason = "no tables are deployed: run `python -m aws_setup deploy`"
     assert alert["TopicArn"] == OUTPUTS.failure_topic_arn
@@ -124,7 +124,7 @@ def test_a_run_that_failed_before_its_execution_is_told(aws: FakeAws, sns: FakeS
     assert alert["Message"]["default"] == alert["Message"]["email"]
     assert alert["Message"]["email"] == (
         f"The Dagster run {run.run_id} of raw_layer/mockrecord 2024-01 to 2024-03 failed and started no execution. "
-        f"Mend the cause, then re-execute the run in Dagster. What is known of the reason: {reason}"
+        f"Fix the cause, then re-execute the run in Dagster. Reason: {reason}"
     )
     assert json.loads(alert["Message"]["sqs"]) == {
         "version": 1,
@@ -158,7 +158,7 @@ def test_the_alert_has_the_keys_of_the_state_machines_message(sns: FakeSns, daem
 def test_failures_before_the_first_tick_are_history(sns: FakeSns, daemon: Daemon) -> None:
     daemon.cursor = None
     daemon.fails()
-    assert daemon.tick() == "tells of the runs that fail from now on"
+    assert daemon.tick() == "publishes the runs that fail from now on"
     assert daemon.tick() == NOTHING
     later = daemon.fails()
     daemon.tick()
@@ -167,7 +167,7 @@ def test_failures_before_the_first_tick_are_history(sns: FakeSns, daemon: Daemon
 
 def test_a_failed_run_is_told_once(sns: FakeSns, daemon: Daemon) -> None:
     runs = [daemon.fails(), daemon.fails()]
-    assert daemon.tick() == f"told of run {runs[0]}, run {runs[1]}"
+    assert daemon.tick() == f"published run {runs[0]}, run {runs[1]}"
     daemon.tick()
     assert sns.runs == runs
 
@@ -269,7 +269,7 @@ def test_of_a_run_that_is_retried_the_last_retry_is_told(sns: FakeSns, daemon: D
     first = daemon.fails(retries=1)
     assert daemon.tick() == NOTHING
     last = daemon.retry_fails(first)
-    assert daemon.tick() == f"told of run {last}"
+    assert daemon.tick() == f"published run {last}"
     assert sns.runs == [last]
 
 
@@ -323,7 +323,7 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_tick(sns: FakeSns, 
 def test_alerts_that_were_sent_are_not_sent_again_when_the_next_one_cannot_be(sns: FakeSns, daemon: Daemon) -> None:
     runs = [daemon.fails() for _ in range(3)]
     sns.answers = [None, client_error("Throttling")]
-    assert daemon.tick() == f"told of run {runs[0]}"
+    assert daemon.tick() == f"published run {runs[0]}"
     daemon.tick()
     assert sns.runs == runs
 

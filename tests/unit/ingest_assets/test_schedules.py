@@ -205,7 +205,7 @@ def test_nothing_is_asked_for_while_the_schedule_in_aws_is_enabled(scheduler: Fa
     scheduler.schedule["State"] = "ENABLED"
     evaluated = evaluate(TICK)
     assert evaluated.skipped == (
-        "schedule is ENABLED in EventBridge, which starts the execution of this tick. For Dagster to do it: "
+        "schedule is ENABLED in EventBridge, which starts the execution of this tick. To let Dagster start it: "
         "python -m aws_setup deploy --parameter ScheduleState=DISABLED"
     )
     assert evaluated.log == []
@@ -216,7 +216,7 @@ def test_another_state_in_aws_is_warned_of(scheduler: FakeScheduler) -> None:
     assert len(evaluated.requests) == 2
     assert evaluated.log == [
         "WARNING: schedule is DISABLED in EventBridge, so that Dagster's schedules start the executions. "
-        "For EventBridge to do it: python -m aws_setup deploy --parameter ScheduleState=ENABLED"
+        "To let EventBridge start them: python -m aws_setup deploy --parameter ScheduleState=ENABLED"
     ]
 
 
@@ -264,8 +264,8 @@ def test_a_time_that_the_clock_leaps_over_is_skipped(scheduler: FakeScheduler, m
     )
     assert missing.isoformat() == "2026-03-08T03:00:00-05:00"  # Dagster makes up for it at the end of the gap
     assert evaluate(missing).skipped == (
-        "cron(0 2 7-9 MAR ? *) does not fire at 2026-03-08T03:00:00-05:00: Dagster's cron cannot say it exactly, or "
-        "the clocks are changed"
+        "cron(0 2 7-9 MAR ? *) does not fire at 2026-03-08T03:00:00-05:00: Dagster's cron expresses it only "
+        "roughly, or the clocks changed"
     )
     assert evaluate(before).requests
     assert evaluate(after).requests

@@ -68,7 +68,7 @@ def test_rows_without_a_date_are_told_once_for_the_table_and_warned_of_when_they
     ingest(aws, dagster, {"2024-02": 12})
     ingest(aws, dagster, {"2024-01": 15, "2024-02": 15})
     ingest(aws, dagster, {"2024-03": 15})
-    same = "rows have no start_date_time in mockrecord: they are in the folder of NULL."
+    same = "rows of mockrecord have no start_date_time: they are in the folder of NULL."
     assert undated(dagster) == [
         (True, f"15 {same}"),
         (False, f"15 {same} That is 3 more than in the execution before."),
@@ -100,5 +100,5 @@ def test_observing_a_table_reads_what_the_last_execution_left_whoever_started_it
     assert (observed(dagster)["dagster/row_count"], observed(dagster)["execution_name"]) == (7, "by-hand")
     assert undated(dagster)[0] == (
         True,
-        "4 rows have no start_date_time in mockrecord: they are in the folder of NULL.",
+        "4 rows of mockrecord have no start_date_time: they are in the folder of NULL.",
     )

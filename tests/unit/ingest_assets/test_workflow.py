@@ -80,7 +80,7 @@ def test_the_run_s_log_tells_states_once_and_months_as_they_commit(aws: FakeAws,
     log = [line for line in dagster.log() if not line.startswith(("Materialized", "Resource"))]
     told = log[log.index(next(line for line in log if line.startswith("Started execution mock"))) :][:7]
     assert told[0].startswith(f"Started execution {name}: https://us-east-1.console.aws.amazon.com/states/")
-    opens = f"To open its Spark UI: python -m aws_setup dashboard {name}"
+    opens = f"To open the job's Spark UI: python -m aws_setup dashboard {name}"
     assert told[1:5] == [
         "Creating an EMR Serverless application",
         "Running the Spark job",
@@ -164,7 +164,7 @@ def test_months_committed_before_a_failure_are_materialised(aws: FakeAws, dagste
     assert {month: value(metadata, "dagster/partition_row_count") for month, metadata in months.items()} == {
         "2024-01": 4
     }
-    assert "Committed all the same: 2024-01 of 3 months" in dagster.failure_text()
+    assert "Committed before the failure: 2024-01 of 3 months" in dagster.failure_text()
 
 
 def test_months_of_an_earlier_execution_are_not_materialised_by_a_failure(aws: FakeAws, dagster: Dagster) -> None:
@@ -172,7 +172,7 @@ def test_months_of_an_earlier_execution_are_not_materialised_by_a_failure(aws: F
     fail(aws.step_functions.next)
     assert not dagster.materialize("2024-01", "2024-02").success
     assert dagster.months() == {}
-    assert "Committed all the same: none of 2 months" in dagster.failure_text()
+    assert "Committed before the failure: none of 2 months" in dagster.failure_text()
 
 
 def test_a_success_without_a_manifest_is_a_failure(aws: FakeAws, dagster: Dagster) -> None:
