@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FILE = "ingest_assets/aws/schedule_expression.py"
 _BY_HAND = "somebody changed it by hand, which deploy does not undo: change it back in EventBridge Scheduler"
-_ASK = "`python -m aws_setup status` says whether it was changed by hand"
+_ASK = "`python -m aws_setup status` says whether somebody changed it by hand"
 
 
 @dataclass(frozen=True)

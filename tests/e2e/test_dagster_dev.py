@@ -146,7 +146,7 @@ def test_an_execution_that_dagster_did_not_start_is_a_run_with_asset_month_start
     assert dagster.run(event.run_id).months == ("2024-02", "2024-02")
 
 
-def test_the_months_before_the_one_that_fails_are_kept(services: Services, failed: Backfill) -> None:
+def test_the_months_before_the_failed_one_stay_materialised(services: Services, failed: Backfill) -> None:
     assert (failed.status, failed.materialized, failed.failed) == ("COMPLETED_FAILED", 2, 3)
     [run] = failed.runs
     assert services.status(run.execution) == "FAILED"

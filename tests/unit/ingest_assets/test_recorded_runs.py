@@ -104,7 +104,7 @@ def test_a_failure_of_every_month_is_a_run_of_the_asset(aws: FakeAws, queue: Que
     assert {record.dagster_run.status for record in queue.instance.get_run_records()} == {dg.DagsterRunStatus.FAILURE}
 
 
-def test_a_failure_that_is_told_after_the_month_was_ingested_fails_no_check(
+def test_a_failure_that_arrives_after_the_month_was_ingested_fails_no_check(
     aws: FakeAws, dagster: Dagster, queue: Queue
 ) -> None:
     aws.s3.commit("2024-02", "n2", undated_rows=0)  # finished in 2026

@@ -109,7 +109,7 @@ def elsewhere() -> RemoteJobOrigin:
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "__ASSET_JOB")
 
 
-def test_a_run_that_failed_before_its_execution_is_told(aws: FakeAws, sns: FakeSns, daemon: Daemon) -> None:
+def test_a_run_that_failed_before_its_execution_is_published(aws: FakeAws, sns: FakeSns, daemon: Daemon) -> None:
     aws.s3.objects.clear()
     job = build_definitions().get_repository_def().get_job("__ASSET_JOB")
     run = job.execute_in_process(
@@ -165,7 +165,7 @@ def test_failures_before_the_first_tick_are_history(sns: FakeSns, daemon: Daemon
     assert sns.runs == [later]
 
 
-def test_a_failed_run_is_told_once(sns: FakeSns, daemon: Daemon) -> None:
+def test_a_failed_run_is_published_once(sns: FakeSns, daemon: Daemon) -> None:
     runs = [daemon.fails(), daemon.fails()]
     assert daemon.tick() == f"published run {runs[0]}, run {runs[1]}"
     daemon.tick()
@@ -173,7 +173,7 @@ def test_a_failed_run_is_told_once(sns: FakeSns, daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("message", ["worker gone", None])
-def test_a_run_without_a_failed_step_is_told_with_dagsters_reason(
+def test_a_run_without_a_failed_step_is_published_with_dagsters_reason(
     message: str | None, sns: FakeSns, daemon: Daemon
 ) -> None:
     run_id = daemon.fails(message)
@@ -184,7 +184,7 @@ def test_a_run_without_a_failed_step_is_told_with_dagsters_reason(
     assert run_id in sns.published[0]["Message"]["email"]
 
 
-def test_an_error_is_told_by_what_caused_it(sns: FakeSns, daemon: Daemon) -> None:
+def test_an_error_is_published_with_its_first_cause(sns: FakeSns, daemon: Daemon) -> None:
     @dg.op
     def divide() -> None:
         raise ValueError("é" * 5000)
@@ -250,7 +250,7 @@ def test_a_run_with_an_execution_is_left_to_the_state_machine(sns: FakeSns, daem
     assert sns.published == []
 
 
-def test_a_reexecution_by_hand_that_started_none_is_told(sns: FakeSns, daemon: Daemon) -> None:
+def test_a_reexecution_by_hand_that_started_no_execution_is_published(sns: FakeSns, daemon: Daemon) -> None:
     parent = daemon.fails(tags={EXECUTION_TAG: "n1"})
     inherits = daemon.fails(tags={EXECUTION_TAG: "n1"}, parent_run_id=parent, root_run_id=parent)
     daemon.fails(tags={EXECUTION_TAG: "n2"}, parent_run_id=parent, root_run_id=parent)
@@ -265,7 +265,7 @@ def test_a_run_of_another_code_location_is_left_to_that(sns: FakeSns, daemon: Da
     assert sns.runs == [own]
 
 
-def test_of_a_run_that_is_retried_the_last_retry_is_told(sns: FakeSns, daemon: Daemon) -> None:
+def test_only_the_last_retry_of_a_run_is_published(sns: FakeSns, daemon: Daemon) -> None:
     first = daemon.fails(retries=1)
     assert daemon.tick() == NOTHING
     last = daemon.retry_fails(first)
@@ -280,7 +280,7 @@ def test_a_retry_that_went_on_with_an_execution_is_left_to_the_state_machine(sns
     assert sns.published == []
 
 
-def test_a_failure_is_not_told_before_dagster_has_decided_on_a_retry(
+def test_a_failure_is_not_published_before_dagster_has_decided_on_a_retry(
     sns: FakeSns, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as undecided:
@@ -293,7 +293,9 @@ def test_a_failure_is_not_told_before_dagster_has_decided_on_a_retry(
     assert sns.runs == [first, second]
 
 
-def test_a_run_whose_retry_never_comes_is_told(sns: FakeSns, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_retry_never_starts_is_published(
+    sns: FakeSns, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_id = daemon.fails(retries=1)
     daemon.tick()
     assert sns.runs == []
@@ -302,7 +304,7 @@ def test_a_run_whose_retry_never_comes_is_told(sns: FakeSns, daemon: Daemon, mon
     assert sns.runs == [run_id]
 
 
-def test_without_automatic_retries_a_failure_is_told_at_once(sns: FakeSns) -> None:
+def test_without_automatic_retries_a_failure_is_published_at_once(sns: FakeSns) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         daemon = Daemon(instance)
         daemon.tick()

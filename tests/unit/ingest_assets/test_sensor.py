@@ -186,7 +186,7 @@ def test_a_failure_of_what_nobody_has_is_acknowledged(aws: FakeAws, queue: Queue
     assert queue.recorded() == Counter()
 
 
-def test_months_and_tables_that_dagster_does_not_have_are_named(aws: FakeAws, queue: Queue) -> None:
+def test_the_tick_names_months_and_tables_that_dagster_does_not_have(aws: FakeAws, queue: Queue) -> None:
     aws.s3.commit("1999-12", "n1")
     aws.s3.commit("2024-02", "n1", table="gone")
     aws.sqs.send({**notification("SUCCEEDED"), "input": {}})
@@ -313,7 +313,7 @@ def test_a_tick_is_bounded_and_the_next_ones_do_the_rest(
     with monkeypatch.context() as patch:
         patch.setattr("ingest_assets.sensors.execution_queue._RECORD_SECONDS", 0.0)
         assert queue.tick() == "left 3 executions for the next ticks"
-    assert queue.tick() == "recorded mockrecord 2024-02 of 3 executions; acknowledged 3 messages"
+    assert queue.tick() == "recorded mockrecord 2024-02 from 3 executions; acknowledged 3 messages"
     assert queue.left == 0
 
 

@@ -49,7 +49,7 @@ def observed(dagster: Dagster) -> dict[str, Any]:
     return {name: value(record.asset_observation.metadata, name) for name in record.asset_observation.metadata}
 
 
-def test_a_run_tells_what_the_table_in_the_source_is(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_run_logs_columns_size_and_comment_of_the_table_in_postgresql(aws: FakeAws, dagster: Dagster) -> None:
     ingest(aws, dagster, {"2024-02": 12})
     found = observed(dagster)
     assert (found["dagster/row_count"], found["dagster/size_bytes"], found["comment"]) == (200, 8192, "Mock exams")
@@ -61,7 +61,7 @@ def test_a_run_tells_what_the_table_in_the_source_is(aws: FakeAws, dagster: Dags
     ]
 
 
-def test_rows_without_a_date_are_told_once_for_the_table_and_warned_of_when_they_become_more(
+def test_rows_without_a_date_are_one_result_for_the_table_and_a_warning_when_there_are_more(
     aws: FakeAws, dagster: Dagster
 ) -> None:
     ingest(aws, dagster, {"2024-01": 12, "2024-02": 12})

@@ -94,7 +94,7 @@ def test_ingest_tables_names_another_file(tmp_path: Path, monkeypatch: pytest.Mo
             with_key("timezone: localtime"),
             r"timezone: 'localtime' does not mean the same zone on every machine: write it as",
         ),
-        (with_key("timezone: Factory"), r"timezone: 'Factory' is another zone on each machine, or none"),
+        (with_key("timezone: Factory"), r"timezone: 'Factory' does not mean the same zone on every machine"),
         (with_key("table: public.x"), r"is not YAML: line 1: the key 'table' appears twice"),
         (with_key("? [a, b] : c"), r"is not YAML: line 1: a key must be a single text, not a list or a mapping"),
         (with_key("columns: {? {a: b} : {join: x}}"), r"is not YAML: line 1: a key must be a single text"),
@@ -149,5 +149,5 @@ def test_what_was_deployed_is_accepted_whatever_only_dagster_shows(tmp_path: Pat
 def test_a_change_that_was_not_deployed_is_refused_by_name(tmp_path: Path) -> None:
     deployed = tables_to_json(table.to_table() for table in load(tmp_path, GOOD, with_key("name: gone")))
     changed = load(tmp_path, with_key("format: parquet"), with_key("name: new"))
-    with pytest.raises(TablesError, match=r"\(gone, new, orders differ\): on AWS run `python -m aws_setup deploy`"):
+    with pytest.raises(TablesError, match=r"\(gone, new, orders\): on AWS run `python -m aws_setup deploy`"):
         check_deployed(changed, deployed)

@@ -65,7 +65,7 @@ def test_an_automatic_retry_gives_a_failed_execution_a_new_attempt(
     assert [started["name"] for started in aws.step_functions.started] == [f"{name.removesuffix('-1')}-2"]
 
 
-def test_a_re_execution_by_hand_ingests_anew(aws: FakeAws, dagster: Dagster, left_behind: Leave) -> None:
+def test_a_re_execution_by_hand_ingests_again(aws: FakeAws, dagster: Dagster, left_behind: Leave) -> None:
     name = left_behind("SUCCEEDED", {})
     aws.s3.commit("2024-02", name)
     aws.step_functions.next.answers = [aws.commits("2024-02")]

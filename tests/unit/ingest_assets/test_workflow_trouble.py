@@ -59,7 +59,7 @@ def test_a_run_terminated_while_it_starts_stops_what_was_started(aws: FakeAws, d
     assert len(aws.step_functions.stopped) == 1
 
 
-def test_what_cannot_be_stopped_is_told_and_the_run_ends_all_the_same(
+def test_what_cannot_be_stopped_is_logged_and_the_run_ends_nevertheless(
     aws: FakeAws, dagster: Dagster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.step_functions.next.answers = [interrupt]
@@ -93,12 +93,14 @@ def throttled() -> None:
 
 
 @pytest.mark.parametrize("trouble", [away, throttled])
-def test_short_trouble_of_aws_is_waited_out(aws: FakeAws, dagster: Dagster, trouble: Callable[[], None]) -> None:
+def test_a_run_waits_until_a_short_outage_of_aws_is_over(
+    aws: FakeAws, dagster: Dagster, trouble: Callable[[], None]
+) -> None:
     aws.step_functions.next.answers = [nothing, trouble, trouble, aws.commits("2024-02")]
     assert dagster.materialize("2024-02").success
 
 
-def test_an_execution_that_aws_does_not_know_at_once_is_waited_for(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_run_waits_for_an_execution_that_aws_does_not_know_yet(aws: FakeAws, dagster: Dagster) -> None:
     def unknown() -> None:
         raise client_error("ExecutionDoesNotExist")
 
@@ -106,7 +108,7 @@ def test_an_execution_that_aws_does_not_know_at_once_is_waited_for(aws: FakeAws,
     assert dagster.materialize("2024-02").success
 
 
-def test_long_trouble_of_aws_is_one_clear_failure(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_long_outage_of_aws_is_one_clear_failure(aws: FakeAws, dagster: Dagster) -> None:
     aws.step_functions.next.answers = [away]
     assert not dagster.materialize("2024-02", outage_minutes=0).success
     text = dagster.failure_text()
