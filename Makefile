@@ -1,6 +1,6 @@
 # Everything installs itself into .venv; see README.md. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit check dev bench lock production clean debian
+.PHONY: help install demo test unit check dev bench lock production clean debian s3a
 
 PYTHON3 := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -28,7 +28,7 @@ dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000
 	@$(PYTHON) -c 'import socket; socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and exit("error: port $(PORT) is taken: make dev PORT=…")'
 	@INGEST_AUTOMATION=$${INGEST_AUTOMATION-sensors} $(LOCAL) dg dev --host 127.0.0.1 --port $(PORT)
 
-test: $(INSTALLED) $(CLASSES) $(VALIDATORS) debian ## All tests: unit, integration, end to end, and in a browser where there is one
+test: $(INSTALLED) $(CLASSES) $(VALIDATORS) debian s3a ## All tests: unit, integration, end to end, and in a browser where there is one
 	$(PYTHON) -m pytest --numprocesses 2
 
 unit: $(INSTALLED) ## The tests that start no servers and no Spark, in about a minute
@@ -64,6 +64,10 @@ clean: ## Delete the local account's data, the environment and the caches
 debian: # packages of Debian that some tests need, which are skipped where they cannot be installed
 	@$(call debian_package,command -v chromium,chromium,in a browser)
 	@$(call debian_package,ls /usr/share/postgresql/*/extension/citext.control,postgresql-contrib,on PostgreSQL servers of Debian)
+	@$(call debian_package,command -v mvn,maven,on Hadoop's S3A)
+
+s3a: $(INSTALLED) | debian # Hadoop's S3A from Maven Central, 600 MB once; without it the tests on S3A are skipped
+	@$(PYTHON) -m aws_setup.local.s3a
 
 # $(1): succeeds where the package $(2) is installed; $(3): which tests need it. RUNLEVEL=1: installed servers are not started.
 define debian_package

@@ -1,4 +1,4 @@
-"""Errors of the AWS side, each with a message that says what to do."""
+"""Errors of `aws_setup`. Each message says what to do."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from spark_scripts.contract.errors import DataLakeError
 
 
 class UsageError(DataLakeError):
-    """The command cannot do what was asked for: wrong arguments, or something that must exist does not."""
+    """The command cannot do what it was asked to do: an argument is wrong, or something that it needs is missing."""
 
 
 class DeployError(DataLakeError):
-    """CloudFormation did not accept or not finish the stack; the message holds its reasons."""
+    """The stack was not deployed or not deleted. The message contains the reasons."""

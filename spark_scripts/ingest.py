@@ -54,7 +54,7 @@ def ingest(
         attempts = _Attempts(JobContext(spark, source, locks, watch, reporter, lake, catalog), requests)
         attempts.make_all()
     if attempts.failures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in attempts.failures.items())
+        reasons = "; ".join(_with_name(name, reason) for name, reason in attempts.failures.items())
         raise IngestionError(f"{len(attempts.failures)} of {counted(len(requests), 'table')} failed: {reasons}")
 
 
@@ -112,6 +112,11 @@ class _Attempts:
     def _fail(self, attempt: _Attempt, reason: str) -> None:
         self.failures[attempt.name] = reason
         self._job.reporter.say(f"{attempt.name} failed: {reason}")
+
+
+def _with_name(table: str, reason: str) -> str:
+    """The reason, beginning with the table's name; many reasons do so already."""
+    return reason if reason.startswith((f"{table}: ", f"{table} ")) else f"{table}: {reason}"
 
 
 def _one_line(error: Exception) -> str:

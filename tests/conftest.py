@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-LONGEST_FIRST = ("tests/e2e/", "tests/access/")
+# tests/s3a/ before others with a Spark in this process: a process has one JVM, and theirs lacks S3A.
+LONGEST_FIRST = ("tests/e2e/", "tests/access/", "tests/s3a/")
+TOGETHER = ("tests/e2e/", "tests/s3a/")
 SHORT_LAST = ("tests/bench/", "tests/unit/")  # they keep the one worker busy until the other has ended
 
 
 class Modules(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """A module's tests stay together, for their servers; so do all of tests/e2e, which have one `dagster dev`."""
+    """A module's tests stay together, for their servers; so do all of a folder that has one account for them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/e2e/" if nodeid.startswith("tests/e2e/") else nodeid.partition("::")[0]
+        return next(filter(nodeid.startswith, TOGETHER), nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,4 @@
-"""What `preflight` and `status` look at before and after a deployment.
+"""What `preflight` and `status` check before and after a deployment.
 
-May import `cloudformation` and `job_bundle`, nothing from `commands` and `local`.
+May import `aws_setup.cloudformation`; nothing here imports `commands` or `local`.
 """

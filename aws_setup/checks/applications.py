@@ -1,4 +1,4 @@
-"""The EMR Serverless applications of a stack that have not been deleted, and what they cost."""
+"""The EMR Serverless applications of a stack that have not been deleted, and their cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ingest_assets.aws.cost import LIST_PRICES, usage
+from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
     from mypy_boto3_emr_serverless import EMRServerlessClient
@@ -19,9 +20,9 @@ ACTIVE: tuple[JobRunStateType, ...] = ("SUBMITTED", "PENDING", "SCHEDULED", "RUN
 class Application:
     """An EMR Serverless application of the state machine that has not been deleted.
 
-    `left_over` says that no execution is running that could still delete it. `jobs` are those that run or wait, and
-    `usd` is what they have used so far at list price, None where EMR Serverless does not say. `keeps_workers`: it has
-    pre-initialised capacity, which costs as long as it is STARTED; without that an idle application costs nothing.
+    `left_over` says that no execution is running that could still delete it. `jobs` counts the jobs that run or wait,
+    `usd` is their cost so far at list price, None while EMR Serverless does not report it. `keeps_workers` says that it
+    has pre-initialised capacity, which costs money while it is STARTED; any other idle application costs nothing.
     """
 
     id: str
@@ -33,21 +34,21 @@ class Application:
     keeps_workers: bool = False
 
     def to_text(self) -> str:
-        """For people."""
-        remark = "  left over: no execution is running, so stop and delete it" if self.left_over else ""
+        """As one line for a terminal."""
+        remark = "; left over, since no execution is running: stop and delete it" if self.left_over else ""
         return f"{self.id} {self.state}, created {self.created}, {self._cost()}{remark}"
 
     def _cost(self) -> str:
         if self.jobs:
-            cost = "not known yet" if self.usd is None else f"about ${self.usd:.2f}"
-            return f"{self.jobs} {'job' if self.jobs == 1 else 'jobs'} running, so far {cost}"
+            cost = "cost not known yet" if self.usd is None else f"about ${self.usd:.2f} so far"
+            return f"{counted(self.jobs, 'job')} running, {cost}"
         if self.keeps_workers and self.state == "STARTED":
-            return "idle, and pays for workers that it keeps ready: stop it"
+            return "idle, but its pre-initialised workers cost money: stop it"
         return "idle, which costs nothing"
 
 
 def read(client: EMRServerlessClient, name: str, *, left_over: bool) -> tuple[Application, ...]:
-    """The applications of that name."""
+    """The applications with this name that have not been deleted."""
     pages = client.get_paginator("list_applications").paginate(states=NOT_DELETED)
     found = [entry for page in pages for entry in page["applications"] if entry.get("name") == name]
     return tuple(

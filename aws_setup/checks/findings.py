@@ -1,4 +1,4 @@
-"""What a check found: an error stops a deployment, a warning does not, and a note is for information."""
+"""The findings of checks: an error stops a deployment, a warning does not, and a note is information."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """`text` says what is wrong and what to do. It never holds a secret value."""
+    """A result of the check `check`. `text` says what is wrong and what to do, and never contains a secret value."""
 
     check: str
     level: Literal["error", "warning", "note"]
@@ -21,10 +21,10 @@ def error(check: str, text: str) -> Finding:
 
 
 def warning(check: str, text: str) -> Finding:
-    """A finding that does not."""
+    """A finding that does not stop a deployment."""
     return Finding(check, "warning", text)
 
 
 def note(check: str, text: str) -> Finding:
-    """What was found, with nothing wrong in it."""
+    """A finding about which nothing needs to be done."""
     return Finding(check, "note", text)

@@ -1,4 +1,4 @@
-"""Whether the job's subnets and security groups let it run, reach the database, and reach AWS, and can go again."""
+"""Whether the job can run in its subnets and security groups and reach AWS, and whether EC2 can delete its group."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ _WAYS: tuple[tuple[Literal["inbound", "outbound"], str, str], ...] = (
 )
 # botocore's model of EMR Serverless, NetworkConfiguration.
 _MOST = {"SubnetIds": 16, "SecurityGroupIds": 5}
-# What the job calls beside S3; the catalog's comes with the parameter GlueDatabase.
+# The service that every job calls besides S3. With the parameter GlueDatabase it also calls Glue.
 _SERVICE = "secretsmanager"
 
 
 def check(session: Session, parameters: Mapping[str, str]) -> Iterator[Finding]:
-    """What is wrong with the network that the parameters name; without subnets EMR Serverless has its own."""
+    """What is wrong with the network in the parameters. Without subnets EMR Serverless uses a network of its own."""
     subnet_ids, group_ids = _listed(parameters, "SubnetIds"), _listed(parameters, "SecurityGroupIds")
     for name, most in _MOST.items():
         if len(_listed(parameters, name)) > most:
-            yield error(_CHECK, f"EMR Serverless takes {most} {name} at most: give fewer")
+            yield error(_CHECK, f"EMR Serverless accepts at most {most} {name}: give fewer")
             return
     if not subnet_ids:
         yield from _without_subnets(parameters, group_ids)
         return
     if not group_ids and not parameters.get("VpcId"):
-        yield error(_CHECK, "SubnetIds need a security group: give VpcId, in which one is made, or SecurityGroupIds")
+        yield error(
+            _CHECK, "SubnetIds need a security group: give VpcId, and the stack creates one, or give SecurityGroupIds"
+        )
         return
     client: Any = session.client("ec2")  # no stubs are installed for EC2
     try:
@@ -58,7 +60,7 @@ def check(session: Session, parameters: Mapping[str, str]) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a security group that refers to another group. `ports` is empty for all traffic."""
+    """A rule of a security group that refers to another group. Empty `ports` stand for all traffic."""
 
     group_id: str
     group_name: str
@@ -66,14 +68,14 @@ class Rule:
     ports: tuple[int, ...]
 
     def to_text(self) -> str:
-        """For people."""
+        """The rule in words."""
         ports = "-".join(str(port) for port in dict.fromkeys(self.ports))
         what = f"for port {ports}" if ports else "for all traffic"
         return f"the {self.way} rule {what} of {self.group_id} ({self.group_name})"
 
 
 def rules_referring_to(session: Session, group_id: str) -> list[Rule]:
-    """The rules of other security groups that name this one, which EC2 does not delete while there is any."""
+    """The rules of other security groups that refer to this one. EC2 does not delete the group while there are any."""
     client: Any = session.client("ec2")  # no stubs are installed for EC2
     found: list[Rule] = []
     for way, prefix, key in _WAYS:
@@ -95,21 +97,25 @@ def _ports(rule: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _without_subnets(parameters: Mapping[str, str], group_ids: list[str]) -> Iterator[Finding]:
     if group_ids or parameters.get("VpcId"):
-        yield error(_CHECK, "VpcId and SecurityGroupIds are of no use without SubnetIds: give the subnets too")
+        yield error(_CHECK, "VpcId and SecurityGroupIds have no effect without SubnetIds: give the subnets too")
     else:
         yield warning(
             _CHECK,
-            "without SubnetIds the job reaches AWS services only, and no database: give private subnets and VpcId",
+            "without SubnetIds the job reaches only AWS services and no database: give private subnets and VpcId",
         )
 
 
 def _places(subnets: list[Any], groups: list[Any], vpc_id: str) -> Iterator[Finding]:
     vpcs = {one["VpcId"] for one in (*subnets, *groups)} | ({vpc_id} if vpc_id else set())
     if len(vpcs) > 1:
-        yield error(_CHECK, f"subnets, security groups and VpcId are in different VPCs ({', '.join(sorted(vpcs))})")
+        yield error(
+            _CHECK,
+            f"subnets, security groups and VpcId belong to different VPCs: {', '.join(sorted(vpcs))}",
+        )
     if len({subnet["AvailabilityZoneId"] for subnet in subnets}) < 2:
         yield warning(
-            _CHECK, "all subnets are in one availability zone, and no job starts while it has trouble: add another"
+            _CHECK,
+            "all subnets are in one availability zone, and no job starts while it is down: add a subnet in another",
         )
 
 
@@ -121,13 +127,13 @@ def _open_groups(groups: list[Any]) -> Iterator[Finding]:
         if ranges & _WORLD:
             yield error(
                 _CHECK,
-                f"the security group {group['GroupId']} admits the whole world, which EMR Serverless refuses: take that"
-                " rule away, or leave SecurityGroupIds to the template",
+                f"the security group {group['GroupId']} admits traffic from everywhere, which EMR Serverless refuses:"
+                " remove that rule, or leave out SecurityGroupIds, and the stack creates a group",
             )
 
 
 def _ways_out(client: Any, subnets: list[Any], catalog: bool) -> Iterator[Finding]:
-    """A way to AWS for each subnet: a NAT or another gateway, or endpoints for the services that the job calls."""
+    """Whether each subnet reaches AWS: through a NAT gateway, or endpoints for the services that the job calls."""
     vpc = {"Name": "vpc-id", "Values": [subnets[0]["VpcId"]]}
     tables = client.describe_route_tables(Filters=[vpc])["RouteTables"]
     endpoints = client.describe_vpc_endpoints(Filters=[vpc])["VpcEndpoints"]
@@ -139,7 +145,7 @@ def _ways_out(client: Any, subnets: list[Any], catalog: bool) -> Iterator[Findin
         if any(route.get("GatewayId", "").startswith("igw-") for route in ways):
             yield warning(
                 _CHECK,
-                f"{subnet['SubnetId']} is a public subnet, where workers have no public address: take a private one",
+                f"{subnet['SubnetId']} is a public subnet, where workers have no public address: give a private one",
             )
         elif not ways:
             missing = [name for name in needed if name not in interfaces]
@@ -153,7 +159,7 @@ def _ways_out(client: Any, subnets: list[Any], catalog: bool) -> Iterator[Findin
 
 
 def _route_table(tables: list[Any], subnet_id: str) -> Any:
-    """The subnet's own route table, else the VPC's main one."""
+    """The route table of the subnet, or else the main one of the VPC."""
     main: Any = {}
     for table in tables:
         for association in table.get("Associations", []):

@@ -1,4 +1,4 @@
-"""What the last job of the stack found beside it on EMR: the first line of its log says so."""
+"""What the last job of the stack ran on: the first line of its log names the versions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 CHECK = "runtime"
 
-_EXECUTIONS = 5  # how many are looked at; one may have failed before its job began
-_UNKNOWN = "which Python, boto3, Hadoop and file system EMR has is known after the first execution, from its job's log"
+_EXECUTIONS = 5  # how many are read; one may have failed before its job began
+_UNKNOWN = "the versions of Python, boto3 and Hadoop on EMR are known after the first execution, from its job's log"
 
 
 def check(session: Session, stack: Stack | None) -> Iterator[Finding]:
-    """What the last job that told of it ran on; a warning when `s3://` was EMRFS there."""
+    """A note with what the last job ran on, or a warning when `s3://` was EMRFS there."""
     found = _last_line(session, stack) if stack is not None and "StateMachineArn" in stack.outputs else None
     if found is None:
         yield note(CHECK, _UNKNOWN)
     elif ".emr." in found.rpartition(" by ")[2]:  # com.amazon.ws.emr.hadoop.fs.EmrFileSystem
         yield warning(
-            CHECK, f"{found}: this is EMRFS, which the job's policy does not serve; take a newer ReleaseLabel"
+            CHECK, f"{found}: this is EMRFS, for which the job has no permissions; deploy with a newer ReleaseLabel"
         )
     else:
         yield note(CHECK, found)

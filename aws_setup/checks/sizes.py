@@ -1,4 +1,4 @@
-"""Whether EMR Serverless has workers of the size that the parameters ask for, and the application room for them.
+"""Whether EMR Serverless offers workers of the sizes in the parameters, and whether the application can hold them.
 
 https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/app-behavior.html#worker-configs
 """
@@ -13,13 +13,13 @@ from ingest_assets.aws.cost import worker_gb
 
 CHECK = "size"
 
-# The most GB of a worker with that many vCPUs.
+# The largest memory in GB of a worker with that many vCPUs.
 _MOST_GB = {1: 8, 2: 16, 4: 30, 8: 60, 16: 120}
 _SET = re.compile(r"spark\.(driver|executor)\.(cores|memory|memoryOverhead)|--(driver|executor)-(cores|memory)")
 
 
 def check(parameters: Mapping[str, str]) -> Iterator[Finding]:
-    """What is wrong with the sizes. Nothing is said where SparkSubmitParameters sets sizes of its own."""
+    """What is wrong with the sizes. No finding when SparkSubmitParameters sets other sizes."""
     if _SET.search(parameters["SparkSubmitParameters"]):
         return
     for role in ("Driver", "Executor"):
@@ -29,16 +29,18 @@ def check(parameters: Mapping[str, str]) -> Iterator[Finding]:
             given = f"{role}Memory {parameters[f'{role}Memory']}"
             yield error(
                 CHECK,
-                f"{given} needs a worker of {needed} GB with Spark's overhead, and one of {cores} vCPU has {most} GB at"
-                f" most: give less memory, or more {role}Cores",
+                f"{given} needs a worker of {needed} GB with Spark's overhead, and a worker of {cores} vCPU has at most"
+                f" {most} GB: give less memory, or more {role}Cores",
             )
     yield from _room(parameters)
 
 
 def _room(parameters: Mapping[str, str]) -> Iterator[Finding]:
-    """A job waits for ever for its first executor when the application may not have one beside the driver."""
+    """An error when the application cannot hold an executor beside the driver: its jobs would wait forever."""
     cpu = int(parameters["DriverCores"]) + int(parameters["ExecutorCores"])
     memory = worker_gb(parameters["DriverMemory"]) + worker_gb(parameters["ExecutorMemory"])
     for name, needed, unit in (("MaximumCpu", cpu, "vCPU"), ("MaximumMemory", memory, "GB")):
         if int(parameters[name].removesuffix(unit)) < needed:
-            yield error(CHECK, f"{name} {parameters[name]} has no room for driver and executor: give {needed}{unit}")
+            yield error(
+                CHECK, f"{name} {parameters[name]} is too small for a driver and an executor: give {needed}{unit}"
+            )

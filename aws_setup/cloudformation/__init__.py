@@ -1,4 +1,4 @@
-"""The template, the state machine, and the stack that they make.
+"""The template, the state machine, and the CloudFormation stack that is created from them.
 
-May import nothing from `commands`, `checks` and `local`.
+Imports nothing of `commands`, `checks`, `job_bundle` and `local`.
 """

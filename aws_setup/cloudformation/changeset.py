@@ -1,14 +1,14 @@
-"""Change sets: what a deployment would do to the stack, before it does it."""
+"""Change sets: what a deployment would change in the stack."""
 
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aws_setup.errors import DeployError
 from ingest_assets.aws.stack import stack_tags
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
         TagTypeDef,
     )
 
-# CloudFormation tells "no change" as a failure with one of these reasons only.
+# CloudFormation reports "no change" as a failure with one of these reasons.
 _NO_CHANGE = ("The submitted information didn't contain changes", "No updates are to be performed")
 
 _LONGEST_WAIT_SECONDS = 300.0
-_LONGEST_POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """A change set that can be executed. `changes` has a line for each resource that it touches."""
+    """A change set that can be executed. `changes` has a line for each resource that it changes."""
 
     id: str
     stack_id: str
@@ -45,11 +44,11 @@ def create(
     parameters: list[ParameterTypeDef],
     imports: list[ResourceToImportTypeDef] | None = None,
 ) -> ChangeSet | None:
-    """Make a change set and wait until CloudFormation has worked it out; None when nothing would change.
+    """Create a change set and wait until CloudFormation has computed it. None when nothing would change.
 
-    One with `imports` gives the stack no tags, which CloudFormation refuses ("As part of the import operation, you
-    cannot modify or add [RoleArn, Tags]"); the update that follows does. Raises DeployError with CloudFormation's
-    reason when it refuses.
+    A change set with `imports` sets no tags, because CloudFormation refuses them ("As part of the import operation, you
+    cannot modify or add [RoleArn, Tags]"); the update after it sets them. Raises DeployError with CloudFormation's
+    reason when it rejects the change set.
     """
     request: CreateChangeSetInputTypeDef = {
         "StackName": stack,
@@ -70,7 +69,7 @@ def create(
     client.delete_change_set(ChangeSetName=made["Id"], StackName=stack)
     if reason.startswith(_NO_CHANGE):
         return None
-    raise DeployError(f"CloudFormation refuses the change of stack {stack}: {reason or status}")
+    raise DeployError(f"CloudFormation refuses to change stack {stack}: {reason or status}")
 
 
 def _tags(stack: str) -> list[TagTypeDef]:
@@ -78,16 +77,13 @@ def _tags(stack: str) -> list[TagTypeDef]:
 
 
 def _wait(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, str]:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-    pause = 0.2
-    while True:
+    for _ in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.2, longest_pause=5.0):
         answer = client.describe_change_set(ChangeSetName=change_set, StackName=stack)
         if answer["Status"] in ("CREATE_COMPLETE", "FAILED"):
             return answer["Status"], answer.get("StatusReason", "")
-        if time.monotonic() > deadline:
-            raise DeployError(f"the change set {change_set} is still {answer['Status']} after five minutes")
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+    raise DeployError(
+        f"the change set {change_set} is still not ready after five minutes: look at it in CloudFormation"
+    )
 
 
 def _changes(client: CloudFormationClient, stack: str, change_set: str) -> tuple[str, ...]:

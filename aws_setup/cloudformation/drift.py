@@ -1,8 +1,7 @@
-"""What of the stack's resources is no longer as CloudFormation made it."""
+"""Which resources of the stack differ from what CloudFormation created."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -10,20 +9,21 @@ from typing import TYPE_CHECKING, Literal
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import DescribeStackResourceDriftsInputTypeDef, StackResourceDriftTypeDef
 
 _LONGEST_WAIT_SECONDS = 90.0
-_LONGEST_POLL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Drift:
-    """`state` is CloudFormation's word, UNAVAILABLE when it did not say; `text` says why, or what came of it.
+    """The result of a drift detection.
 
-    `resources` has a line for each that was changed or deleted by hand.
+    `state` is CloudFormation's, or UNAVAILABLE when it gave no result. `text` gives the result or the reason.
+    `resources` has a line for each resource that was changed or deleted by hand.
     """
 
     state: Literal["IN_SYNC", "DRIFTED", "UNAVAILABLE"]
@@ -32,7 +32,7 @@ class Drift:
 
 
 def detect(client: CloudFormationClient, stack: str) -> Drift:
-    """Have CloudFormation compare the stack with its resources, and wait for it, 90 seconds at most."""
+    """Have CloudFormation compare the stack with its resources, and wait at most 90 seconds for the result."""
     try:
         detection = client.detect_stack_drift(StackName=stack)["StackDriftDetectionId"]
         found = _wait(client, detection)
@@ -46,23 +46,18 @@ def detect(client: CloudFormationClient, stack: str) -> Drift:
 
 
 def _wait(client: CloudFormationClient, detection: str) -> Drift:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-    pause = 0.5
-    while True:
+    for _ in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.5, longest_pause=5.0):
         answer = client.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
         if answer["DetectionStatus"] == "DETECTION_FAILED":
-            return Drift("UNAVAILABLE", f"drift detection has failed: {answer.get('DetectionStatusReason', '')}")
+            return Drift("UNAVAILABLE", f"drift detection failed: {answer.get('DetectionStatusReason', '')}")
         if answer["DetectionStatus"] == "DETECTION_COMPLETE":
             drifted = answer.get("StackDriftStatus") == "DRIFTED"
             return Drift("DRIFTED", "") if drifted else Drift("IN_SYNC", "every resource is as it was deployed")
-        if time.monotonic() > deadline:
-            return Drift("UNAVAILABLE", "drift detection takes longer than 90 s: ask again later")
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+    return Drift("UNAVAILABLE", "drift detection takes longer than 90 s: try again later")
 
 
 def _changed(client: CloudFormationClient, stack: str) -> Iterator[StackResourceDriftTypeDef]:
-    """The resources that differ; botocore has no paginator for them."""
+    """The resources that differ. botocore has no paginator for this call."""
     request: DescribeStackResourceDriftsInputTypeDef = {
         "StackName": stack,
         "StackResourceDriftStatusFilters": ["MODIFIED", "DELETED"],

@@ -1,4 +1,4 @@
-"""The template's parameters: which of them deploy sets itself, and what a user may set."""
+"""The parameters of the template: their values, and which ones a user may set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SET_BY_DEPLOY = ("NameSuffix", "ScriptPrefix", "DriverKey")
 
 
 def name_suffix(stack: str) -> str:
-    """What follows the fixed names in the stack: nothing in the default one, which has the names of the seed."""
+    """The suffix of all fixed names in the stack; empty for the default stack."""
     return "" if stack == DEFAULT_STACK else f"-{stack}"
 
 
@@ -31,9 +31,9 @@ def application_name(stack: str) -> str:
 
 
 def from_file(path: Path) -> dict[str, str]:
-    """The template parameters that a YAML file sets: a mapping of names to texts, numbers, booleans or lists of them.
+    """The template parameters in a YAML file: a mapping from names to strings, numbers, booleans or lists of these.
 
-    A list becomes what CloudFormation takes for one, its elements with commas between. Raises UsageError naming the
+    A list becomes a string with commas between its elements, as CloudFormation expects it. Raises UsageError naming the
     file and the key that is wrong.
     """
     try:
@@ -59,35 +59,35 @@ def _value(path: Path, name: str, value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (str, int, float)):
         return str(value)
-    raise UsageError(f"{path}: {name} must be a text, a number, true or false, or a list of them")
+    raise UsageError(f"{path}: {name} must be a string, a number, true or false, or a list of these")
 
 
 def effective(given: Mapping[str, str], previous: Mapping[str, str] | None) -> dict[str, str]:
-    """What each parameter will be: given now, else kept from the stack, else the template's default."""
+    """The value that each parameter will have: the given one, else the stack's current one, else the default."""
     declared = template.parameters()
-    kept = {name: value for name, value in (previous or {}).items() if name in declared}
-    return {**defaults(), **kept, **given}
+    current = {name: value for name, value in (previous or {}).items() if name in declared}
+    return {**defaults(), **current, **given}
 
 
 def defaults() -> dict[str, str]:
-    """The template's own values, of the parameters that have one."""
+    """The defaults of the parameters that have one."""
     return {name: str(about["Default"]) for name, about in template.parameters().items() if "Default" in about}
 
 
 def check(given: Mapping[str, str]) -> None:
-    """Raise UsageError for a parameter that the template does not have, that deploy sets itself, or with a wrong value.
+    """Raise UsageError for a parameter that is unknown, that only deploy sets, or that has a wrong value.
 
-    CloudFormation makes the same checks of values, after the uploads.
+    CloudFormation checks the values too, but only after the uploads.
     """
     declared = template.parameters()
     settable = [name for name in declared if name not in _SET_BY_DEPLOY]
     for name, value in given.items():
         if name in _SET_BY_DEPLOY:
-            raise UsageError(f"the parameter {name} is set by deploy")
+            raise UsageError(f"deploy sets the parameter {name} itself: leave it out")
         if name not in settable:
             raise UsageError(f"unknown parameter {name}: the template has {', '.join(settable)}")
         if not _allowed(declared[name], value):
-            raise UsageError(f"{name} cannot be {value!r}: it takes {_constraint(declared[name])}")
+            raise UsageError(f"{name} cannot be {value!r}: it accepts {_constraint(declared[name])}")
 
 
 def _allowed(about: Mapping[str, Any], value: str) -> bool:
@@ -115,15 +115,15 @@ def _constraint(about: Mapping[str, Any]) -> str:
 def complete(
     given: Mapping[str, str], previous: Mapping[str, str] | None, *, stack: str, script_prefix: str, driver_key: str
 ) -> list[ParameterTypeDef]:
-    """The parameters of a change set. `previous` are those of the stack, None before its first deployment.
+    """The parameters of a change set. `previous` are the stack's current ones, None before its first deployment.
 
-    Raises UsageError when one is missing or the stack's name is none for its resources, CronError when the schedule's
-    expression is wrong.
+    Raises UsageError when a parameter is missing, or when the stack's name cannot be part of AWS names. Raises
+    CronError when the expression of the schedule is wrong.
     """
     declared = template.parameters()
     if not _allowed(declared["NameSuffix"], name_suffix(stack)):
         raise UsageError(
-            f"INGEST_STACK cannot be {stack!r}: it follows names of AWS, so 37 letters, digits and hyphens"
+            f"INGEST_STACK cannot be {stack!r}: give at most 37 letters, digits and hyphens, since AWS names contain it"
         )
     values = {
         "TrailingMonths": str(trailing_months(effective(given, previous)["ScheduleExpression"])),
@@ -132,11 +132,13 @@ def complete(
         "ScriptPrefix": script_prefix,
         "DriverKey": driver_key,
     }
-    kept = [name for name in declared if name not in values and name in (previous or {})]
-    missing = [name for name in declared if name not in {*values, *kept, *defaults()}]
+    unchanged = [name for name in declared if name not in values and name in (previous or {})]
+    missing = [name for name in declared if name not in {*values, *unchanged, *defaults()}]
     if missing:
-        raise UsageError(f"{missing[0]} is needed: --parameter {missing[0]}=… ({declared[missing[0]]['Description']})")
+        raise UsageError(
+            f"{missing[0]} is missing: give --parameter {missing[0]}=… ({declared[missing[0]]['Description']})"
+        )
     complete: list[ParameterTypeDef] = []
     complete += [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
-    complete += [{"ParameterKey": name, "UsePreviousValue": True} for name in kept]
+    complete += [{"ParameterKey": name, "UsePreviousValue": True} for name in unchanged]
     return complete

@@ -1,19 +1,20 @@
-"""The bucket and the secrets that `destroy` keeps, and how the next `deploy` of the stack takes them over again.
+"""The bucket and the secrets that `destroy` retains, and how the next `deploy` of the stack imports them.
 
-By an import change set that names each resource (ResourcesToImport), with a template of these alone, and then an
-update to the whole template. `ImportExistingResources` would need one change set only, and does not do here:
+`deploy` creates a change set of type IMPORT that names each resource (ResourcesToImport) and whose template contains
+only these, and then updates the stack to the whole template. A single change set with `ImportExistingResources` would
+not work:
 
-- it takes resources whose name is written out in the template, where ours are made with !Ref and !Sub, and types
-  whose identifier is a property that the template sets, which a secret's ARN is not
-  (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html);
-- import and creation would be one operation, whose failure rolls both back.
+- It imports only resources whose name is a literal in the template, and ours contain !Ref and !Sub. It imports only
+  types whose identifier is a property that the template sets, and a secret's ARN is not
+  (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html).
+- Import and creation would be one operation, and a failure would roll both back.
 
-An import may touch neither outputs nor the stack's tags and role: AWS answers "As part of the import operation, you
-cannot modify or add [RoleArn, Tags]", and documents it for outputs only. It needs a deletion policy on each resource.
-It changes nothing of them, and the update that follows changes their tags only, since their definitions are the same
-in both templates: so a secret's value stays.
+An import must not change outputs, nor the stack's tags and role: AWS answers "As part of the import operation, you
+cannot modify or add [RoleArn, Tags]", although it documents this for outputs only. Each imported resource needs a
+deletion policy. The import changes no resource. The update after it changes only their tags, because their definitions
+are the same in both templates, so a secret keeps its value.
 
-A resource is taken over when it has the stack's own tags; to take over another one, give it these.
+A resource is imported if it has the tags of the stack. Give these tags to any other resource to have it imported.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ class Resource:
 
 
 def marks(stack: str) -> str:
-    """The tags by which a resource is known as the stack's, for people."""
+    """The tags of the stack's resources, as text for messages."""
     return ", ".join(f"{key}={value}" for key, value in stack_tags(stack).items())
 
 
 def find(session: Session, stack: str, given: Mapping[str, str]) -> dict[str, Resource]:
-    """What an earlier stack of this name left, by logical id, as far as one with the parameters `given` has it."""
+    """The resources that an earlier stack of this name left behind and the parameters `given` use, by logical id."""
     found = {}
     bucket = _bucket(session, stack, given.get("BucketName"))
     if bucket is not None:
@@ -69,14 +70,14 @@ def find(session: Session, stack: str, given: Mapping[str, str]) -> dict[str, Re
 
 
 def names(found: Mapping[str, Resource]) -> dict[str, str]:
-    """The parameters that follow from what was found: nobody needs to repeat the bucket's name."""
+    """The parameters that follow from the retained resources: the user need not repeat the bucket's name."""
     return {"BucketName": found["Bucket"].value} if "Bucket" in found else {}
 
 
 def import_template(found: Mapping[str, Resource]) -> str:
-    """The template's parameters and conditions with the resources to import, and nothing else.
+    """A template with the parameters, the conditions and only the resources to import.
 
-    They are retained whatever happens to the import.
+    Its deletion policy retains them even if the import fails.
     """
     whole = template.template()
     resources = {name: {**whole["Resources"][name], "DeletionPolicy": "Retain"} for name in found}
@@ -93,14 +94,14 @@ def to_import(found: Mapping[str, Resource]) -> list[ResourceToImportTypeDef]:
 
 
 def _bucket(session: Session, stack: str, wanted: str | None) -> str | None:
-    """The bucket with the stack's tags: the one wanted, or the only one there is."""
+    """The bucket with the tags of the stack: the `wanted` one, else the only one."""
     try:
         found = _tagged(session, stack)
     except ClientError as error:
         if is_denied(error):
-            return None  # preflight's check of the bucket says when one is in the way
+            return None  # preflight reports a bucket of that name
         raise
-    living = [name for name in found if _lives(session, name)]  # the listing lags behind a deletion
+    living = [name for name in found if _lives(session, name)]  # GetResources still lists a deleted bucket for a while
     if wanted is not None:
         return wanted if wanted in living else None
     return living[0] if len(living) == 1 else None

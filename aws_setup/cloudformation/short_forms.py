@@ -1,4 +1,4 @@
-"""CloudFormation's YAML with its short forms, `!Ref` and the like, to and from the long ones.
+"""Reads and writes CloudFormation's YAML with its short forms such as `!Ref`.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-formats.html
 """
@@ -13,13 +13,13 @@ import yaml
 
 from ingest_assets.strict_yaml import StrictLoader
 
-# What needs no quotes: no number, date, indicator or other word of YAML looks like it.
+# Text that needs no quotes: YAML cannot read it as a number, a date, an indicator or a keyword.
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 class _Loader(StrictLoader):
-    """YAML with CloudFormation's short forms, read as the long ones."""
+    """Reads the short forms as the long ones."""
 
 
 def _long_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def write(document: dict[str, Any]) -> str:
-    """The template as short as YAML has it, a line for each resource, parameter, condition and output."""
+    """The template in the shortest YAML, with a line for each resource, parameter, condition and output."""
     lines: list[str] = []
     for section, content in document.items():
         if isinstance(content, dict):
@@ -70,7 +70,7 @@ def _flow(node: Any) -> str:
 
 
 def _function(node: dict[str, Any]) -> str | None:
-    """The short form of a mapping that is a function."""
+    """The short form of a mapping that calls a function, None for another mapping."""
     if len(node) != 1:
         return None
     ((name, argument),) = node.items()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_setup.errors import DeployError
 from ingest_assets.aws.stack import Stack, find_stack
+from ingest_assets.aws.waiting import polls
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
-# What CloudFormation writes at resources that failed only because another one did.
+# CloudFormation's reasons for resources that failed only because another one failed.
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Resource deletion cancelled")
 
 # "You must wait 60 seconds after deleting a queue before you can create another queue with the same name":
@@ -24,9 +25,8 @@ _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Re
 _QUEUE_NAME_SECONDS = 60.0
 
 _LONGEST_WAIT_SECONDS = 3600.0
-_LONGEST_POLL_SECONDS = 5.0
 
-# How long a stack may show the status it had before, when CloudFormation has been told to change it.
+# How long a stack may show its old status after CloudFormation accepted a change.
 _LONGEST_DELAY_SECONDS = 15.0
 
 
@@ -44,26 +44,20 @@ class Watch:
         self._new_events()
 
     def wait(self) -> Stack:
-        """The stack when CloudFormation is done with it. Raises DeployError when that takes more than an hour."""
-        started = time.monotonic()
-        pause = 0.2
-        while True:
-            waited = time.monotonic() - started
-            stack = find_stack(self._client, self._stack_id)  # before the events, so that the last are not missed
+        """The stack when CloudFormation has finished. Raises DeployError when that takes more than an hour."""
+        for waited in polls(seconds=_LONGEST_WAIT_SECONDS, pause=0.2, longest_pause=5.0):
+            stack = find_stack(self._client, self._stack_id)  # before the events, so that no last event is missed
             for event in self._new_events():
-                self._tell(event)
+                self._report_event(event)
             if stack is None:
-                raise DeployError(f"the stack {self._stack_id} is gone")
+                raise DeployError(f"the stack {self._stack_id} no longer exists")
             if not stack.changing and (self._begun or waited > _LONGEST_DELAY_SECONDS):
                 return stack
-            if waited > _LONGEST_WAIT_SECONDS:
-                raise DeployError(f"stack {stack.name} is still {stack.status} after an hour: look at its events")
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+        raise DeployError(f"CloudFormation still works on {self._stack_id} after an hour: look at the stack's events")
 
     @property
     def reasons(self) -> str:
-        """The resources that failed by themselves, each with its reason, first one first; else the stack's reason."""
+        """The resources that failed first, each with its reason; else the reason of the stack's rollback."""
         return "; ".join(self._failures) or self._rolled_back_for or "see the stack's events"
 
     def _new_events(self) -> list[StackEventTypeDef]:
@@ -77,7 +71,7 @@ class Watch:
         self._seen |= {event["EventId"] for event in events}
         return events[::-1]
 
-    def _tell(self, event: StackEventTypeDef) -> None:
+    def _report_event(self, event: StackEventTypeDef) -> None:
         status, reason = event.get("ResourceStatus", ""), event.get("ResourceStatusReason", "")
         resource = f"{event.get('LogicalResourceId', '')} ({event.get('ResourceType', '')})"
         self._report(f"{status} {resource}{f': {reason}' if reason else ''}")
@@ -90,14 +84,14 @@ class Watch:
 
 
 def has_resource(client: CloudFormationClient, stack: Stack, logical_id: str) -> bool:
-    """Whether the stack has this resource of the template, or had it when its deletion failed."""
+    """Whether the stack has this resource of the template, also when the stack is DELETE_FAILED."""
     listed = client.describe_stack_resources(StackName=stack.id)["StackResources"]
     # moto lists one without names for a resource whose condition does not hold
     return any(one.get("LogicalResourceId") == logical_id for one in listed)
 
 
 def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
-    """Delete the stack. Raises DeployError with the reasons when something of it could not be deleted."""
+    """Delete the stack. Raises DeployError with the reasons when a resource could not be deleted."""
     watch = Watch(client, stack.id, report)
     client.delete_stack(StackName=stack.id)
     last = watch.wait()
@@ -106,18 +100,18 @@ def remove(client: CloudFormationClient, stack: Stack, report: Report) -> None:
 
 
 def wait_for_names(report: Report) -> None:
-    """Wait until the names of a deleted stack's queues can be used again, which SQS refuses for a minute."""
-    report(f"waiting {_QUEUE_NAME_SECONDS:.0f} s: SQS keeps the names of deleted queues for that long")
+    """Wait until SQS accepts the names of the deleted queues again."""
+    report(f"waiting {_QUEUE_NAME_SECONDS:.0f} s, because SQS blocks the names of deleted queues for that long")
     time.sleep(_QUEUE_NAME_SECONDS)
 
 
 def failed(stack: Stack, watch: Watch) -> DeployError:
-    """The error that says why the stack came to the status it has."""
+    """The error that says why the stack has its status."""
     return DeployError(f"stack {stack.name} is {stack.status}: {watch.reasons}")
 
 
 def running_executions(session: Session, state_machine: str) -> list[str]:
-    """The names of executions that have not ended, the newest first; at most as many as one answer has."""
+    """The names of running executions, newest first, at most one page of them."""
     client = session.client("stepfunctions")
     answer = client.list_executions(stateMachineArn=state_machine, statusFilter="RUNNING")
     return [execution["name"] for execution in answer["executions"]]

@@ -1,4 +1,4 @@
-"""The CloudFormation template with the state machine and the schedule's defaults in it.
+"""The CloudFormation template, with the state machine and the defaults of the schedule filled in.
 
 `python -m aws_setup.cloudformation.template` prints it, for linters.
 """
@@ -23,7 +23,7 @@ STATE_MACHINE = _HERE / "state_machine.asl.json"
 # CreateChangeSet's limit for TemplateBody: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/
 MAXIMUM_BYTES = 51_200
 
-# What people read in template.yaml and in messages of `deploy`, and what linters are told.
+# For readers of template.yaml, for messages of `deploy`, and for linters; CloudFormation does not need it.
 _FOR_PEOPLE = {
     "Parameters": ("Description", "ConstraintDescription"),
     "Outputs": ("Description",),
@@ -32,24 +32,24 @@ _FOR_PEOPLE = {
 
 
 def template() -> dict[str, Any]:
-    """The template as CloudFormation gets it."""
+    """The template that CloudFormation gets."""
     return short_forms.read(rendered())
 
 
 def parameters() -> dict[str, dict[str, Any]]:
-    """The declared parameters by name, with what the template's file says of each."""
+    """The declared parameters by name, each with its description and constraints from template.yaml."""
     declared: dict[str, dict[str, Any]] = annotated()["Parameters"]
     return declared
 
 
 def state_machine() -> dict[str, Any]:
-    """The state machine as it stands in its file: placeholders `${…}` are filled by CloudFormation."""
+    """The state machine in its file. CloudFormation replaces its placeholders `${…}`."""
     definition: dict[str, Any] = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
     return definition
 
 
 def annotated() -> dict[str, Any]:
-    """The template with all that its files hold: also descriptions, comments and what linters are told."""
+    """The template with everything in its files, descriptions, comments and metadata for linters included."""
     return copy.deepcopy(_read())
 
 
@@ -63,13 +63,13 @@ def _read() -> dict[str, Any]:
 
 
 def is_current(body: object) -> bool:
-    """Whether `body`, as GetTemplate gives it (botocore reads JSON into a mapping), is this template."""
+    """Whether `body`, the answer of GetTemplate, is this template. botocore turns a JSON template into a mapping."""
     return (short_forms.read(body) if isinstance(body, str) else body) == template()
 
 
 @cache
 def rendered() -> str:
-    """The template as a change set takes it, 51,200 bytes at most, without what only people read.
+    """The template for a change set: at most 51,200 bytes, without descriptions and comments.
 
     Raises DeployError when it is larger.
     """
@@ -85,12 +85,12 @@ def rendered() -> str:
     text = short_forms.write(document)
     size = len(text.encode())
     if size > MAXIMUM_BYTES:
-        raise DeployError(f"the rendered template has {size} bytes, a change set takes {MAXIMUM_BYTES}")
+        raise DeployError(f"the rendered template has {size} bytes, but a change set accepts at most {MAXIMUM_BYTES}")
     return text
 
 
 def _leave_out_defaults(resource: dict[str, Any]) -> None:
-    """Delete is what CloudFormation does without a policy; linters want it written out."""
+    """Remove policies that say Delete: it is CloudFormation's default, and only linters want it written out."""
     for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
         if resource.get(policy) == "Delete":
             del resource[policy]
@@ -103,7 +103,7 @@ def _without_comments(node: Any) -> Any:
 
 
 def _schedule_defaults() -> dict[str, str | int]:
-    """The defaults of the parameters that Dagster's mirror of the schedule shares."""
+    """The defaults of the parameters that also define Dagster's schedule."""
     return {
         "ScheduleExpression": SCHEDULE_EXPRESSION,
         "ScheduleTimezone": SCHEDULE_TIMEZONE,
@@ -113,7 +113,7 @@ def _schedule_defaults() -> dict[str, str | int]:
 
 def main() -> None:
     """Print the template with its comments, indented."""
-    rendered()  # it must fit
+    rendered()  # raises when it is too large
     json.dump(annotated(), sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
 

@@ -1,26 +1,31 @@
-"""Create or update the stack by change set, and put into its bucket what the state machine runs.
+"""Create or update the stack by change set, and upload to its bucket what the state machine runs.
 
-The first time the stack comes first, since it makes the bucket; later the uploads do, since the changed state
-machine names them. A bucket and secrets that `destroy` kept are imported before the stack is made (see kept.py).
+The first deployment creates the stack before it uploads, because the stack creates the bucket. Later deployments
+upload first, because the changed state machine names the uploaded files. A bucket and secrets that `destroy` retained
+are imported before the rest of the stack is created (see cloudformation/retained.py).
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from aws_setup.cloudformation import changeset, parameters, retained, stacks, template
 from aws_setup.commands import preflight
+from aws_setup.commands.arguments import add_parameters, given_parameters
+from aws_setup.commands.terminal import agreed, ask, say
 from aws_setup.errors import DeployError
-from aws_setup.job_bundle import artifacts
-from ingest_assets.aws.stack import Stack, StackOutputs, find_stack
+from aws_setup.job_bundle import artifacts, jdbc
+from ingest_assets.aws.stack import Stack, StackOutputs, find_stack, stack_name
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
 
@@ -29,15 +34,44 @@ Report = Callable[[str], None]
 _ADVICE = {
     "UPDATE_ROLLBACK_FAILED": "continue its rollback (`aws cloudformation continue-update-rollback`) and deploy again",
     "IMPORT_ROLLBACK_FAILED": "look at its events, and delete the stack with all resources retained",
-    "DELETE_FAILED": "run `python -m aws_setup destroy` again and then deploy",
+    "DELETE_FAILED": "run `python -m aws_setup destroy` again, then deploy",
 }
 _DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 
 _SERVICE_LINKED_ROLE = (
-    "the first application in an AWS account makes the role AWSServiceRoleForAmazonEMRServerless, which may take a"
-    " minute; should that be refused: `aws iam create-service-linked-role --aws-service-name"
+    "EMR Serverless creates the role AWSServiceRoleForAmazonEMRServerless with the first application of an AWS account,"
+    " which may take a minute. If AWS refuses that, run `aws iam create-service-linked-role --aws-service-name"
     " ops.emr-serverless.amazonaws.com`"
 )
+
+
+HELP = "create or update the stack, upload the job and the tables"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_parameters(parser, preflight.CHECKS)
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask before creating a stack")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Deploy, or show what would change."""
+    wanted: dict[str, Any] = {
+        "stack": stack_name(),
+        "parameters": given_parameters(options),
+        "tables": None,
+        "driver_jar": jdbc.driver_jar(),
+        "report": say,
+        "ignore": options.ignore,
+    }
+    if options.dry_run:
+        dry_run(Session(), **wanted)
+    else:
+        # In a pipeline nobody can answer, and a new stack is what was asked for.
+        confirm = agreed if options.yes or not sys.stdin.isatty() else ask
+        deploy(Session(), **wanted, confirm=confirm)
+    return 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +87,12 @@ class DeployRequest:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a deployment starts from. `existing` is None before the first one."""
+    """What a deployment starts from.
+
+    `found` is the stack in whatever state, `existing` is the stack if it can be updated. `taken_over` holds the
+    retained resources to import, by logical id. `values` are the effective parameters, `complete` those of the change
+    set.
+    """
 
     found: Stack | None
     existing: Stack | None
@@ -79,19 +118,19 @@ def deploy(
     ignore: Collection[str] = (),
     confirm: Callable[[str], bool] = lambda _: True,
 ) -> StackOutputs:
-    """Bring the stack named `stack` to this checkout and return its outputs.
+    """Create the stack named `stack` from this checkout, or update it, and return its outputs.
 
-    `parameters` are template parameters; those not given keep their value. `tables` is a tables.yaml, None the one
-    of the environment. `report` gets a line per step, the first one names account and region; `ignore` are checks of
-    the preflight to leave out. `confirm` is asked before a stack is made. Raises UsageError, TablesError and CronError
-    before anything is changed, DeployError with the preflight's errors, with CloudFormation's reasons, or because
-    `confirm` said no.
+    `parameters` are template parameters; the others keep their values. `tables` is the path of a tables.yaml, None
+    stands for the environment's. `report` gets a line per step; the first names account and region. `ignore` names the
+    preflight checks to leave out. `confirm` is called before a stack is created. Raises UsageError, TablesError and
+    CronError before anything is changed, and DeployError with the preflight's errors, with CloudFormation's reasons, or
+    because `confirm` returned False.
     """
     client = session.client("cloudformation")
     where = _where(session)
     report(f"deploying stack {stack} to {where}")
     plan = _plan(session, DeployRequest(stack, parameters, tables, driver_jar, ignore), report)
-    if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Make it?"):
+    if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Create it?"):
         raise DeployError("nothing was deployed")
     if plan.bucket is not None:
         artifacts.upload(session.client("s3"), plan.bucket, plan.built, report)
@@ -122,15 +161,15 @@ def dry_run(
     report: Report,
     ignore: Collection[str] = (),
 ) -> None:
-    """Make every check that `deploy` makes, `report` what it would change, and change nothing.
+    """Run all checks of `deploy` and `report` what it would change, without changing anything.
 
-    Raises what `deploy` raises.
+    Raises the errors that `deploy` raises.
     """
     client = session.client("cloudformation")
     report(f"looking at stack {stack} in {_where(session)}")
     plan = _plan(session, DeployRequest(stack, parameters, tables, driver_jar, ignore), report)
     if plan.found is not None and plan.existing is None and plan.found.status != "REVIEW_IN_PROGRESS":
-        report(f"stack {stack} is {plan.found.status}: deploy would delete it and create it anew")
+        report(f"stack {stack} is {plan.found.status}: deploy would delete it and create it again")
         return
     change_set = _import_set(client, stack, plan) if plan.taken_over else _change_set(client, stack, plan)
     if change_set is None:
@@ -139,20 +178,20 @@ def dry_run(
     for change in change_set.changes:
         report(change)
     if plan.taken_over:
-        report("and then add the rest of the template")
+        report("deploy would then add the rest of the template")
     client.delete_change_set(ChangeSetName=change_set.id, StackName=stack)
     if plan.found is None:
-        client.delete_stack(StackName=change_set.stack_id)  # the empty one that the change set made
+        client.delete_stack(StackName=change_set.stack_id)  # the change set created it, empty
 
 
 def _where(session: Session) -> str:
-    """The account and the region that the session leads to."""
+    """The account and the region of the session."""
     client = session.client("sts")
     return f"account {client.get_caller_identity()['Account']}, region {client.meta.region_name}"
 
 
 def _plan(session: Session, request: DeployRequest, report: Report) -> _Plan:
-    """Look at what is there and check it. Changes nothing."""
+    """Read what exists and run the checks, without changing anything."""
     parameters.check(request.given)
     found = find_stack(session.client("cloudformation"), request.stack)
     existing = _usable(found)
@@ -172,20 +211,20 @@ def _plan(session: Session, request: DeployRequest, report: Report) -> _Plan:
 
 
 def _usable(stack: Stack | None) -> Stack | None:
-    """The stack to update, None when it must be created. Raises DeployError when neither can be done now."""
+    """The stack to update, None when it must be created. Raises DeployError when neither is possible now."""
     if stack is None or not stack.made:
         return None
     if stack.changing:
-        raise DeployError(f"stack {stack.name} is {stack.status}: deploy again when that is over")
+        raise DeployError(f"stack {stack.name} is {stack.status}: deploy again when CloudFormation has finished")
     if stack.status in _ADVICE:
         raise DeployError(f"stack {stack.name} is {stack.status}: {_ADVICE[stack.status]}")
     return stack
 
 
 def _clear(client: CloudFormationClient, plan: _Plan, report: Report) -> None:
-    """Delete a stack whose creation failed: it can be neither updated nor created."""
+    """Delete a stack whose creation failed, because CloudFormation can neither update nor create it."""
     if plan.existing is None and plan.found is not None and plan.found.status != "REVIEW_IN_PROGRESS":
-        report(f"stack {plan.found.name} is {plan.found.status}: deleting what its failed creation left")
+        report(f"stack {plan.found.name} is {plan.found.status}: deleting what the failed creation left behind")
         stacks.remove(client, plan.found, report)
         stacks.wait_for_names(report)
 
@@ -203,7 +242,7 @@ def _import_set(client: CloudFormationClient, stack: str, plan: _Plan) -> change
 
 def _import(client: CloudFormationClient, stack: str, plan: _Plan, report: Report) -> None:
     for one in plan.taken_over.values():
-        report(f"taking over {one.value}, which an earlier stack left")
+        report(f"importing {one.value}, which an earlier stack left behind")
     change_set = _import_set(client, stack, plan) if plan.taken_over else None
     if change_set is not None:
         _execute(client, stack, change_set, report)
@@ -222,7 +261,7 @@ def _change_set(client: CloudFormationClient, stack: str, plan: _Plan) -> change
 
 
 def _current(client: CloudFormationClient, stack: Stack, complete: list[ParameterTypeDef]) -> bool:
-    """Whether the stack has this template and these parameters: then no change set is needed to add a table."""
+    """Whether the stack already has this template and these parameters, so that no change set is needed."""
     values = {one["ParameterKey"]: one["ParameterValue"] for one in complete if "ParameterValue" in one}
     if values.items() - stack.parameters.items():
         return False
@@ -240,7 +279,7 @@ def _execute(client: CloudFormationClient, stack: str, change_set: changeset.Cha
 
 
 def _prune(session: Session, outputs: StackOutputs, plan: _Plan, report: Report) -> None:
-    """Delete uploads that neither this deployment nor the one before names, unless an execution may still use them."""
+    """Delete uploads that neither this deployment nor the previous one uses, unless an execution is running."""
     used = [f"{plan.built.script_prefix}/", plan.built.driver_key]
     if plan.existing is not None:
         before = plan.existing.parameters
@@ -253,14 +292,15 @@ def _prune(session: Session, outputs: StackOutputs, plan: _Plan, report: Report)
 
 
 def _explanations(plan: _Plan) -> Iterator[str]:
-    """What AWS does next without saying so."""
+    """Lines about what AWS does next without reporting it."""
     before = plan.existing.parameters if plan.existing else {}
     for name, mails in (("SuccessEmail", "a mail"), ("FailureEmail", "two mails (failures and alarms)")):
         address = plan.values.get(name)
         if address and address != before.get(name):
             yield (
-                f"AWS sends {mails} to {address} to confirm the subscription: nothing arrives before its link was"
-                f" opened. It is good for 2 days; after that deploy with {name} empty, and then with {address} again"
+                f"AWS sends {mails} to {address} with a link that confirms the subscription. Notifications arrive only"
+                f" after somebody opens it. The link expires after 2 days: then deploy with {name} empty, and again"
+                f" with {address}"
             )
     if plan.existing is None:
         yield _SERVICE_LINKED_ROLE

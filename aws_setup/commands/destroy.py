@@ -1,33 +1,58 @@
-"""Delete the stack. The bucket and the secrets stay, unless their deletion is asked for."""
+"""Delete the stack. The bucket and the secrets are retained unless the user asks to delete them."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from aws_setup.checks import network
 from aws_setup.cloudformation import stacks
+from aws_setup.commands.terminal import agreed, ask, say
 from aws_setup.errors import DeployError, UsageError
 from ingest_assets.aws.errors import is_denied
-from ingest_assets.aws.stack import Stack, StackError, find_stack
+from ingest_assets.aws.stack import Stack, StackError, find_stack, stack_name
 from spark_scripts.contract.wording import counted
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 Report = Callable[[str], None]
 
 
-def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callable[[str], bool], report: Report) -> bool:
-    """Delete the stack when `confirm` says yes to the question; whether it was deleted.
+HELP = "delete the stack and retain its bucket and secrets"
 
-    Raises StackError when there is none, UsageError while an execution runs (its job would be left to itself) and while
-    a rule of another security group refers to the job's (EC2 would not delete it), DeployError when a resource or an
-    object could not be deleted.
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--delete-data", action="store_true", help="delete the bucket, its objects and the secrets too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Delete the stack; 1 when the user answers no."""
+    confirm = agreed if options.yes else _confirm
+    done = destroy(Session(), stack_name(), delete_data=options.delete_data, confirm=confirm, report=say)
+    return 0 if done else 1
+
+
+def _confirm(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("destroy asks before it deletes: give --yes when nobody can answer")
+    return ask(question)
+
+
+def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callable[[str], bool], report: Report) -> bool:
+    """Delete the stack if `confirm` returns True for the question; returns whether it was deleted.
+
+    Raises StackError when there is no such stack. Raises UsageError while an execution is running (nothing would
+    end its job), and while a rule of another security group refers to the job's group (EC2 would not delete that).
+    Raises DeployError when a resource or an object could not be deleted.
     """
     client = session.client("cloudformation")
     found = find_stack(client, stack)
@@ -36,7 +61,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     _check_idle(session, found)
     _check_security_group(session, client, found, report)
     data = _data(found)
-    fate = "and delete" if delete_data else "and keep"
+    fate = "and delete" if delete_data else "and retain"
     if not confirm(f"Delete the stack {stack} {fate} {', '.join(data)}?"):
         return False
     stacks.remove(client, found, report)
@@ -44,7 +69,7 @@ def destroy(session: Session, stack: str, *, delete_data: bool, confirm: Callabl
     if delete_data:
         _delete_data(session, found, report)
     else:
-        report(f"kept {', '.join(data)}; the next deploy of {stack}, after a minute, takes them over again")
+        report(f"retained {', '.join(data)}; the next deploy of {stack}, from a minute from now on, imports them")
     return True
 
 
@@ -54,7 +79,7 @@ def _check_idle(session: Session, stack: Stack) -> None:
         return
     running = stacks.running_executions(session, arn)
     if running:
-        raise UsageError(f"execution {running[0]} is running: wait for its end, or stop it, and try again")
+        raise UsageError(f"execution {running[0]} is running: wait until it ends or stop it, then try again")
 
 
 def _check_security_group(session: Session, client: CloudFormationClient, stack: Stack, report: Report) -> None:
@@ -66,19 +91,22 @@ def _check_security_group(session: Session, client: CloudFormationClient, stack:
     except ClientError as refused:
         if not is_denied(refused):
             raise
-        report(f"warning: not checked whether other security groups refer to {group}: {refused.operation_name} denied")
+        report(
+            f"warning: you are not allowed {refused.operation_name}, so destroy did not check whether other security"
+            f" groups refer to {group}"
+        )
         return
     owns = bool(referring) and stacks.has_resource(client, stack, "DatabaseAdmitsJob")
     foreign = [rule.to_text() for rule in referring if not (owns and _admits_job(rule, stack))]
     if foreign:
         raise UsageError(
-            f"the job's security group {group} cannot be deleted while other groups refer to it: take away"
-            f" {', '.join(foreign)}, then destroy again"
+            f"EC2 cannot delete the job's security group {group} while other groups refer to it: remove"
+            f" {', '.join(foreign)}, then run destroy again"
         )
 
 
 def _admits_job(rule: network.Rule, stack: Stack) -> bool:
-    """Whether it is the rule that the template makes; EC2 holds no two rules that are the same."""
+    """Whether this is the rule that the template creates; EC2 stores no two equal rules."""
     port = int(stack.parameters["DatabasePort"])
     made = (stack.parameters["DatabaseSecurityGroupId"], "inbound", (port, port))
     return (rule.group_id, rule.way, rule.ports) == made
@@ -90,7 +118,7 @@ def _data(stack: Stack) -> list[str]:
 
 
 def _secrets(stack: Stack) -> list[str]:
-    """The stack's own secrets: one that was given by parameter is not ours to delete."""
+    """The secrets that the stack created; a secret given as a parameter belongs to somebody else."""
     if stack.parameters.get("DatabaseSecretArn"):
         return [stack.outputs["AwsKeysSecretArn"]] if "AwsKeysSecretArn" in stack.outputs else []
     return [stack.outputs[key] for key in ("DatabaseSecretArn", "AwsKeysSecretArn") if key in stack.outputs]

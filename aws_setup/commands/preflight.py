@@ -1,38 +1,55 @@
-"""What would make a deployment or its first execution fail, found before anything is changed."""
+"""Finds what would make a deployment or its first execution fail, before anything is changed."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_setup.checks import network, runtime, sizes
 from aws_setup.checks.findings import Finding, error, warning
 from aws_setup.cloudformation import parameters, retained
 from aws_setup.commands import secret
+from aws_setup.commands.arguments import add_json, add_parameters, given_parameters
 from aws_setup.errors import DeployError, UsageError
 from aws_setup.job_bundle import jdbc
 from ingest_assets.aws.errors import error_code, is_denied
-from ingest_assets.aws.stack import Stack, find_stack
+from ingest_assets.aws.stack import Stack, find_stack, stack_name
 from ingest_assets.tables import load_tables
 from spark_scripts.contract.errors import DataLakeError
 
-if TYPE_CHECKING:
-    from boto3.session import Session
-
 CHECKS = ("release", "size", "network", "bucket", "secret", "driver", "tables")
-"""What can be left out. Who the caller is is always asked."""
+"""The checks that `--ignore` can leave out. The caller's identity is always read."""
+
+
+HELP = "check what a deployment needs, and change nothing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_parameters(parser, CHECKS)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what the checks found; 1 when there is an error."""
+    found = read(Session(), stack_name(), given_parameters(options), jdbc.driver_jar, options.ignore)
+    print(found.to_json() if options.json else found.to_text())
+    return 1 if found.failed else 0
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be deployed. `parameters` are all of them as they will be; `existing` is None before the first time.
+    """What is to be deployed.
 
-    `taken_over` are the kept resources that the deployment imports, by logical id. `driver_jar` finds the driver.
+    `parameters` are the effective parameters. `existing` is None before the first deployment. `taken_over` holds the
+    retained resources that the deployment imports, by logical id. `driver_jar` finds the JDBC driver.
     """
 
     stack: str
@@ -44,18 +61,18 @@ class Target:
 
     @property
     def has_bucket(self) -> bool:
-        """Whether the stack has its bucket already, or takes it over."""
+        """Whether the stack already has its bucket, or imports it."""
         return "Bucket" in self.taken_over or self.existing is not None
 
     @property
     def has_secret(self) -> bool:
-        """Whether the stack has its database secret already, or takes it over."""
+        """Whether the stack already has its database secret, or imports it."""
         return "DatabaseSecret" in self.taken_over or self.existing is not None
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """Who asks, and what was found. `checks` are those that were made."""
+    """The identity of the caller and the findings. `checks` names the checks that ran."""
 
     stack: str
     identity: str
@@ -64,7 +81,7 @@ class Preflight:
 
     @property
     def failed(self) -> bool:
-        """Whether there is an error."""
+        """Whether one of the findings is an error."""
         return any(finding.level == "error" for finding in self.findings)
 
     def to_json(self) -> str:
@@ -72,7 +89,7 @@ class Preflight:
         return json.dumps(asdict(self), indent=1)
 
     def to_text(self) -> str:
-        """For people: a line for each finding, and one for each check without any."""
+        """As text for a terminal: a line for each finding, and one for each check without findings."""
         found = {finding.check for finding in self.findings}
         lines = [f"{'identity':<9} ok       {self.identity}"]
         lines += [f"{check:<9} ok" for check in self.checks if check not in found]
@@ -83,7 +100,7 @@ class Preflight:
 def check(
     session: Session, target: Target, ignore: Collection[str] = (), checks: Collection[str] = CHECKS
 ) -> Preflight:
-    """Make these checks but those to `ignore`. Raises botocore's errors when AWS does not know the caller."""
+    """Run these checks except those in `ignore`. Raises botocore's errors when AWS rejects the credentials."""
     caller = session.client("sts").get_caller_identity()
     made = tuple(name for name in checks if name not in ignore)
     findings = [finding for name in made for finding in _made(name, session, target)]
@@ -91,13 +108,11 @@ def check(
 
 
 def enforce(found: Preflight, report: Callable[[str], None]) -> None:
-    """`report` the warnings. Raises DeployError with the errors, a line for each."""
+    """Pass the warnings to `report`. Raises DeployError with a line for each error."""
     for finding in found.findings:
         if finding.level == "warning":
             report(f"warning: {finding.text}")
-    errors = [
-        f"{one.text} (--ignore {one.check} deploys all the same)" for one in found.findings if one.level == "error"
-    ]
+    errors = [f"{one.text} (--ignore {one.check} deploys anyway)" for one in found.findings if one.level == "error"]
     if errors:
         raise DeployError("\n".join(errors))
 
@@ -105,9 +120,9 @@ def enforce(found: Preflight, report: Callable[[str], None]) -> None:
 def read(
     session: Session, stack: str, given: Mapping[str, str], driver_jar: Callable[[], Path], ignore: Collection[str]
 ) -> Preflight:
-    """The checks of a deployment with the parameters `given`, which is not made, and what the last job ran on.
+    """The findings for a deployment with the parameters `given`, without deploying, and what the last job ran on.
 
-    Raises UsageError for wrong parameters.
+    Raises UsageError for a wrong parameter.
     """
     parameters.check(given)
     existing = find_stack(session.client("cloudformation"), stack)
@@ -120,12 +135,12 @@ def read(
 
 
 def _made(name: str, session: Session, target: Target) -> list[Finding]:
-    """What the check of that name finds; what the caller may not look at is a warning."""
+    """The findings of the check with this name. A check that the caller may not make is a warning."""
     try:
         return list(_CHECKS[name](session, target))
     except ClientError as denied:
         if is_denied(denied):
-            return [warning(name, f"the {name} was not checked: {denied.operation_name} is not allowed to you")]
+            return [warning(name, f"the {name} was not checked: you are not allowed {denied.operation_name}")]
         reason = denied.response.get("Error", {}).get("Message", "")
         return [warning(name, f"the {name} could not be checked: {denied.operation_name}: {reason}")]
     except BotoCoreError as unreached:
@@ -133,11 +148,11 @@ def _made(name: str, session: Session, target: Target) -> list[Finding]:
 
 
 def _release(session: Session, target: Target) -> Iterator[Finding]:
-    """ListReleaseLabels is EMR's on EC2, and need not know every label of EMR Serverless: hence no error."""
+    """A warning only: ListReleaseLabels belongs to EMR on EC2 and may lack a label of EMR Serverless."""
     label = target.parameters["ReleaseLabel"]
     try:
         parameters.check({"ReleaseLabel": label})
-    except UsageError as refused:  # a stack of an older template has it
+    except UsageError as refused:  # an older template allowed it
         yield error("release", f"{refused}: give --parameter ReleaseLabel=…")
         return
     if label not in _release_labels(session, label):
@@ -163,7 +178,9 @@ def _network(session: Session, target: Target) -> Iterator[Finding]:
 def _bucket(session: Session, target: Target) -> Iterator[Finding]:
     name = target.parameters.get("BucketName")
     if name is None:
-        yield error("bucket", "BucketName is needed: --parameter BucketName=… (bucket names are global)")
+        yield error(
+            "bucket", "BucketName is missing: give --parameter BucketName=… (bucket names are unique across AWS)"
+        )
     elif not target.has_bucket:
         yield from _new_bucket(session, name, target.stack)
 
@@ -175,15 +192,15 @@ def _new_bucket(session: Session, name: str, stack: str) -> Iterator[Finding]:
         code = error_code(refused)
         if code in ("403", "301"):
             yield error(
-                "bucket", f"the bucket name {name} is taken by somebody else or in another region: choose another"
+                "bucket", f"the bucket {name} belongs to another account or is in another region: choose another name"
             )
         elif code != "404":
             raise
         return
     yield error(
         "bucket",
-        f"the bucket {name} exists and is not marked as this stack's: choose another name, or give it the tags"
-        f" {retained.marks(stack)} for deploy, which needs tag:GetResources for that, to take it over",
+        f"the bucket {name} exists and does not have this stack's tags: choose another name, or give it the tags"
+        f" {retained.marks(stack)}, so that deploy imports it (deploy needs the permission tag:GetResources for that)",
     )
 
 
@@ -206,8 +223,8 @@ def _driver(_: Session, target: Target) -> Iterator[Finding]:
         shown, safe = (".".join(map(str, numbers)) for numbers in (version, jdbc.OLDEST_SAFE))
         yield error(
             "driver",
-            f"the JDBC driver {jar} is {shown}, older than {safe} (CVE-2025-49146): set POSTGRES_JDBC_JAR to"
-            " a newer one",
+            f"the JDBC driver {jar} has version {shown}, which is older than {safe} (CVE-2025-49146): set"
+            " POSTGRES_JDBC_JAR to a newer one",
         )
 
 

@@ -1,4 +1,4 @@
-"""How a terminal shows the progress of an execution, and how a pipe gets it."""
+"""Shows the progress of an execution on a terminal, or as lines in a pipe."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TextIO
 
 from spark_scripts.contract.progress import Progress
 
-_SECONDS = 3.0  # between two looks
+_SECONDS = 3.0  # between two reads
 _BAR = 20  # characters
 _CLEAR = "\r\x1b[K"
 
 
 class ProgressView:
-    """Reports new lines by `report`; between them, on a terminal, a bar that is written over."""
+    """Passes new lines to `report`. On a terminal it also draws a progress bar and overwrites it in place."""
 
     def __init__(self, report: Callable[[str], None], stream: TextIO) -> None:
         self._report = report
@@ -27,19 +27,19 @@ class ProgressView:
         self._looked = 0.0
 
     def say(self, line: str) -> None:
-        """Report a line; the bar follows it."""
+        """Report a line and draw the bar below it."""
         self._write(_CLEAR if self._bar else "")
         self._report(line)
         self._write(self._bar)
 
     def look(self, read: Callable[[], Progress | None]) -> None:
-        """Show what `read` gives, when the last look was a while ago."""
+        """Show what `read` returns, at most every three seconds."""
         if time.monotonic() - self._looked >= _SECONDS:
             self._looked = time.monotonic()
             self._show(read())
 
     def end(self, last: Progress | None) -> None:
-        """Show the last progress, and take the bar away."""
+        """Show the last progress and erase the bar."""
         self._show(last)
         self._write(_CLEAR if self._bar else "")
         self._bar = ""
@@ -61,7 +61,7 @@ class ProgressView:
     def _draw(self, progress: Progress) -> None:
         filled = round(progress.share() * _BAR)
         line = f"[{'#' * filled}{'.' * (_BAR - filled)}] {self._summary}"
-        self._bar = line[: shutil.get_terminal_size().columns - 1]  # a longer one would not be written over
+        self._bar = line[: shutil.get_terminal_size().columns - 1]  # a longer line cannot be overwritten
         self._write(_CLEAR + self._bar)
 
     def _write(self, text: str) -> None:

@@ -1,20 +1,24 @@
-"""The secret of the source database: its fields are read from standard input and never shown."""
+"""The secret of the source database. Its fields come from standard input and are never shown."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from boto3.session import Session
 from botocore.exceptions import ClientError
 
 from aws_setup.checks.findings import Finding, error, warning
 from aws_setup.cloudformation import retained
 from aws_setup.cloudformation.parameters import name_suffix
+from aws_setup.commands.terminal import say
 from aws_setup.errors import UsageError
 from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.stack import StackOutputs, read_stack
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from spark_scripts.contract.database import (
     OPTIONAL,
     REQUIRED,
@@ -26,25 +30,41 @@ from spark_scripts.contract.database import (
 from spark_scripts.contract.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from boto3.session import Session
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-_FILL = "fill it with `python -m aws_setup secret`"
+_FILL = "set it with `python -m aws_setup secret`"
 _MAXIMUM_BYTES = 65_536
-"""Of a secret's text: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
+"""The longest text of a secret: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 _QUOTES = ("'", '"')
 
 
-def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str], None]) -> None:
-    """Set the secret of the stack to the fields that `source` holds.
+HELP = "set the fields of the database secret, read from standard input"
 
-    Raises UsageError naming a field or a line that is wrong, StackError when there is no stack.
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no arguments: they would show in the process table. The help names the fields."""
+    parser.epilog = (
+        f"The input is a JSON object, or KEY=VALUE lines: {', '.join(REQUIRED)}, and optionally {', '.join(OPTIONAL)}."
+        " A value in quotes may have several lines."
+    )
+
+
+def run(_: argparse.Namespace) -> int:
+    """Set the secret."""
+    set_from(sys.stdin, Session(), stack_name(), say)
+    return 0
+
+
+def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str], None]) -> None:
+    """Set the secret of the stack to the fields in `source`.
+
+    Raises UsageError naming the field or line that is wrong, and StackError when there is no stack.
     """
     if source.isatty():
-        report(f"Reading {', '.join(REQUIRED)}, and if you like {', '.join(OPTIONAL)}: KEY=VALUE lines, then Ctrl-D")
+        report(f"Enter {', '.join(REQUIRED)}, and optionally {', '.join(OPTIONAL)}, as KEY=VALUE lines, then Ctrl-D")
     fields = parse_fields(source.read())
     found = read_stack(session.client("cloudformation"), stack)
     secret_id = StackOutputs.of(found).database_secret_arn
@@ -53,21 +73,21 @@ def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str
 
 
 def put_database_secret(session: Session, secret_id: str, fields: Mapping[str, str], of_stack: Endpoint) -> None:
-    """Make `fields` the value of the secret. Raises what `checked` raises, and UsageError when they are too long."""
+    """Store `fields` as the secret's value. Raises the errors of `checked`, and UsageError when they are too long."""
     text = json.dumps(checked(fields, of_stack))
     if len(text.encode()) > _MAXIMUM_BYTES:
         raise UsageError(
-            f"the secret has {len(text.encode())} bytes and Secrets Manager takes {_MAXIMUM_BYTES}: give fewer"
-            " certificates, of RDS those of the database's region"
+            f"the secret has {len(text.encode())} bytes, and Secrets Manager accepts {_MAXIMUM_BYTES}: give fewer"
+            " certificates, for RDS only those of the database's region"
         )
     session.client("secretsmanager").put_secret_value(SecretId=secret_id, SecretString=text)
 
 
 def checked(fields: Mapping[str, str], of_stack: Endpoint) -> dict[str, str]:
-    """The fields of a database secret, the certificates with nothing around them.
+    """The fields to store in the database secret, with only the certificates in POSTGRES_SSLROOTCERT.
 
-    `of_stack` is what the stack adds to a secret of AWS's form. Raises UsageError when the job would refuse them, or
-    would not read one of them. The message holds no value.
+    `of_stack` has the stack's values for fields that a secret in AWS's own format lacks. Raises UsageError when the job
+    would reject the fields or ignore one of them. The message contains no value.
     """
     known = (*REQUIRED, *OPTIONAL)
     unknown = sorted(set(fields) - set(known))
@@ -81,15 +101,15 @@ def checked(fields: Mapping[str, str], of_stack: Endpoint) -> dict[str, str]:
 
 
 def endpoint(parameters: Mapping[str, str]) -> Endpoint:
-    """What the stack's parameters say of the database."""
+    """Host, port and name of the database in the stack's parameters."""
     return Endpoint(*(parameters.get(f"Database{name}", "") for name in ("Host", "Port", "Name")))
 
 
 def check(session: Session, stack: str, parameters: Mapping[str, str], *, known: bool) -> Iterator[Finding]:
-    """What is wrong with the database secret, never its values: the one given, or the one that the stack makes.
+    """What is wrong with the database secret, given as a parameter or created by the stack. Never shows its values.
 
-    `parameters` are the stack's. `known` says that it has its secret or takes it over; else one of that name is in the
-    way.
+    `parameters` are those of the stack. `known` says that the stack already has its secret or will import it; otherwise
+    an existing secret of that name blocks its creation.
     """
     client = session.client("secretsmanager")
     given_arn = parameters.get("DatabaseSecretArn", "")
@@ -104,14 +124,14 @@ def check(session: Session, stack: str, parameters: Mapping[str, str], *, known:
                 "secret", f"there is no secret {secret_id}: check the parameter DatabaseSecretArn and the region"
             )
         else:
-            yield warning("secret", f"{_FILL} after the deployment: the secret {secret_id} is not there yet")
+            yield warning("secret", f"the secret {secret_id} does not exist yet: {_FILL} after the deployment")
         return
-    in_the_way = list(_in_the_way(stack, secret_id, answer, known=known or bool(given_arn)))
-    yield from in_the_way or _value(client, secret_id, parameters)
+    blocking = list(_blocking(stack, secret_id, answer, known=known or bool(given_arn)))
+    yield from blocking or _value(client, secret_id, parameters)
 
 
-def _in_the_way(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, *, known: bool) -> Iterator[Finding]:
-    """Why a secret that is there cannot be the stack's."""
+def _blocking(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, *, known: bool) -> Iterator[Finding]:
+    """Why the stack cannot use or create a secret of this name."""
     if "DeletedDate" in about:
         yield error(
             "secret",
@@ -121,33 +141,32 @@ def _in_the_way(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef
     elif not known:
         yield error(
             "secret",
-            f"the secret {secret_id} exists and is not marked as this stack's: use it with --parameter"
-            f" DatabaseSecretArn={about['ARN']}, or give it the tags {retained.marks(stack)} for deploy to take it"
-            " over",
+            f"the secret {secret_id} exists and does not have this stack's tags: use it with --parameter"
+            f" DatabaseSecretArn={about['ARN']}, or give it the tags {retained.marks(stack)} and deploy imports it",
         )
 
 
 def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
-    """Why jobs would fail with the secret's value."""
+    """Why jobs would fail with the value of the secret."""
     text = client.get_secret_value(SecretId=secret_id).get("SecretString")
     try:
         database = database_from_secret(secret_id, text, endpoint(parameters))
     except InvalidInputError as wrong:
-        yield warning("secret", f"{wrong}. Jobs fail until that is mended")
+        yield warning("secret", f"{wrong}. Jobs fail until this is fixed")
         return
     port = parameters.get("DatabasePort", "")
     if parameters.get("VpcId") and not parameters.get("SecurityGroupIds") and port not in ("", str(database.port)):
         yield error(
             "secret",
-            f"the secret {secret_id} says port {database.port} and the job's security group opens {port}: deploy with"
-            f" --parameter DatabasePort={database.port}",
+            f"the secret {secret_id} has port {database.port}, but the job's security group opens port {port}: deploy"
+            f" with --parameter DatabasePort={database.port}",
         )
 
 
 def parse_fields(text: str) -> dict[str, str]:
-    """The fields in `text`: a JSON object, or KEY=VALUE lines, `#` beginning a comment line.
+    """The fields in `text`: a JSON object, or KEY=VALUE lines. A line that starts with `#` is a comment.
 
-    A value may stand in single or double quotes, and then on several lines. Raises UsageError naming the line, never
+    A value in single or double quotes may span several lines. Raises UsageError, which names the line without showing
     its text.
     """
     if text.lstrip().startswith("{"):
@@ -159,7 +178,7 @@ def parse_fields(text: str) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            raise UsageError(f"line {number} of the input is not of the form KEY=VALUE")
+            raise UsageError(f"line {number} of the input does not have the form KEY=VALUE")
         fields[match[1]] = _unquoted(_whole_value(match[2].strip(), lines, number))
     return fields
 
@@ -173,7 +192,7 @@ def _whole_value(value: str, lines: Iterator[tuple[int, str]], number: int) -> s
         whole.append(line.rstrip())
         if whole[-1].endswith(value[0]):
             return "\n".join(whole)
-    raise UsageError(f"line {number} of the input opens a quote that is not closed")
+    raise UsageError(f"line {number} of the input opens a quote that is never closed")
 
 
 def _from_json(text: str) -> dict[str, str]:

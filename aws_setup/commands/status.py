@@ -1,24 +1,40 @@
-"""What the deployed stack is doing: schedule, executions, queues, and applications that cost money."""
+"""The state of the deployed stack: its schedule, executions, queues, and the applications that cost money."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+from boto3.session import Session
 
 from aws_setup.checks import applications
 from aws_setup.checks.applications import Application
 from aws_setup.cloudformation import stacks
 from aws_setup.cloudformation.drift import Drift, detect
 from aws_setup.cloudformation.parameters import application_name
+from aws_setup.commands.arguments import add_json
 from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
-from ingest_assets.aws.stack import StackOutputs, read_stack
-
-if TYPE_CHECKING:
-    from boto3.session import Session
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 
 _EXECUTIONS = 5
+
+
+HELP = "show the stack, its schedule, executions, queues and applications"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_json(parser)
+    parser.add_argument("--no-drift", action="store_true", help="do not wait for CloudFormation's drift detection")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the status."""
+    found = read(Session(), stack_name(), drift=not options.no_drift)
+    print(found.to_json() if options.json else found.to_text())
+    return 0
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class ExecutionLine:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue and about how many messages wait in it or are being read. `dead`: what lies in it was given up on."""
+    """A queue and the approximate numbers of its messages: waiting, and in flight. `dead` marks a dead-letter queue."""
 
     url: str
     waiting: int
@@ -50,7 +66,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Status:
-    """All that `status` shows. Times are ISO 8601 with their zone."""
+    """Everything that `status` shows. Times are in ISO 8601 with their zone."""
 
     stack: str
     stack_status: str
@@ -67,7 +83,7 @@ class Status:
         return json.dumps(asdict(self), indent=1)
 
     def to_text(self) -> str:
-        """For people."""
+        """As text for a terminal, one line per item."""
         return "\n".join(
             [
                 f"stack         {self.stack}: {self.stack_status}, changed {self.changed}",
@@ -77,7 +93,10 @@ class Status:
                 *_section("executions", [_execution_line(one) for one in self.executions]),
                 *_section(
                     "queues",
-                    [f"{one.waiting} waiting, {one.in_flight} read  {one.url}{_remark(one)}" for one in self.queues],
+                    [
+                        f"{one.waiting} waiting, {one.in_flight} in flight  {one.url}{_remark(one)}"
+                        for one in self.queues
+                    ],
                 ),
                 *_section("applications", [one.to_text() for one in self.applications]),
             ]
@@ -89,14 +108,14 @@ class Status:
 
     def _drift_lines(self) -> list[str]:
         if self.drift is None:
-            return ["not asked for"]
+            return ["not checked (--no-drift)"]
         return [f"{self.drift.state}: {self.drift.text}", *self.drift.resources]
 
 
 def read(session: Session, name: str, *, drift: bool = True) -> Status:
-    """The status of the stack named `name`; `drift` takes CloudFormation half a minute.
+    """The status of the stack named `name`. With `drift` CloudFormation checks it for drift, for about half a minute.
 
-    Raises StackError when there is none or it has not been finished.
+    Raises StackError when there is no such stack, or it lacks outputs.
     """
     client = session.client("cloudformation")
     stack = read_stack(client, name)
@@ -143,7 +162,7 @@ def _queue(session: Session, url: str, *, dead: bool = False) -> Queue:
 
 
 def _remark(queue: Queue) -> str:
-    return "  look at them: they were given up on" if queue.dead and queue.waiting else ""
+    return "  no consumer could process them: read them" if queue.dead and queue.waiting else ""
 
 
 def _execution_line(execution: ExecutionLine) -> str:

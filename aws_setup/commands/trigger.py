@@ -1,7 +1,8 @@
-"""Start an execution by hand, after checking its input, and follow it to its end."""
+"""Check an input, start an execution with it, and follow the execution to its end."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import secrets
 import sys
@@ -9,28 +10,68 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from boto3.session import Session
 
 from aws_setup.commands.progress_view import ProgressView
+from aws_setup.commands.terminal import say
 from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.cost import LIST_PRICES, workers
 from ingest_assets.aws.job_runs import ExecutionJob, find
 from ingest_assets.aws.raw_layer import RawLayer, RawLayerOfBucket
 from ingest_assets.aws.schedule_drift import read_schedule
-from ingest_assets.aws.stack import StackOutputs, read_stack
+from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from ingest_assets.tables import check_request
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.wording import counted
 
-if TYPE_CHECKING:
-    from boto3.session import Session
-
 Report = Callable[[str], None]
 
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 _LOG_LINES = 20
+
+
+HELP = "start an execution"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "--input",
+        type=_json,
+        metavar="JSON",
+        help='such as {"table": "mockrecord", "months": ["2024-02"]}; {} is everything (default: the schedule\'s)',
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--wait", action="store_true", help="follow the execution to its end")
+    how.add_argument(
+        "--estimate", action="store_true", help="say what it will probably take and cost, and start nothing"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start the execution; 1 when `--wait` saw it fail."""
+    session = Session()
+    if options.estimate:
+        say(foretell(session, stack_name(), options.input))
+        return 0
+    started = start(session, stack_name(), options.input, say)
+    if not options.wait:
+        return 0
+    try:
+        return 0 if wait(session, started, say) else 1
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"interrupted: the execution {started.name} continues") from interrupt
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -47,10 +88,10 @@ class Started:
 
 
 def start(session: Session, stack: str, request: object, report: Report) -> Started:
-    """Start an execution with the input `request`, with the schedule's own when that is None.
+    """Start an execution with the input `request`, or with the schedule's input when it is None.
 
-    Raises InvalidInputError naming what is wrong with the input, and TablesError when tables.yaml has changed since it
-    was deployed, both before anything is started; StackError when there is no stack.
+    Raises InvalidInputError naming what is wrong with the input, TablesError when tables.yaml has changed since the
+    last deployment, and StackError when there is no stack. Nothing has been started then.
     """
     outputs = StackOutputs.read(session.client("cloudformation"), stack)
     now = datetime.now(UTC)
@@ -86,20 +127,20 @@ def foretell(session: Session, stack: str, request: object) -> str:
 
 
 def wait(session: Session, started: Started, report: Report) -> bool:
-    """Follow the execution, `report` its changes, the job's progress and what came of it; whether it succeeded.
+    """Follow the execution and `report` its states, the job's progress and the result; returns whether it succeeded.
 
-    On a terminal a line that is written over and over shows the progress; otherwise it is reported as it changes.
+    On a terminal the progress is a line that is overwritten in place; elsewhere each change of it is a line.
     """
     client = session.client("stepfunctions")
 
     view = ProgressView(report, sys.stdout)
 
-    def tell(change: executions.StateChange) -> None:
+    def show(change: executions.StateChange) -> None:
         view.say(f"{change.at.astimezone():%H:%M:%S} {change.text}")
 
     raw_layer = RawLayerOfBucket(session.client("s3"), started.outputs.bucket_name)
     progress = partial(raw_layer.progress, started.name)
-    ended = executions.follow(client, started.arn, tell, on_look=lambda: view.look(progress))
+    ended = executions.follow(client, started.arn, show, on_look=lambda: view.look(progress))
     view.end(progress())
     manifests = raw_layer.manifests_of(started.name)
     for line in _table(manifests):
@@ -113,7 +154,7 @@ def wait(session: Session, started: Started, report: Report) -> bool:
 
 
 def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
-    """The input that the schedule would send now, its context attribute filled in as EventBridge Scheduler does."""
+    """The input that the schedule would send now, with its context attribute replaced as EventBridge Scheduler does."""
     request = read_schedule(session.client("scheduler"), schedule).input
     return json.loads(request.replace(_SCHEDULED_TIME, f"{now:%Y-%m-%dT%H:%M:%SZ}"))
 
@@ -131,7 +172,7 @@ def _sum(manifests: list[Manifest]) -> str:
 
 
 def _failure(session: Session, raw_layer: RawLayer, started: Started, ended: executions.Execution) -> Iterator[str]:
-    yield f"execution {started.name} has {ended.status}: {ended.error or 'no error is known'}"
+    yield f"execution {started.name} has {ended.status}: {ended.error or 'no error was reported'}"
     run = find(session.client("stepfunctions"), started.arn)
     reason = (run.details if run else None) or ended.cause
     if reason:
@@ -144,7 +185,7 @@ def _driver_log(raw_layer: RawLayer, run: ExecutionJob, job_run_id: str) -> Iter
     key = job_output_key(run.application_id, job_run_id)
     lines = raw_layer.log_end(key)
     if not lines:
-        yield f"the driver has written no log to {raw_layer.uri(key)}"
+        yield f"the driver wrote no log to {raw_layer.uri(key)}"
         return
     yield f"last lines of {raw_layer.uri(key)}:"
     for line in lines[-_LOG_LINES:]:

@@ -1,4 +1,4 @@
-"""What the Spark job takes along: its code, the tables, the JDBC driver, and the Java that finds it.
+"""What `deploy` uploads for the Spark job: its code, the tables and the JDBC driver. Also the Java that Spark needs.
 
-May import nothing from `commands`, `checks` and `local`.
+Imports nothing of `commands`, `checks`, `cloudformation` and `local`.
 """

@@ -1,6 +1,7 @@
-"""What the state machine needs in the bucket: the job's code, the JDBC driver and the list of tables.
+"""The files that the state machine needs in the bucket: the job's code, the JDBC driver and the list of tables.
 
-Code and driver lie under keys named by their content, so that a deployment never changes what a running job reads.
+The keys of code and driver contain a hash of their content, so that a deployment never changes what a running job
+reads.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import spark_scripts
 from aws_setup.errors import UsageError
 from ingest_assets.tables import load_tables
+from spark_scripts.contract import layout
 from spark_scripts.contract.layout import TABLES_KEY
 from spark_scripts.contract.tables import tables_to_json
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 _PRUNED = ("script/", "jar/")
 
-# What was uploaded within this time may be another checkout's, whose stack update is still to come.
+# A younger upload may belong to another checkout that has not yet updated the stack.
 _YOUNG = timedelta(days=1)
 
-_PACKAGE = Path(spark_scripts.__file__).parent
+_PACKAGE = Path(layout.__file__).parents[1]  # spark_scripts
 
-# The earliest time that a zip can hold: the archive's bytes must depend on the code alone.
+# The earliest time in a zip file. The bytes of the archive must depend only on the code.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -45,7 +46,7 @@ class Artifacts:
 
 
 def build(tables: Path | None, driver_jar: Path) -> Artifacts:
-    """The artifacts of this checkout. `tables` is a tables.yaml, None the one of the environment.
+    """The artifacts of this checkout. `tables` is the path of a tables.yaml, None stands for the environment's.
 
     Raises UsageError when the driver cannot be read, TablesError when tables.yaml is wrong.
     """
@@ -75,21 +76,21 @@ def upload(client: S3Client, bucket: str, artifacts: Artifacts, report: Callable
 
 
 def prune(client: S3Client, bucket: str, used: Iterable[str], report: Callable[[str], None]) -> None:
-    """Delete code and drivers of earlier deployments from the bucket; what lies under one of the prefixes `used` stays.
+    """Delete the code and drivers of earlier deployments from the bucket.
 
-    So does what is younger than a day, and the list of tables. Only to be called while no execution runs: one that
-    does may use what it began with.
+    Objects under one of the prefixes `used`, objects younger than a day and the list of tables stay. Call it only while
+    no execution is running, because an execution uses the files with which it started.
     """
-    kept, now = tuple(used), datetime.now(UTC)
+    in_use, now = tuple(used), datetime.now(UTC)
     pages = client.get_paginator("list_objects_v2")
     old = [
         entry["Key"]
         for prefix in _PRUNED
         for page in pages.paginate(Bucket=bucket, Prefix=prefix)
         for entry in page.get("Contents", [])
-        if not entry["Key"].startswith(kept) and now - entry["LastModified"] > _YOUNG
+        if not entry["Key"].startswith(in_use) and now - entry["LastModified"] > _YOUNG
     ]
-    for first in range(0, len(old), 1000):  # as many as DeleteObjects takes
+    for first in range(0, len(old), 1000):  # the most that DeleteObjects accepts
         objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in old[first : first + 1000]]
         client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
     for key in old:
@@ -98,7 +99,9 @@ def prune(client: S3Client, bucket: str, used: Iterable[str], report: Callable[[
 
 def _zip(package: Path) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # what deflate writes differs with zlib
+    with zipfile.ZipFile(
+        buffer, "w", zipfile.ZIP_STORED
+    ) as archive:  # the output of deflate depends on the version of zlib
         for path in sorted(package.rglob("*.py")):
             entry = zipfile.ZipInfo(f"{package.name}/{path.relative_to(package).as_posix()}", _EPOCH)
             archive.writestr(entry, path.read_bytes())

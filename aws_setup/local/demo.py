@@ -1,6 +1,6 @@
-"""`make demo`: one month from PostgreSQL to the raw layer, started by Dagster, then shown and compared.
+"""`make demo`: Dagster ingests one month from PostgreSQL into the raw layer; then the result is shown and compared.
 
-Runs within the local account: `python -m aws_setup local -- python -m aws_setup.local.demo`.
+It runs in the local account: `python -m aws_setup local -- python -m aws_setup.local.demo`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COUNT = (
 
 
 def main() -> int:
-    """Materialise the month and show what came of it; 0 when the raw layer holds what PostgreSQL has."""
+    """Materialise the month and show the result; 0 when raw layer and PostgreSQL have as many rows."""
     finished = subprocess.run(_materialize(), check=False)  # noqa: S603 (a fixed program, a list)
     if finished.returncode:
         return finished.returncode
@@ -76,7 +76,7 @@ def _compare(manifest: Manifest) -> int:
     expected = row[0] if row else None
     verdict = "the same" if manifest.rows == expected else "NOT the same"
     print(f"\n{TABLE} {MONTH}: {counted(manifest.rows, 'row')} in the raw layer, {expected} in PostgreSQL: {verdict}")
-    print("Next: `make dev` for the Dagster UI, README.md for the rest.")
+    print("Next: run `make dev` for the Dagster UI; README.md explains the rest.")
     return 0 if manifest.rows == expected else 1
 
 

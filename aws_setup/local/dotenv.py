@@ -1,4 +1,4 @@
-"""A `.env` file in the working directory that would lead a command away from the local account."""
+"""Refuses a `.env` file in the working directory that would make a command use another AWS account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ASSIGNMENT = re.compile(
 def refuse_dotenv(folder: Path) -> None:
     """Raise DotenvError when `folder/.env` sets a variable that the local account sets.
 
-    `dagster dev` lets the `.env` of its working directory override the environment: it would reach real AWS.
+    In `dagster dev` the `.env` of the working directory overrides the environment, so it would reach real AWS.
     """
     file = folder / ".env"
     if not file.is_file():
@@ -24,6 +24,6 @@ def refuse_dotenv(folder: Path) -> None:
     names = dict.fromkeys(match[1] for line in lines if (match := _ASSIGNMENT.match(line)))
     if names:
         raise DotenvError(
-            f"{file} sets {', '.join(names)}, which `dagster dev` prefers to the local account's: "
-            "rename the file or take these lines out while you use `local`"
+            f"{file} sets {', '.join(names)}, and `dagster dev` would use these instead of the local account's: "
+            "rename the file, or remove these lines while you use `local`"
         )

@@ -1,4 +1,4 @@
-"""The environment of a command in the local account."""
+"""The environment variables of a command in the local account."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REGION = "us-east-1"
 
 
 def aws_variables(access_key: str, secret_key: str) -> dict[str, str]:
-    """What makes AWS's SDKs use these keys and none of the user's own settings."""
+    """The variables that make AWS's SDKs use these keys and ignore the user's own settings."""
     return {
         "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,
@@ -26,13 +26,13 @@ def aws_variables(access_key: str, secret_key: str) -> dict[str, str]:
 
 
 def foreign(variables: Mapping[str, str]) -> list[str]:
-    """The AWS_* variables of this process that `variables` do not set: AWS_PROFILE, AWS_SESSION_TOKEN and the like."""
+    """The AWS_* variables of this process that `variables` does not set, such as AWS_PROFILE and AWS_SESSION_TOKEN."""
     return sorted(name for name in os.environ if name.startswith("AWS_") and name not in variables)
 
 
 @contextlib.contextmanager
 def applied(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set `variables` in this process and take the foreign AWS_* away; undone at the end."""
+    """Set `variables` in this process, remove other AWS_* variables, and undo both at the end."""
     before = {name: os.environ.get(name) for name in (*variables, *foreign(variables))}
     for name in foreign(variables):
         del os.environ[name]
@@ -48,16 +48,16 @@ def applied(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def with_own_programs(environ: Mapping[str, str], also: Path | None = None) -> dict[str, str]:
-    """`environ` with the programs of this Python's virtual environment first on PATH: `dagster` is this one's.
+    """`environ` with this Python's virtual environment first on PATH, so that `dagster` is the one installed there.
 
-    Those in the folder `also` come last.
+    The folder `also` comes last on PATH.
     """
     folders = [str(Path(sys.executable).parent), environ.get("PATH", os.defpath), *([str(also)] if also else [])]
     return {**environ, "PATH": os.pathsep.join(folders)}
 
 
 def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """The loopback address is not to be reached through a proxy."""
+    """Variables that keep requests to the loopback address from going through a proxy."""
     listed = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
     hosts = [host for host in listed.split(",") if host]
     value = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))

@@ -1,4 +1,4 @@
-"""Errors of the local AWS account, each with a message that says what to do."""
+"""Errors of the local AWS account. Each message says what to do."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from spark_scripts.contract.errors import DataLakeError
 
 
 class LocalAccountError(DataLakeError):
-    """A part of the local account could not be started."""
+    """A part of the local account did not start."""
 
 
 class PortTakenError(UsageError):
-    """Another program listens on the port that was asked for."""
+    """Another program listens on the requested port."""
 
     def __init__(self, port: int, option: str) -> None:
         self.port = port
-        super().__init__(f"port {port} is taken: give another one with {option}, or leave it out for a free one")
+        super().__init__(f"port {port} is in use: give another port with {option}, or leave it out to get a free one")
 
 
 class AccountInUseError(UsageError):
@@ -26,7 +26,7 @@ class AccountInUseError(UsageError):
     def __init__(self, home: Path, pid: str) -> None:
         self.home = home
         holder = f" (process {pid})" if pid else ""
-        super().__init__(f"a local account{holder} runs in {home} already: stop it, or give another folder with --home")
+        super().__init__(f"a local account{holder} already runs in {home}: stop it, or give another folder with --home")
 
 
 class NoAccountError(UsageError):
@@ -38,8 +38,8 @@ class NoAccountError(UsageError):
 
 
 class DotenvError(UsageError):
-    """A `.env` file would lead the command away from the local account."""
+    """A `.env` file would make the command use another AWS account."""
 
 
-class SourceError(UsageError):
-    """The source database cannot be used. The message holds no password."""
+class SourceDsnError(UsageError):
+    """The source database cannot be used. The message contains no password."""

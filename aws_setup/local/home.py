@@ -1,4 +1,4 @@
-"""The folder of a local account: what survives a restart, and the lock that keeps a second account out."""
+"""The folder of a local account: the data that survives a restart, and a lock against a second account."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aws_setup.local.errors import AccountInUseError, NoAccountError
+from ingest_assets.aws.waiting import polls
 
 BUCKET = "data-lake-local"
 
@@ -29,11 +29,12 @@ class Home:
         self.dagster = self.root / "dagster"
         self.logs = self.root / "logs"
         self.work = self.root / "work"
+        self.copies = self.work / "objects"
         self.console = self.root / "console.json"
         self._environment = self.root / "environment.json"
 
     def prepare(self) -> None:
-        """Make the folders; empty the scratch folder; put the project's dagster.yaml into Dagster's home."""
+        """Create the folders, empty the scratch folder, and copy the project's dagster.yaml into Dagster's home."""
         shutil.rmtree(self.work, ignore_errors=True)
         for folder in (self.lake / BUCKET, self.dagster, self.logs, self.work):
             folder.mkdir(parents=True, exist_ok=True)
@@ -41,8 +42,8 @@ class Home:
             shutil.copyfile(_DAGSTER_YAML, self.dagster / "dagster.yaml")
 
     @contextlib.contextmanager
-    def told(self, environment: Mapping[str, str]) -> Iterator[None]:
-        """Tell other processes of the user, until the end, the variables of the account."""
+    def published(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """Write the variables of the account to a file that only this user can read, and remove it at the end."""
         self._environment.unlink(missing_ok=True)
         with open(os.open(self._environment, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
             json.dump(dict(environment), file)
@@ -52,9 +53,9 @@ class Home:
             self._environment.unlink(missing_ok=True)
 
     def running(self) -> dict[str, str]:
-        """The variables of the account that runs here. Raises NoAccountError when none does."""
+        """The variables of the account that runs in this folder. Raises NoAccountError when there is none."""
         if not self._is_locked():
-            self._environment.unlink(missing_ok=True)  # of an account that was killed
+            self._environment.unlink(missing_ok=True)  # left behind by an account that was killed
             raise NoAccountError(self.root, "no local account runs")
         try:
             variables: dict[str, str] = json.loads(self._environment.read_text())
@@ -63,7 +64,7 @@ class Home:
         return variables
 
     def _is_locked(self) -> bool:
-        """Whether a process that is alive holds the lock; a launcher that was killed leaves it to its children."""
+        """Whether a living account holds the lock. The children of a killed launcher hold it until they end."""
         try:
             lock = os.open(self.root / "lock", os.O_RDWR)
         except FileNotFoundError:
@@ -78,10 +79,10 @@ class Home:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[int]:
-        """Hold the folder's lock; gives its descriptor. Raises AccountInUseError naming the process that holds it.
+        """Hold the folder's lock and yield its descriptor. Raises AccountInUseError naming the process that holds it.
 
-        The descriptor may be passed to a child, which then holds the lock to its own end. So when the launcher was
-        killed, the lock says that its children still are at it; that is waited for.
+        A child that inherits the descriptor holds the lock until it ends. After a launcher was killed, this waits until
+        its children have ended.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -95,17 +96,17 @@ class Home:
             os.close(lock)
 
     def _take(self, lock: int) -> None:
-        deadline = time.monotonic() + _LAST_HOLDER_SECONDS
-        while True:
+        holder = ""
+        for _ in polls(seconds=_LAST_HOLDER_SECONDS, pause=0.1):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(lock, 20, 0).decode()
-                if _is_alive(holder) or time.monotonic() > deadline:
-                    raise AccountInUseError(self.root, holder) from None
+                if _is_alive(holder):
+                    break
             else:
                 return
-            time.sleep(0.1)
+        raise AccountInUseError(self.root, holder)
 
 
 def _is_alive(pid: str) -> bool:

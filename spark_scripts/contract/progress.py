@@ -21,9 +21,9 @@ class Progress:
     """What the job has done so far, and its newest lines.
 
     `said` is the number of lines since the start. The other figures are about `table`, the table that is read now:
-    `months` and `rows` are committed, out of `all_months` and `all_rows` that the source has counted; the rows without
-    a month count as one month. `reading` names the months that are read at once, and is empty while nothing is read;
-    `read` is how many of their `slices` are done.
+    `months` and `rows` are committed, out of `all_months` and `all_rows` that the source has counted; rows
+    without a month count as rows only. `reading` names the months that are read at once, and is empty while nothing is
+    read; `read` is how many of their `slices` are done.
     """
 
     execution: str

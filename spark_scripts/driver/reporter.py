@@ -53,14 +53,14 @@ class Reporter:
             self._progress = replace(now, said=now.said + 1, lines=(*now.lines, line)[-NEWEST_LINES:])
 
     def count(self, table: str, months: int, rows: int) -> None:
-        """Begin a table: the job is to ingest so many of its months and rows."""
+        """Begin a table: the job is to ingest so many of its months; `rows` include those without a month."""
         self._change(table=table, months=0, all_months=months, rows=0, all_rows=rows)
 
-    def committed(self, rows: int) -> None:
-        """Count a committed month. The progress gets no line about it, because the month has a manifest."""
+    def committed(self, *, months: int, rows: int) -> None:
+        """Count what was committed. The progress gets no line about it, because there is a manifest."""
         with self._lock:
             now = self._progress
-            self._progress = replace(now, months=now.months + 1, rows=now.rows + rows)
+            self._progress = replace(now, months=now.months + months, rows=now.rows + rows)
 
     @contextmanager
     def reading(self, what: str, slices: int) -> Iterator[None]:

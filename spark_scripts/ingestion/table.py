@@ -54,7 +54,7 @@ class TableIngestion:
             ingested = self._every_month(found) if months is None else months
             counts = [found.count(partition) for partition in (UNDATED, *ingested)]
             check_not_emptied(job, table, self._relation, self._hold, counts)
-            job.reporter.count(table.name, len(counts), sum(each.rows for each in counts))
+            job.reporter.count(table.name, len(ingested), sum(each.rows for each in counts))
             reading = Reading(job, table, self._hold, self._stage, found)
             for batch in batches(counts, found):
                 self._ingest(batch, reading, found)
@@ -95,7 +95,7 @@ class TableIngestion:
     def _publish(self, each: Count, staged: Staged, found: Survey, started: datetime) -> None:
         manifest = self._publisher.publish(self._manifest(each, staged, found, started))
         self._published.append(manifest.month)
-        self._job.reporter.committed(manifest.rows)
+        self._job.reporter.committed(months=int(each.partition != UNDATED), rows=manifest.rows)
         print(
             f"{manifest.table} {manifest.month}: {counted(manifest.rows, 'row')} in"
             f" {counted(len(manifest.files), 'file')}, {counted(manifest.bytes, 'byte')}, {manifest.seconds:.1f} s",

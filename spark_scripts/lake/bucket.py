@@ -18,13 +18,13 @@ from spark_scripts.contract.manifest import File, Manifest
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
     from pyspark.sql import SparkSession
 
 
-_READERS = 8  # botocore holds 10 connections
+_AT_ONCE = 8  # requests; botocore holds 10 connections
 
 _S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 
@@ -40,6 +40,7 @@ class Lake:
         jvm: Any = spark._jvm
         self._client = client
         self._path = jvm.org.apache.hadoop.fs.Path
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "lake")
         self.bucket = bucket
         with _explained(f"bucket {bucket} cannot be reached"):
             hadoop = spark._jsc.hadoopConfiguration()
@@ -63,8 +64,7 @@ class Lake:
     def current_manifests(self, name: str) -> list[Manifest]:
         """The current manifest of each partition of the table `name`. Raises LakeError or DocumentError."""
         keys = [file.key for file in self.files(layout.current_manifests_prefix(name))]
-        with ThreadPoolExecutor(_READERS, "manifests") as pool:
-            return list(pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
+        return list(self._pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
 
     def files(self, prefix: str) -> list[File]:
         """The files directly in the folder `prefix` (which ends with a slash), by key."""
@@ -76,6 +76,18 @@ class Lake:
             ]
         return sorted(found, key=lambda file: file.key)
 
+    def files_below(self, prefix: str) -> list[File]:
+        """The files in the folder `prefix` and in all folders below it, by key."""
+        root = self.uri("")
+        with _explained(f"{self.uri(prefix)} cannot be listed"), _nothing_there():
+            found = []
+            each = self._fs.listFiles(self._path(self.uri(prefix)), True)
+            while each.hasNext():
+                status = each.next()
+                found.append(File(status.getPath().toString()[len(root) :], status.getLen()))
+            return sorted(found, key=lambda file: file.key)
+        return []
+
     def folders(self, prefix: str) -> list[str]:
         """The folders directly in the folder `prefix`, as prefixes."""
         with _explained(f"{self.uri(prefix)} cannot be listed"):
@@ -84,17 +96,25 @@ class Lake:
             ]
 
     def _statuses(self, prefix: str) -> list[Any]:
-        path = self._path(self.uri(prefix))
-        return list(self._fs.listStatus(path)) if self._fs.exists(path) else []
+        with _nothing_there():  # to ask first whether it exists would be two more requests of S3A
+            return list(self._fs.listStatus(self._path(self.uri(prefix))))
+        return []
 
-    def move(self, source: str, target: str) -> None:
-        """Move a file to a key that is free."""
+    def move(self, targets: Mapping[str, str]) -> None:
+        """Move files, side by side, to keys that are free: `targets` are the new keys by the old ones."""
+        list(self._pool.map(self._move, targets.keys(), targets.values()))
+
+    def _move(self, source: str, target: str) -> None:
         with _explained(f"{self.uri(source)} cannot be moved to {self.uri(target)}"):
             destination = self._path(self.uri(target))
             if self._has_folders:
                 self._fs.mkdirs(destination.getParent())
             if not self._fs.rename(self._path(self.uri(source)), destination):
                 raise LakeError(f"{self.uri(source)} could not be moved to {self.uri(target)}")
+
+    def delete_files(self, keys: Iterable[str]) -> None:
+        """Delete files, side by side."""
+        list(self._pool.map(self.delete, keys))
 
     def delete(self, key_or_prefix: str) -> None:
         """Delete a file, or a folder with its content. Does nothing when there is none."""
@@ -125,6 +145,16 @@ def read_text(client: S3Client, bucket: str, key: str) -> str:
     except (BotoCoreError, ClientError) as error:
         hint = ": run `python -m aws_setup deploy`" if key == layout.TABLES_KEY else ""
         raise LakeError(f"s3://{bucket}/{key} cannot be read ({error}){hint}") from error
+
+
+@contextmanager
+def _nothing_there() -> Iterator[None]:
+    """End the block where a folder is missing."""
+    try:
+        yield
+    except JAVA_ERRORS as error:
+        if not java_text(error).startswith("java.io.FileNotFoundException"):
+            raise
 
 
 @contextmanager

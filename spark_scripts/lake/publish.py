@@ -42,24 +42,27 @@ class Publisher:
         if manifest.rows and not manifest.files:
             raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")
         self.check_lock(manifest.table)
-        files = tuple(self._move(file, manifest) for file in manifest.files)
+        files = self._move(manifest)
         manifest = _completed(manifest, files)
         text = manifest.to_json()
         self.check_lock(manifest.table)
         self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), text)
         self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
         listed = {file.key for file in files}
-        for file in self._lake.files(layout.partition_prefix(manifest.table, manifest.partition)):
-            if file.key not in listed:
-                self._lake.delete(file.key)
+        found = self._lake.files(layout.partition_prefix(manifest.table, manifest.partition))
+        self._lake.delete_files(file.key for file in found if file.key not in listed)
         return manifest
 
-    def _move(self, file: File, manifest: Manifest) -> File:
-        basename = file.key.rpartition("/")[2].replace(".txt", ".csv")  # Spark's text writer wrote the CSV lines
-        # Readers skip names that begin with _ or a dot.
-        key = f"{layout.partition_prefix(manifest.table, manifest.partition)}run-{manifest.execution}-{basename}"
-        self._lake.move(file.key, key)
-        return File(key, file.bytes)
+    def _move(self, manifest: Manifest) -> tuple[File, ...]:
+        moved = tuple(File(_published_key(file.key, manifest), file.bytes) for file in manifest.files)
+        self._lake.move({file.key: to.key for file, to in zip(manifest.files, moved)})
+        return moved
+
+
+def _published_key(staged: str, manifest: Manifest) -> str:
+    basename = staged.rpartition("/")[2].replace(".txt", ".csv")  # Spark's text writer wrote the CSV lines
+    # Readers skip names that begin with _ or a dot.
+    return f"{layout.partition_prefix(manifest.table, manifest.partition)}run-{manifest.execution}-{basename}"
 
 
 def _completed(manifest: Manifest, files: tuple[File, ...]) -> Manifest:

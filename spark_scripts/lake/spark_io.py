@@ -37,6 +37,11 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # no shift of dates before 1582-10-15
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    # Else S3A asks S3, before it makes a file or folder, whether another is in its way, and after a delete whether the
+    # folder is empty. All names here are new. A release that lacks a flag ignores it; EMR has these since 7.4:
+    # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/Hadoop-release-history-740.html
+    # https://hadoop.apache.org/docs/r3.4.1/hadoop-aws/tools/hadoop-aws/performance.html
+    "spark.hadoop.fs.s3a.performance.flags": "create,delete,mkdir",
     "spark.executor.killOnFatalError.depth": "0",  # a full heap fails the task, with its reason, and not the JVM
     "spark.sql.optimizer.plannedWrite.enabled": "false",  # it sorts rows by month, which _OPEN_FILES makes needless
 }

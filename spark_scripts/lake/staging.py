@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -77,12 +77,13 @@ class Stage:
         if not written.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
         headers = row_format.headers(slices)
+        found = self._lake.files_below(folder)
         staged = []
         for count in counts:
             month_folder = f"{folder}{row_format.day}={count.day}/"
             with _explained(what), large_rows.explained(what, self._spark):
                 rows_written = self._checked(written.get(count.day, 0) - headers[count.day], count, month_folder)
-            staged.append(Staged(rows_written, tuple(self._data_files(month_folder, row_format)), columns))
+            staged.append(Staged(rows_written, tuple(_data_files(found, month_folder, row_format)), columns))
         return staged
 
     def _check_count_back(self, undated: bool) -> None:
@@ -127,11 +128,12 @@ class Stage:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
 
-    def _data_files(self, folder: str, row_format: RowFormat) -> Iterator[File]:
-        for file in self._lake.files(folder):
-            marker = file.key[len(folder) :].startswith(("_", "."))  # of Spark's committer
-            if not marker and file.bytes != row_format.empty_file_bytes:
-                yield file
+
+def _data_files(found: Iterable[File], folder: str, row_format: RowFormat) -> Iterator[File]:
+    for file in found:
+        marker = file.key[len(folder) :].startswith(("_", "."))  # of Spark's committer
+        if file.key.startswith(folder) and not marker and file.bytes != row_format.empty_file_bytes:
+            yield file
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,11 +61,11 @@ def local(*arguments: str | Path) -> list[str | Path]:
 
 
 @contextmanager
-def running_account(folder: Path) -> Iterator[Account]:
+def running_account(folder: Path, launcher: Sequence[str | Path] = ()) -> Iterator[Account]:
     """An account that keeps its data in `folder`; while it runs, this process's environment leads to it."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            local("--home", folder / "home", "--", sys.executable, "-c", SHOW_ENVIRONMENT),
+            [*(launcher or local()), "--home", folder / "home", "--", sys.executable, "-c", SHOW_ENVIRONMENT],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -82,7 +82,7 @@ def running_account(folder: Path) -> Iterator[Account]:
             patch.delenv(name)
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield Account(environment, environment["SOURCE_DSN"], Path(environment["LAKE_DIR"]))
+        yield Account(environment, environment["SOURCE_DSN"], Path(environment.get("LAKE_DIR", os.devnull)))
     process.stdin.close()
     assert process.wait(60) == 0, (folder / "log").read_text()
 
@@ -136,9 +136,14 @@ def database(account: Account) -> Database:
 @pytest.fixture(scope="session")
 def spark(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A Spark session of this process that sees the lake as the job does."""
-    folder = tmp_path_factory.mktemp("spark")
-    builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION})
-    builder = builder.config(map={**s3_properties(account.lake)})
+    with spark_session(s3_properties(account.lake), tmp_path_factory.mktemp("spark")) as session:
+        yield session
+
+
+@contextmanager
+def spark_session(s3: Mapping[str, str], folder: Path) -> Iterator[SparkSession]:
+    """A Spark session that reaches `s3://` by the properties `s3`; its files are in `folder`."""
+    builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION, **s3})
     session: SparkSession = (
         builder.config("spark.jars", str(driver_jar()))
         .config("spark.ui.enabled", "false")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,11 +42,12 @@ _OF_SPARK = re.compile(r"-[0-9a-f]{8}-[0-9a-f-]{27}")  # a UUID for each write
 
 
 class Watched:
-    """`part` of the lake, telling `moment` before and after each of its `writes`."""
+    """`part` of the lake, telling `moment` before and after each of its `writes`, which `one_at_a_time` keeps apart."""
 
-    def __init__(self, part: Any, moment: Moment, *writes: str) -> None:
+    def __init__(self, part: Any, moment: Moment, one_at_a_time: AbstractContextManager[Any], *writes: str) -> None:
         self._part = part
         self._moment = moment
+        self._one_at_a_time = one_at_a_time
         self._writes = writes
 
     def __getattr__(self, name: str) -> Any:
@@ -56,9 +59,10 @@ class Watched:
             what = f"{name} {shortened(named.get('Key') or arguments[0].toString())}"
             if what.endswith("/_progress.json"):  # from another thread, at any time, and of no month
                 return found(*arguments, **named)
-            self._moment(f"before {what}")
-            result = found(*arguments, **named)
-            self._moment(f"after {what}")
+            with self._one_at_a_time:
+                self._moment(f"before {what}")
+                result = found(*arguments, **named)
+                self._moment(f"after {what}")
             return result
 
         return write
@@ -66,9 +70,10 @@ class Watched:
 
 def watched_lake(spark: SparkSession, client: Any, bucket: str, moment: Moment) -> Lake:
     """The lake, telling `moment` before and after each write of the driver: Hadoop's and S3's own."""
-    watched: Any = Watched(client, moment, "put_object")
+    lock = threading.Lock()  # files are moved side by side
+    watched: Any = Watched(client, moment, lock, "put_object")
     lake = Lake(spark, watched, bucket)
-    lake._fs = Watched(lake._fs, moment, "mkdirs", "rename", "delete")
+    lake._fs = Watched(lake._fs, moment, lock, "mkdirs", "rename", "delete")
     return lake
 
 

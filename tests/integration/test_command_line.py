@@ -48,7 +48,7 @@ def test_trigger_follows_the_execution_and_counts_what_it_ingested(
     assert lines[0].startswith("started arn:aws:states:")
     assert any(re.fullmatch(r"\d\d:\d\d:\d\d Running the Spark job", line) for line in lines)
     assert any(line.startswith("mockrecord: slices by ") for line in lines)
-    assert any(line.startswith("mockrecord: 2 of 2 months committed, ") for line in lines)
+    assert any(line.startswith("mockrecord: 1 of 1 month committed, ") for line in lines)
     assert any(re.fullmatch(rf"mockrecord +2024-02 +{counted[0]:,} rows +[\d,]+ bytes", line) for line in lines)
     assert re.search(rf"succeeded: {counted[0]:,} rows in 1 month, [\d,]+ rows without a month$", lines[-1])
     assert main(["trigger", "--estimate", "--input", FEBRUARY]) == 0
@@ -114,24 +114,25 @@ def test_status_is_the_same_for_people_and_programs(outputs: StackOutputs, capsy
     assert "stack         data-lake-ingestion: CREATE_COMPLETE" in capsys.readouterr().out
 
 
-def test_status_tells_a_schedule_that_was_changed_by_hand(
+def test_status_reports_a_schedule_that_was_changed_by_hand(
     session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
 ) -> None:
     client = session.client("scheduler")
     answer = client.get_schedule(Name=outputs.schedule_name)
-    kept: Any = {
+    before: Any = {
         key: answer[key]
         for key in ("Name", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "FlexibleTimeWindow", "Target")
     }
-    client.update_schedule(**{**kept, "ScheduleExpression": "cron(0 3 1 * ? *)"})
+    client.update_schedule(**{**before, "ScheduleExpression": "cron(0 3 1 * ? *)"})
     try:
         assert main(["status", "--no-drift"]) == 0
     finally:
-        client.update_schedule(**kept)
-    assert "the expression is cron(0 3 1 * ? *), in Dagster cron(0 2 1,15" in capsys.readouterr().out
+        client.update_schedule(**before)
+    expected = "has the expression cron(0 3 1 * ? *) in EventBridge, Dagster has cron(0 2 1,15"
+    assert expected in capsys.readouterr().out
 
 
-def test_status_tells_an_application_that_was_left_over(
+def test_status_reports_an_application_that_is_left_over(
     session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
 ) -> None:
     client = session.client("emr-serverless")
@@ -144,7 +145,7 @@ def test_status_tells_an_application_that_was_left_over(
     finally:
         client.delete_application(applicationId=left)
     line = next(line for line in capsys.readouterr().out.splitlines() if left in line)
-    assert line.endswith("idle, which costs nothing  left over: no execution is running, so stop and delete it")
+    assert line.endswith("idle, which costs nothing; left over, since no execution is running: stop and delete it")
 
 
 def test_preflight_finds_nothing_to_do_in_a_working_account_and_says_what_the_last_job_ran_on(

@@ -112,7 +112,7 @@ def test_a_snapshot_that_is_lost_while_the_table_is_read_is_the_reason(
     with while_reading(trigger, "plain"), pytest.raises(IngestionError) as raised:
         ingestion(reader, PLAIN, SLOW)
     trigger.finish()
-    raised.match("2 of 2 tables failed: plain: .*terminating connection due to administrator command.*somebody ended")
+    raised.match("2 of 2 tables failed: plain.*terminating connection due to administrator command.*somebody ended")
     assert "does not exist" not in str(raised.value)
 
 

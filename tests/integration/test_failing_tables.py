@@ -38,7 +38,7 @@ def test_a_failing_month_keeps_the_months_before_it_and_its_own_old_files(
     run("good", fragile, months=[JANUARY, FEBRUARY])
     before = objects(bucket, fragile, FEBRUARY)
     source.execute("UPDATE job.records SET id = 20 WHERE id = -20")
-    with pytest.raises(IngestionError, match=r"1 of 1 table failed: fragile: fragile 2024-02: .*division by zero"):
+    with pytest.raises(IngestionError, match=r"1 of 1 table failed: fragile 2024-02: .*division by zero"):
         run("bad", fragile, months=[JANUARY, FEBRUARY])
     assert manifest(bucket, fragile, JANUARY).execution == "bad"
     assert manifest(bucket, fragile, FEBRUARY).execution == "good"
@@ -80,7 +80,7 @@ def test_a_lost_snapshot_fails_every_table_with_its_reason(
     keys = [lock_key(lake.bucket, table.name) for table in (records, other)]
     with Locks.taken(spark, database, "locks", keys) as locks, Source.connect(spark, database, "gone") as gone:
         source.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gone'")
-        with pytest.raises(IngestionError, match=r"2 of 2 tables failed: records: .*; other: "):
+        with pytest.raises(IngestionError, match=r"2 of 2 tables failed: records.*; other"):
             ingest(spark, gone, locks, lake, [TableRequest(table, None) for table in (records, other)])
 
 
@@ -104,7 +104,7 @@ def test_a_manifest_that_cannot_be_written_fails_its_table_and_not_the_others(
     with (
         Locks.taken(spark, database, "refused", [lock_key(bucket.name, table.name) for table in tables]) as locks,
         Source.connect(spark, database, "refused") as source,
-        pytest.raises(IngestionError, match=r"1 of 2 tables failed: records: .*undated.json cannot be written"),
+        pytest.raises(IngestionError, match=r"1 of 2 tables failed: records.*undated.json cannot be written"),
     ):
         ingest(spark, source, locks, Lake(spark, client, bucket.name), requests)
     assert manifest(bucket, tables[1], JANUARY).execution == "refused"

@@ -141,7 +141,7 @@ def test_data_survives_a_restart_and_no_password_is_to_be_seen(launcher: Launche
     code, _, err = launcher.run("--", "true")
     assert (code, err) == (
         2,
-        f"error: a local account (process {process.pid}) runs in {launcher.home} already: "
+        f"error: a local account (process {process.pid}) already runs in {launcher.home}: "
         "stop it, or give another folder with --home\n",
     )
 
@@ -220,7 +220,7 @@ def test_a_dotenv_that_leads_elsewhere_is_refused(launcher: Launcher, tmp_path: 
     (tmp_path / ".env").write_text("COLOUR=blue\nexport AWS_PROFILE=production\n")
     code, _, err = launcher.run("--", "true", cwd=tmp_path)
     assert code == 2
-    assert err.startswith(f"error: {tmp_path}/.env sets AWS_PROFILE, which `dagster dev` prefers")
+    assert err.startswith(f"error: {tmp_path}/.env sets AWS_PROFILE, and `dagster dev` would use")
     assert err.count("\n") == 1
 
 

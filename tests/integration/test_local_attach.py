@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from aws_setup.local.console_pages import Console
-from aws_setup.local.tables import TablesWatch
+from aws_setup.local.tables_watch import TablesWatch
 from ingest_assets.aws import console_links
 from spark_scripts.contract.layout import TABLES_KEY
 from spark_scripts.contract.tables import tables_from_json
@@ -160,8 +160,8 @@ def test_a_change_of_tables_yaml_reaches_the_job_and_a_mistake_does_not(account:
         assert list(tables_from_json(deployed)) == ["one", "two"]
         path.write_text("- {name: three}")
         wait_for(said, 2)
-    assert said[0] == f"{path} has changed: the job has the new tables; reload the definitions in Dagster"
-    assert said[1].startswith(f"{path} has changed, and the job keeps the tables that it had: ")
+    assert said[0] == f"{path} has changed, and jobs use the new tables: reload the definitions in Dagster"
+    assert said[1].startswith(f"{path} has changed, but jobs still use the old tables: ")
     assert "table: the key is missing" in said[1]
     assert client.get_object(Bucket=bucket, Key=TABLES_KEY)["Body"].read().decode() == deployed
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aws_setup.local.errors import LocalAccountError, PortTakenError, SourceError
+from aws_setup.local.errors import LocalAccountError, PortTakenError, SourceDsnError
 from aws_setup.local.processes.child import Child
-from aws_setup.local.sample import load_sample
+from aws_setup.local.sample_tables import load_sample
 from aws_setup.local.services.postgres import OWNER, READER, Postgres
-from aws_setup.local.source import open_source
+from aws_setup.local.source_database import open_source
 from tests.integration.conftest import ROOT
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another user")
@@ -115,10 +115,12 @@ def test_a_password_is_good_for_one_start(data: Path) -> None:
     with Postgres(data, data.with_suffix(".log")) as first:
         old = first.password(OWNER)
     with Postgres(data, data.with_suffix(".log")) as second:
-        with pytest.raises(SourceError, match=rf'cannot connect.*authentication failed for user "{OWNER}"$') as error:
+        with pytest.raises(
+            SourceDsnError, match=rf'cannot connect.*authentication failed for user "{OWNER}"$'
+        ) as error:
             open_source(f"postgresql://{OWNER}:{old}@127.0.0.1:{second.port}/source")
         assert old not in str(error.value)
-        with pytest.raises(SourceError, match=r"pg_hba|no password|rejects"):
+        with pytest.raises(SourceDsnError, match=r"pg_hba|no password|rejects"):
             open_source(f"postgresql://postgres@127.0.0.1:{second.port}/source")
         source = open_source(second.dsn(READER) + "?sslmode=disable")
         assert source.fields["POSTGRES_PASSWORD"] == second.password(READER)
@@ -132,7 +134,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_named(data: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         with (
-            pytest.raises(PortTakenError, match=rf"^port {port} is taken: give another one with --postgres-port"),
+            pytest.raises(PortTakenError, match=rf"^port {port} is in use: give another port with --postgres-port"),
             Postgres(data, data.with_suffix(".log"), port=port),
         ):
             pass
@@ -144,7 +146,9 @@ def test_data_of_another_version_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("15\n")
     with (
-        pytest.raises(LocalAccountError, match=r"is of PostgreSQL 15, this release runs 16: move the folder away"),
+        pytest.raises(
+            LocalAccountError, match=r"made by PostgreSQL 15, but this release runs 16: move the folder away"
+        ),
         Postgres(tmp_path / "postgres", tmp_path / "log"),
     ):
         pass

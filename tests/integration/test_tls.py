@@ -14,12 +14,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
-from aws_setup.local.errors import SourceError
-from aws_setup.local.source import open_source
+from aws_setup.local.errors import SourceDsnError
+from aws_setup.local.source_database import open_source
 from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database, Endpoint, database_from_fields
-from spark_scripts.contract.errors import IngestionError
+from spark_scripts.contract.errors import DataLakeError
 from spark_scripts.contract.tables import Table, tables_to_json
 from spark_scripts.postgres import certificates
 from spark_scripts.postgres.connection import Connection
@@ -106,7 +106,7 @@ def connected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Callable[
                 Connection.open(spark, database, "how") as connection,
             ):
                 [row] = connection.rows("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        except IngestionError as refused:
+        except DataLakeError as refused:
             return str(refused)
         return "TLS" if row["ssl"] else "clear"
 
@@ -252,7 +252,7 @@ def test_what_a_dsn_asks_for_is_in_the_secret_and_the_job_connects_with_it(
 def test_what_the_job_cannot_do_is_refused_by_name(server: Server, tmp_path: Path, query: str, message: str) -> None:
     file = tmp_path / "root.crt"
     file.write_text(OURS.certificate)
-    with pytest.raises(SourceError, match=message) as refused:
+    with pytest.raises(SourceDsnError, match=message) as refused:
         open_source(f"{server.dsn_of('encrypted')}?{query.format(file=file)}")
     assert server.password not in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -262,7 +262,9 @@ def test_a_parameter_that_comes_from_the_environment_is_refused_by_name(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGCHANNELBINDING", "require")
-    with pytest.raises(SourceError, match="the parameter channel_binding of the source DSN cannot be passed on to the"):
+    with pytest.raises(
+        SourceDsnError, match="the parameter channel_binding of the source DSN cannot be passed on to the"
+    ):
         open_source(server.dsn_of("encrypted"))
 
 

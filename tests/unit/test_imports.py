@@ -18,13 +18,6 @@ EXCEPTIONS = {
 """Module → import that its folder may not have otherwise."""
 
 ALLOWED: dict[str, set[str]] = {
-    "aws_setup": {
-        "ingest_assets.aws",
-        "ingest_assets.environment",
-        "ingest_assets.strict_yaml",
-        "ingest_assets.tables",
-        "spark_scripts.contract",
-    },
     "spark_scripts.contract": set(),
     "spark_scripts.driver": {"spark_scripts.contract"},
     "spark_scripts.postgres": {"spark_scripts.contract", "spark_scripts.driver"},
@@ -88,14 +81,51 @@ ALLOWED: dict[str, set[str]] = {
         "spark_scripts.contract",
     },
     "ingest_assets": {"ingest_assets", "spark_scripts.contract"},
+    "aws_setup.job_bundle": {
+        "aws_setup.errors",
+        "ingest_assets.environment",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+    },
+    "aws_setup.cloudformation": {
+        "aws_setup.errors",
+        "ingest_assets.aws",
+        "ingest_assets.strict_yaml",
+        "spark_scripts.contract",
+    },
+    "aws_setup.checks": {"aws_setup.cloudformation", "ingest_assets.aws", "spark_scripts.contract"},
+    "aws_setup.commands": {
+        "aws_setup.errors",
+        "aws_setup.checks",
+        "aws_setup.cloudformation",
+        "aws_setup.job_bundle",
+        "ingest_assets.environment",
+        "ingest_assets.aws",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+    },
     "aws_setup.local.processes": set(),
+    "aws_setup.local.services": {
+        "aws_setup.local.errors",
+        "aws_setup.local.processes",
+        "ingest_assets.aws.waiting",
+    },
     "aws_setup.local.emulator.core": set(),
+    "aws_setup.local.emulator.s3": {"aws_setup.local.emulator.core"},
     "aws_setup.local.emulator.cloudformation": {"aws_setup.local.emulator.core"},
     "aws_setup.local.emulator.emrserverless": {"aws_setup.local.emulator.core"},
     "aws_setup.local.emulator.events": {"aws_setup.local.emulator.core"},
     "aws_setup.local.emulator.stepfunctions": {"aws_setup.local.emulator.core"},
     "aws_setup.local.emulator.spark": {"aws_setup.local.emulator.emrserverless", "aws_setup.local.processes"},
     "aws_setup.local.emulator": {"aws_setup.local.emulator"},
+    "aws_setup.local": {
+        "aws_setup",
+        "ingest_assets.environment",
+        "ingest_assets.aws",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+    },
+    "aws_setup": {"aws_setup", "ingest_assets.environment", "ingest_assets.aws", "spark_scripts.contract"},
 }
 """Folder → what its modules may import of the product besides each other. The longest name that fits counts."""
 

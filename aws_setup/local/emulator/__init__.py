@@ -1,1 +1,4 @@
-"""What moto lacks so that a stack with EMR Serverless and Step Functions runs on localhost: a folder each."""
+"""What moto lacks to run a stack with EMR Serverless and Step Functions, a folder per service; README.md explains it.
+
+Imports nothing of the project but `aws_setup.local.processes`. Services import `core`.
+"""

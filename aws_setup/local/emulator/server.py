@@ -1,4 +1,4 @@
-"""An AWS account on localhost: a moto server in a thread of this process, with what it lacks put in."""
+"""An AWS account on localhost: a moto server in a thread of this process, with the additions of this folder."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from aws_setup.local.emulator.core.patching import replace_attribute, replace_en
 from aws_setup.local.emulator.emrserverless import models, responses
 from aws_setup.local.emulator.emrserverless.job_run import JobRunner, Pace
 from aws_setup.local.emulator.events import targets
+from aws_setup.local.emulator.s3 import listings
 from aws_setup.local.emulator.stepfunctions import executions, task_services
 
 _STOP_SECONDS = 10.0
@@ -29,11 +30,11 @@ _ONE_PER_PROCESS = threading.Lock()
 
 
 class LocalAws(AbstractContextManager["LocalAws"]):
-    """moto's server on a free port of 127.0.0.1, executing state machines and Spark jobs.
+    """moto's server on a free port of 127.0.0.1, which executes state machines and Spark jobs.
 
-    `spark` runs the job runs of EMR Serverless; `pace` says how fast EMR Serverless's own steps are. One at a time per
-    process: moto keeps its state in module globals, which `__exit__` resets. While it runs, this process's AWS
-    configuration files and profile are out of effect, because moto's own clients would read them.
+    `spark` runs the job runs of EMR Serverless. `pace` sets the speed of the steps of EMR Serverless. A process can
+    have one at a time, because moto keeps its state in module globals, which `__exit__` resets. While it runs, this
+    process ignores AWS configuration files and profiles, because moto's own clients would read them.
     """
 
     url: str
@@ -44,10 +45,10 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        """Raises RuntimeError when one runs in this process already."""
+        """Start the server. Raises RuntimeError when another one runs in this process."""
         with ExitStack() as stack:
             if not _ONE_PER_PROCESS.acquire(blocking=False):
-                raise RuntimeError("a LocalAws runs in this process already")
+                raise RuntimeError("this process already runs a LocalAws")
             stack.callback(_ONE_PER_PROCESS.release)
             self._install(stack)
             self._start(stack)
@@ -69,12 +70,13 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         roles.install(stack)
         executions.install(stack)
         targets.install(stack)
+        listings.install(stack)
         engine.install(stack)
         stack.callback(_shut_down, backends)
 
     def _start(self, stack: ExitStack) -> None:
         _silence(stack, "werkzeug", logging.ERROR)
-        # Every failing state is reported with the whole parse tree; the execution's history has it too.
+        # moto logs every failing state with the whole parse tree; the history of the execution has the error too.
         _silence(stack, "moto.stepfunctions", logging.CRITICAL + 1)
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
@@ -83,14 +85,14 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         self.url = f"http://{host}:{port}"
         replace_environment(stack, _client_environment(port))
         replace_attribute(stack, boto3, "DEFAULT_SESSION", None)
-        # The first client makes parts of the session; executions that start together would race for them.
+        # The first client creates parts of the session, and executions that start together would race for them.
         boto_client_for(_SOME_REGION, "sts")
-        # Stopping comes before the server stops: the tasks of executions cancel their job runs through it.
+        # Executions stop before the server, because their tasks cancel job runs through it.
         stack.callback(executions.stop_all, _STOP_SECONDS)
 
 
 def _client_environment(port: int) -> dict[str, str | None]:
-    """What moto's own clients need in the environment of this process."""
+    """The variables that moto's own clients need in this process."""
     return {
         "MOTO_PORT": str(port),
         "AWS_PROFILE": None,
@@ -104,7 +106,7 @@ def _client_environment(port: int) -> dict[str, str | None]:
 def _stop(server: ThreadedMotoServer) -> None:
     server.stop()
     if server._server is not None:
-        server._server.server_close()  # moto's own stop leaves the listening socket open
+        server._server.server_close()  # stop() leaves the listening socket open
 
 
 def _shut_down(backends: models.Backends) -> None:
@@ -114,7 +116,7 @@ def _shut_down(backends: models.Backends) -> None:
 
 
 def _silence(stack: ExitStack, name: str, level: int) -> None:
-    """One line per request would drown the output of the command that the account serves."""
+    """Raise the level of a logger, so that a line per request does not hide the output of the user's command."""
     logger = logging.getLogger(name)
     stack.callback(logger.setLevel, logger.level)
     logger.setLevel(level)

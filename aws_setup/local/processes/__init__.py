@@ -1,1 +1,4 @@
-"""Child processes that never outlive the launcher."""
+"""Child processes that never outlive the process that started them.
+
+Imports nothing of the project.
+"""

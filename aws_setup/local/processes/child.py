@@ -1,4 +1,4 @@
-"""Child processes that never outlive the launcher, however it dies."""
+"""Child processes that never outlive the process that started them, however it dies."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ _GUARD = Path(__file__).with_name("guard.py")
 
 
 class ProgramNotFoundError(FileNotFoundError):
-    """There is no such program on PATH."""
+    """PATH has no such program."""
 
     def __init__(self, program: str) -> None:
         super().__init__(f"{program}: command not found")
 
 
 class Child(contextlib.AbstractContextManager["Child"]):
-    """A running command, in a process group of its own below a guard process (`guard.py`).
+    """A running command in a process group of its own, below a guard process (`guard.py`).
 
-    When this process dies (SIGKILL included) or the command ends, the command and all its descendants are ended, those
-    in other groups and sessions too. The arguments stand in the process table: no secrets there, give them in `env`.
+    When this process dies (also by SIGKILL) or the command ends, the guard ends the command and all its descendants,
+    including those in other groups and sessions. The process table shows the arguments, so pass secrets in `env`.
 
-    `stop_signal` is what asks the command to end; `grace` the seconds before SIGKILL. `foreground` gives the command
-    the terminal: it can read it and alone receives Ctrl-C. `user` (uid, gid) needs root. The descriptors in `hold`
-    stay open until the last process has ended, a lock for instance. `stdin`, `stdout`, `stderr` as for Popen.
+    `stop_signal` asks the command to end, and SIGKILL follows `grace` seconds later. With `foreground` the command gets
+    the terminal: it can read from it, and only it receives Ctrl-C. `user` (uid, gid) needs root. The descriptors in
+    `hold`, of a lock for example, stay open until the last process has ended. `stdin`, `stdout` and `stderr` are those
+    of Popen.
     """
 
     def __init__(
@@ -84,21 +85,21 @@ class Child(contextlib.AbstractContextManager["Child"]):
 
     @property
     def pid(self) -> int:
-        """The guard's process id: the top of the command's process tree."""
+        """The process id of the guard, which is the root of the command's process tree."""
         return self._guard.pid
 
     @property
     def stdout(self) -> IO[bytes] | None:
-        """The command's output when it was started with `stdout=PIPE`."""
+        """The output of a command that was started with `stdout=PIPE`."""
         return self._guard.stdout
 
     @property
     def stderr(self) -> IO[bytes] | None:
-        """The command's errors when it was started with `stderr=PIPE`."""
+        """The errors of a command that was started with `stderr=PIPE`."""
         return self._guard.stderr
 
     def poll(self) -> int | None:
-        """The exit code (128 + n when signal n ended the command), None while it runs."""
+        """The exit code (128 + n when signal n ended the command), None while the command runs."""
         return self._guard.poll()
 
     def wait(self, timeout: float | None = None) -> int:
@@ -109,15 +110,15 @@ class Child(contextlib.AbstractContextManager["Child"]):
         return self._guard.wait(timeout)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the command's process group; SIGKILL goes to all its descendants. No error when it ended."""
+        """Send a signal to the command's process group; SIGKILL goes to all descendants. Does nothing after its end."""
         if self._guard.poll() is None:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._life, bytes([number]))
 
     def stop(self, number: signal.Signals | None = None, grace: float | None = None) -> int:
-        """End the command: the signal, SIGKILL for all that is left after `grace` seconds. The exit code.
+        """Send the signal, then SIGKILL to all that is left after `grace` seconds, and return the exit code.
 
-        May be called again and from any thread.
+        It may be called repeatedly and from any thread.
         """
         self.send_signal(number or self._stop_signal)
         try:
@@ -136,13 +137,13 @@ class Child(contextlib.AbstractContextManager["Child"]):
         self.close()
 
     def close(self) -> None:
-        """Let go of the pipe to the guard, which ends a command that still runs."""
+        """Close the pipe to the guard, which then ends a command that still runs."""
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
 
     def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # __init__ did not get there
+        with contextlib.suppress(AttributeError):  # __init__ failed before it set the attribute
             self.close()
 
 

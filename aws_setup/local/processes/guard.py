@@ -1,13 +1,13 @@
-"""The parent of a child process: it ends the child and all its descendants, whatever happens to the launcher.
+"""The parent of a child process, which ends the child and all its descendants whatever happens to the launcher.
 
-Run as a program by `processes.Child`, with nothing but the standard library. A parent-death signal alone reaches only
-the direct child; Spark (bash, java, python) and `dagster dev` have descendants in groups and sessions of their own.
-So the guard adopts orphans (Linux: child subreaper), ends every process below it when its command ends, and ends the
-command when the pipe to the launcher breaks, which happens in every kind of death. The command in turn gets the
-parent-death signal of the guard. macOS has neither; there the guard finds descendants while their parents live.
+`processes.Child` runs it as a program, with only the standard library. A parent-death signal reaches only the direct
+child, but Spark (bash, java, python) and `dagster dev` have descendants in groups and sessions of their own. So the
+guard adopts orphans (Linux: child subreaper), and ends every process below it when its command ends. It ends the
+command when the pipe to the launcher breaks, which happens however the launcher dies. The command gets the parent-death
+signal of the guard. macOS has neither; there the guard finds descendants only while their parents live.
 
-Arguments: one JSON object (see `Options`), then the command. Each byte on the pipe is the number of a signal for the
-command. Exit code: the command's, 128 + n when signal n ended it, 127 or 126 when it cannot be run.
+Arguments: a JSON object (see `Options`), then the command. Each byte on the pipe is the number of a signal for the
+command. The exit code is the command's, 128 + n when signal n ended it, and 127 or 126 when it cannot be run.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _POLL = 0.02
 
 
 class Options(NamedTuple):
-    """What the launcher asks for.
+    """The options of the launcher.
 
-    `life` is the pipe's read end. `stop_signal` is sent when the launcher has died, SIGKILL follows `grace` seconds
-    later. `terminal` is the launcher's process group when the command is to get its place in the foreground of the
-    terminal. `user` (uid, gid) is whom the command runs as. `hold` are descriptors to keep open to the end.
+    `life` is the read end of the pipe. `stop_signal` is sent when the launcher has died, and SIGKILL follows `grace`
+    seconds later. `terminal` is the launcher's process group if the command is to replace it in the foreground of the
+    terminal. The command runs as `user` (uid, gid). The descriptors in `hold` stay open until the end.
     """
 
     life: int
@@ -56,7 +56,7 @@ class Options(NamedTuple):
 
 
 class Guard:
-    """Starts the command and sees it to its end."""
+    """Starts the command and ends it with all its descendants."""
 
     def __init__(self, options: Options, command: list[str]) -> None:
         self._options = options
@@ -67,7 +67,7 @@ class Guard:
         self._force = False
 
     def run(self) -> int:
-        """The exit code of the command, once nothing below this process is left."""
+        """Run the command and return its exit code when no descendant is left."""
         for descriptor in (self._options.life, *self._options.hold):
             os.set_inheritable(descriptor, False)
         wake = _watch_signals()
@@ -85,10 +85,10 @@ class Guard:
         child = os.fork()
         if child == 0:
             self._become_command()
-        with contextlib.suppress(OSError):  # the child does the same; whoever is first
+        with contextlib.suppress(OSError):  # the child does the same; one of them is first
             os.setpgid(child, child)
         nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):  # so that pipes end with the command
+        for descriptor in (0, 1, 2):  # so that pipes close with the command
             os.dup2(nothing, descriptor)
         return child
 
@@ -147,7 +147,7 @@ class Guard:
         _signal_all(signal.SIGKILL)
 
     def _reap(self) -> bool:
-        """Collect what has ended. Whether there are children left."""
+        """Collect the children that have ended; returns whether any are left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
@@ -156,7 +156,7 @@ class Guard:
             if pid == 0:
                 return True
             if os.WIFSTOPPED(status):
-                # Ctrl-Z: the launcher's shell does not know this group and could not continue it.
+                # Ctrl-Z: the shell of the launcher does not know this group and could not continue it.
                 if os.WSTOPSIG(status) == signal.SIGTSTP and pid == self._child:
                     self._signal(signal.SIGCONT)
             elif pid == self._child:
@@ -177,11 +177,11 @@ class Guard:
 
 
 def become(uid: int, gid: int) -> None:
-    """Become this user for good and keep, where the system allows, root's passage through closed folders.
+    """Become this user permanently and keep, where the system allows it, root's access to closed folders.
 
-    PostgreSQL refuses to run as root, and a clone below a home folder of mode 0700 is out of every other user's reach.
-    The capability CAP_DAC_OVERRIDE, raised to ambient, survives the exec; without it the modes decide. The secure bit
-    keeps it through setuid, and through access(2), which else drops the capabilities of all users but root.
+    PostgreSQL refuses to run as root, and other users cannot reach a checkout below a home folder of mode 0700. The
+    ambient capability CAP_DAC_OVERRIDE survives the exec; without it the modes of the folders apply. The secure bit
+    keeps the capability through setuid and through access(2), which otherwise drops it for all users except root.
     """
     if _LINUX:
         _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
@@ -200,7 +200,7 @@ def _prctl(option: int, first: int, second: int = 0) -> None:
 
 
 def _watch_signals() -> int:
-    """Ignore what a terminal sends; the descriptor returned gives the number of each signal that has come."""
+    """Ignore the signals of the terminal. The returned descriptor yields the number of each signal that arrives."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write)
@@ -212,7 +212,7 @@ def _watch_signals() -> int:
 
 
 def _take_terminal(holder: int, group: int) -> None:
-    """Put `group` into the foreground of the terminal when `holder` is there now."""
+    """Move `group` into the foreground of the terminal if `holder` is there now."""
     with contextlib.suppress(OSError):  # no terminal
         terminal = os.open("/dev/tty", os.O_RDWR)
         try:
@@ -253,7 +253,7 @@ def _processes() -> Iterator[tuple[int, int]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                # pid (program name, may hold anything) state parent …
+                # pid (program name, which may contain anything) state parent …
                 yield int(entry.name), int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
 
 

@@ -1,1 +1,4 @@
-"""The servers of the local account that are programs of their own: PostgreSQL and S3."""
+"""The servers of the local account that run as separate programs: PostgreSQL and S3.
+
+May import `aws_setup.local.processes`.
+"""

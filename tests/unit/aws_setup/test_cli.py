@@ -90,7 +90,7 @@ def test_ctrl_c_is_no_traceback(failing: Callable[[BaseException], None], capsys
         (aws.ParamValidationError(report="x"), "Parameter validation failed", 1),
     ],
 )  # fmt: skip
-def test_what_aws_says_is_told_in_one_line(
+def test_an_error_of_aws_is_one_line(
     failing: Callable[[BaseException], None], capsys: Capture, error: Exception, text: str, code: int
 ) -> None:
     failing(error)
@@ -184,7 +184,7 @@ def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.
     ("terminal", "flags", "answer", "agreed"),
     [(True, [], "y", True), (True, [], "", False), (True, ["--yes"], "n", True), (False, [], "n", True)],
 )
-def test_deploy_asks_before_it_makes_a_stack_where_somebody_can_answer(
+def test_deploy_asks_before_it_creates_a_stack_if_somebody_can_answer(
     terminal: bool, flags: list[str], answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
@@ -223,6 +223,12 @@ def test_local_passes_the_command_and_its_options_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("aws_setup.local.command", module, raising=False)
     assert cli.main(["local", "--", "dagster", "dev", "--port", "3001"]) == 7
     assert seen == [["dagster", "dev", "--port", "3001"]]
+
+
+@pytest.mark.parametrize("options", [["--s3a"], ["--source-dsn", "-"], ["--postgres-port", "5432"]])
+def test_what_an_account_starts_with_is_refused_for_one_that_runs(options: list[str], capsys: Capture) -> None:
+    assert cli.main(["local", *options, "--attach", "--", "true"]) == 2
+    assert "--source-dsn, --postgres-port and --s3a are for an account that starts" in capsys.readouterr().err
 
 
 def test_without_the_local_packages_local_says_what_is_missing(

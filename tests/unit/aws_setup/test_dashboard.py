@@ -37,10 +37,12 @@ def test_the_address_is_asked_for_the_job_run_of_the_execution(session: FakeSess
     assert dashboard.address(session.typed, "s", "by-hand") == "https://ui"
 
 
-def test_an_application_that_is_gone_has_its_log_named(session: FakeSession) -> None:
+def test_for_a_deleted_application_the_log_is_named(session: FakeSession) -> None:
     history(session, begun=True)
     session.script("emr-serverless").add_client_error("get_dashboard_for_job_run", "ResourceNotFoundException")
-    with pytest.raises(UsageError, match=r"00fapp is gone, .* s3://lake/logs/applications/00fapp/jobs/00fjob/SPARK_D"):
+    with pytest.raises(
+        UsageError, match=r"00fapp was deleted, .* s3://lake/logs/applications/00fapp/jobs/00fjob/SPARK_D"
+    ):
         dashboard.address(session.typed, "s", "by-hand")
 
 

@@ -36,7 +36,7 @@ from tests.unit.aws_setup.fakes import FakeSession
 NO_CHANGE = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
-def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driver: Path) -> None:
+def test_a_stack_is_created_only_after_the_user_agrees(session: FakeSession, driver: Path) -> None:
     known(session)
     missing(session)
     nothing_retained(session)
@@ -58,10 +58,10 @@ def test_a_stack_is_made_only_when_who_deploys_agrees(session: FakeSession, driv
             confirm=refuse,
         )
     session.assert_all_called()  # nothing was changed: a call that is not expected fails
-    assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Make it?"]
+    assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Create it?"]
 
 
-def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
+def test_the_first_deployment_creates_the_stack_and_then_uploads(session: FakeSession, run: Run) -> None:
     missing(session)
     nothing_retained(session)
     begun = ("CREATE_IN_PROGRESS", STACK, "User Initiated")
@@ -86,7 +86,7 @@ def test_the_first_deployment_makes_the_stack_and_then_uploads(session: FakeSess
     assert "AWSServiceRoleForAmazonEMRServerless" in lines[-1]
 
 
-def test_the_first_change_set_has_all_parameters_and_may_make_roles(
+def test_the_first_change_set_has_all_parameters_and_may_create_roles(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     missing(session)
@@ -109,11 +109,11 @@ def test_the_first_change_set_has_all_parameters_and_may_make_roles(
     }
     session.script("cloudformation").add_response("create_change_set", MADE[1], expected)
     script(session, change_set("FAILED", "enough"), DELETED)
-    with pytest.raises(DeployError, match="refuses the change of stack other: enough"):
+    with pytest.raises(DeployError, match="refuses to change stack other: enough"):
         run(stack="other", BucketName="lake", ScheduleExpression="cron(0 2 1 * ? *)")
 
 
-def test_an_update_uploads_before_it_changes_the_stack_and_keeps_the_parameters(
+def test_an_update_uploads_before_it_changes_the_stack_and_leaves_the_other_parameters(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     older = parameters | {"ScriptPrefix": "script/0"}
@@ -156,9 +156,7 @@ def test_a_table_is_added_without_a_change_set(session: FakeSession, run: Run, p
     assert run()[-1] == f"stack {STACK} is up to date"
 
 
-def test_no_change_is_no_error_when_cloudformation_finds_it(
-    session: FakeSession, run: Run, parameters: dict[str, str]
-) -> None:
+def test_a_change_set_without_changes_is_no_error(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
     script(
         session,
         stack_is("CREATE_COMPLETE", parameters),
@@ -189,9 +187,9 @@ def test_a_dry_run_shows_the_changes_and_leaves_nothing(session: FakeSession, ru
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "BucketName is needed: --parameter BucketName="),
+        ({}, "BucketName is missing: give --parameter BucketName="),
         ({"Bucket": "lake"}, "unknown parameter Bucket: the template has BucketName, "),
-        ({"BucketName": "lake", "DriverKey": "jar/0/x.jar"}, "the parameter DriverKey is set by deploy"),
+        ({"BucketName": "lake", "DriverKey": "jar/0/x.jar"}, "deploy sets the parameter DriverKey itself"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_is_changed(
@@ -210,7 +208,7 @@ def test_a_wrong_schedule_is_refused_before_anything_is_changed(session: FakeSes
         run(BucketName="lake", ScheduleExpression="cron(0 2 1 APRIL ? *)")
 
 
-def test_the_outputs_come_back(session: FakeSession, driver: Path, parameters: dict[str, str]) -> None:
+def test_deploy_returns_the_outputs(session: FakeSession, driver: Path, parameters: dict[str, str]) -> None:
     script(
         session,
         stack_is("CREATE_COMPLETE", parameters),
@@ -256,18 +254,22 @@ def test_nothing_is_pruned_while_an_execution_runs(session: FakeSession, run: Ru
     assert not any("deleted" in line for line in run(MaximumExecutors="5"))
 
 
-def test_who_is_to_get_mails_is_told_to_confirm(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+def test_deploy_says_that_a_new_address_must_confirm_its_subscription(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
     """sns/latest/dg/SendMessageToHttp.confirm.html; the token is good for two days (botocore's model of Subscribe)."""
     updated(session, parameters)
     idle(session)
     assert run(FailureEmail="team@example.com")[-1] == (
-        "AWS sends two mails (failures and alarms) to team@example.com to confirm the subscription: nothing arrives "
-        "before its link was opened. It is good for 2 days; after that deploy with FailureEmail empty, and then with "
-        "team@example.com again"
+        "AWS sends two mails (failures and alarms) to team@example.com with a link that confirms the subscription. "
+        "Notifications arrive only after somebody opens it. The link expires after 2 days: then deploy with "
+        "FailureEmail empty, and again with team@example.com"
     )
 
 
-def test_who_gets_mails_already_is_told_nothing(session: FakeSession, run: Run, parameters: dict[str, str]) -> None:
+def test_deploy_says_nothing_about_an_address_that_it_has_subscribed_before(
+    session: FakeSession, run: Run, parameters: dict[str, str]
+) -> None:
     updated(session, parameters | {"FailureEmail": "team@example.com"})
     idle(session)
     assert not any("to confirm" in line for line in run(MaximumExecutors="5"))

@@ -1,4 +1,4 @@
-"""What deploy does when CloudFormation fails, or a stack is in no state to be changed."""
+"""What deploy does when CloudFormation fails, or when the stack cannot be changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def failing_update(session: FakeSession, parameters: dict[str, str], *happened: 
     uploads(session)
 
 
-def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
+def test_a_failed_update_gives_the_reason_of_the_resource_that_failed_first(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     happened = (
@@ -54,7 +54,7 @@ def test_a_failed_update_tells_the_reason_of_the_resource_that_failed_first(
         run(MaximumExecutors="5")
 
 
-def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(
+def test_a_stack_whose_creation_failed_is_deleted_and_created_again(
     session: FakeSession, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing_retained(session)
@@ -78,16 +78,16 @@ def test_a_stack_whose_creation_failed_is_deleted_and_made_anew(
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
     lines = run(BucketName="lake")
-    assert lines[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what its failed creation left"
+    assert lines[0] == f"stack {STACK} is ROLLBACK_COMPLETE: deleting what the failed creation left behind"
     # QueueDeletedRecently in botocore's model of SQS.
-    assert "waiting 60 s: SQS keeps the names of deleted queues for that long" in lines
+    assert "waiting 60 s, because SQS blocks the names of deleted queues for that long" in lines
     assert 60.0 in pauses
 
 
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        ("UPDATE_IN_PROGRESS", "deploy again when that is over"),
+        ("UPDATE_IN_PROGRESS", "deploy again when CloudFormation has finished"),
         ("UPDATE_ROLLBACK_FAILED", "continue its rollback"),
         ("DELETE_FAILED", "destroy"),
     ],
@@ -104,11 +104,11 @@ def test_a_dry_run_over_a_failed_creation_says_what_deploy_would_do(session: Fak
     script(session, stack_is("ROLLBACK_COMPLETE", outputs={}))
     nothing_retained(session)
     assert run(dry_run, BucketName="lake") == [
-        f"stack {STACK} is ROLLBACK_COMPLETE: deploy would delete it and create it anew"
+        f"stack {STACK} is ROLLBACK_COMPLETE: deploy would delete it and create it again"
     ]
 
 
-def test_a_failed_update_without_a_failed_resource_tells_the_reason_of_the_stack(
+def test_a_failed_update_without_a_failed_resource_gives_the_reason_of_the_stack(
     session: FakeSession, run: Run, parameters: dict[str, str]
 ) -> None:
     reason = "Resource handler returned message: the policy is too long"

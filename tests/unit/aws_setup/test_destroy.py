@@ -25,7 +25,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
 
 @pytest.fixture
 def run(session: FakeSession) -> Run:
-    """Destroy the stack; the question and the lines that were reported."""
+    """Destroy the stack; returns the question and the reported lines."""
 
     def run(*, delete_data: bool) -> list[str]:
         lines: list[str] = []
@@ -56,13 +56,13 @@ def idle(session: FakeSession) -> None:
     session.script("stepfunctions").add_response("list_executions", {"executions": []})
 
 
-def test_bucket_and_secret_stay_and_the_next_deployment_takes_them_over(session: FakeSession, run: Run) -> None:
+def test_bucket_and_secret_are_retained_and_the_next_deployment_imports_them(session: FakeSession, run: Run) -> None:
     deleting(session, {}, answers.OUTPUTS)
     idle(session)
     lines = run(delete_data=False)
-    assert lines[0] == f"Delete the stack {STACK} and keep the bucket lake, the secret arn:aws:secret?"
+    assert lines[0] == f"Delete the stack {STACK} and retain the bucket lake, the secret arn:aws:secret?"
     # QueueDeletedRecently in botocore's model of SQS: a queue's name is free after a minute.
-    assert lines[-1].endswith(f"the next deploy of {STACK}, after a minute, takes them over again")
+    assert lines[-1].endswith(f"the next deploy of {STACK}, from a minute from now on, imports them")
 
 
 def test_a_secret_that_was_given_is_never_deleted(session: FakeSession, run: Run) -> None:
@@ -103,7 +103,7 @@ def resources(session: FakeSession, *names: str) -> None:
     session.script("cloudformation").add_response("describe_stack_resources", {"StackResources": listed})
 
 
-def test_the_stacks_own_rule_in_the_group_of_the_database_is_no_obstacle(session: FakeSession, run: Run) -> None:
+def test_the_stack_s_own_rule_in_the_database_s_group_does_not_stop_destroy(session: FakeSession, run: Run) -> None:
     referring(session, 5432)
     answers.script(session, answers.stack_is("CREATE_COMPLETE", NETWORK, GROUPED))
     resources(session, "JobSecurityGroup", "DatabaseAdmitsJob")
@@ -135,16 +135,16 @@ def test_a_rule_that_refers_to_the_jobs_group_is_named_before_anything_is_delete
     answers.script(session, answers.stack_is("DELETE_FAILED", NETWORK, GROUPED))
     resources(session, "JobSecurityGroup", *(["DatabaseAdmitsJob"] if owned else []))
     idle(session)
-    message = f"group sg-job cannot be deleted while other groups refer to it: take away {named}, then destroy again"
+    message = f"security group sg-job while other groups refer to it: remove {named}, then run destroy again"
     with pytest.raises(UsageError, match=re.escape(message)):
         run(delete_data=False)
 
 
-def test_who_may_not_look_at_security_groups_may_destroy_all_the_same(session: FakeSession, run: Run) -> None:
+def test_a_caller_who_may_not_read_security_groups_may_destroy_anyway(session: FakeSession, run: Run) -> None:
     session.script("ec2").add_client_error("describe_security_groups", "UnauthorizedOperation")
     deleting(session, NETWORK, GROUPED)
     idle(session)
-    assert run(delete_data=False)[0].startswith("warning: not checked whether other security groups refer to sg-job")
+    assert run(delete_data=False)[0].startswith("warning: you are not allowed DescribeSecurityGroups, so")
 
 
 def test_nothing_is_destroyed_while_an_execution_runs(session: FakeSession, run: Run) -> None:
@@ -152,5 +152,5 @@ def test_nothing_is_destroyed_while_an_execution_runs(session: FakeSession, run:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     running = {"executionArn": "e", "stateMachineArn": "m", "name": "march", "status": "RUNNING", "startDate": now}
     session.script("stepfunctions").add_response("list_executions", {"executions": [running]})
-    with pytest.raises(UsageError, match="execution march is running: wait for its end"):
+    with pytest.raises(UsageError, match="execution march is running: wait until it ends"):
         run(delete_data=False)

@@ -21,7 +21,7 @@ def maven(home: Path, version: str) -> Path:
     return home / f".m2/repository/org/postgresql/postgresql/{version}/postgresql-{version}.jar"
 
 
-def test_the_jar_that_the_environment_names_comes_first_and_is_not_copied(tmp_path: Path) -> None:
+def test_the_jar_in_the_environment_comes_first_and_is_not_copied(tmp_path: Path) -> None:
     named = jar(tmp_path / "mine.jar", "42.2.5")
     jar(tmp_path / "cache" / "postgresql-42.7.13.jar", "42.7.13")
     assert driver_jar(cache=tmp_path / "cache", environ={"POSTGRES_JDBC_JAR": str(named)}) == named
@@ -29,9 +29,7 @@ def test_the_jar_that_the_environment_names_comes_first_and_is_not_copied(tmp_pa
 
 
 @pytest.mark.parametrize("content", [None, b"not a zip"])
-def test_a_named_jar_that_is_no_driver_is_refused_rather_than_passed_over(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_a_named_jar_that_is_not_the_driver_is_refused_and_not_ignored(tmp_path: Path, content: bytes | None) -> None:
     named = tmp_path / "mine.jar"
     if content is not None:
         named.write_bytes(content)
@@ -50,7 +48,7 @@ def test_the_newest_jar_of_maven_and_ivy_is_copied_and_found_there_again(tmp_pat
     assert driver_jar(cache=tmp_path / "cache", environ=NOTHING, homes=[]) == cached
 
 
-def test_damaged_and_unsafe_jars_of_the_caches_are_passed_over_for_debians(tmp_path: Path) -> None:
+def test_damaged_and_unsafe_jars_of_the_caches_are_skipped_and_debian_s_is_used(tmp_path: Path) -> None:
     home = tmp_path / "home"
     jar(maven(home, "42.7.6"), "42.7.6")
     maven(home, "42.7.14").parent.mkdir(parents=True)
@@ -81,16 +79,16 @@ def test_debians_package_is_unpacked_without_root(tmp_path: Path) -> None:
     assert found == tmp_path / "cache" / "postgresql-42.5.5.jar"
 
 
-def test_without_any_the_three_ways_are_named(tmp_path: Path) -> None:
+def test_without_a_driver_the_three_ways_are_named(tmp_path: Path) -> None:
     with pytest.raises(DriverNotFoundError, match=r"POSTGRES_JDBC_JAR.*Maven Central.*libpostgresql-jdbc") as error:
         driver_jar(cache=tmp_path / "cache", environ=NOTHING, homes=[], debian_jar=tmp_path / "none")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_version_may_stand_as_the_bundles(tmp_path: Path) -> None:
+def test_the_version_may_be_that_of_the_bundle(tmp_path: Path) -> None:
     bundle = jar(tmp_path / "bundle.jar", "42.7.13", "Bundle-Version: {}\r\n")
     assert driver_version(bundle) == (42, 7, 13)
     silent = jar(tmp_path / "silent.jar", "", "Created-By: nobody\r\n")
-    with pytest.raises(DriverNotFoundError, match=r"silent\.jar does not say its version"):
+    with pytest.raises(DriverNotFoundError, match=r"silent\.jar has no version in its manifest"):
         driver_version(silent)

@@ -82,7 +82,7 @@ def test_private_subnets_behind_a_nat_gateway_are_fine(network: Network) -> None
     assert network.findings() == []
 
 
-def test_a_subnet_without_a_way_to_aws_is_named_with_what_it_lacks(network: Network) -> None:
+def test_a_subnet_without_a_route_to_aws_is_named_with_the_missing_endpoints(network: Network) -> None:
     found = network.findings(GlueDatabase="lake")
     assert [finding.level for finding in found] == ["warning"] * 2
     assert found[0].text == (
@@ -95,19 +95,19 @@ def test_a_public_subnet_is_named(network: Network) -> None:
     network.client.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network.vpc)
     network.route(GatewayId=gateway)
     assert [finding.text for finding in network.findings()] == [
-        f"{subnet} is a public subnet, where workers have no public address: take a private one"
+        f"{subnet} is a public subnet, where workers have no public address: give a private one"
         for subnet in network.subnets
     ]
 
 
-def test_a_security_group_that_is_open_to_the_world_is_an_error(network: Network) -> None:
+def test_a_security_group_that_admits_traffic_from_everywhere_is_an_error(network: Network) -> None:
     network.endpoints()
     group = network.group(open_to="0.0.0.0/0")
     assert network.group(open_to="10.0.0.0/8") != group
     (found,) = network.findings(SecurityGroupIds=group)
     assert (found.level, found.text.split(",")[0]) == (
         "error",
-        f"the security group {group} admits the whole world",
+        f"the security group {group} admits traffic from everywhere",
     )
 
 
@@ -134,7 +134,7 @@ def test_everything_must_be_in_one_vpc(network: Network) -> None:
     network.endpoints()
     other = network.client.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     (found,) = network.findings(SecurityGroupIds=network.group(other))
-    assert (found.level, "in different VPCs" in found.text) == ("error", True)
+    assert (found.level, "belong to different VPCs" in found.text) == ("error", True)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_everything_must_be_in_one_vpc(network: Network) -> None:
     [
         ({"SubnetIds": "subnet-0"}, "error", "subnet-0.* check SubnetIds, SecurityGroupIds and region"),
         ({"SecurityGroupIds": "sg-0"}, "error", "sg-0.* check SubnetIds, SecurityGroupIds and region"),
-        ({"SubnetIds": ",".join("subnet-0" for _ in range(17))}, "error", "takes 16 SubnetIds at most"),
-        ({"SecurityGroupIds": ",".join("sg-0" for _ in range(6))}, "error", "takes 5 SecurityGroupIds at most"),
+        ({"SubnetIds": ",".join("subnet-0" for _ in range(17))}, "error", "accepts at most 16 SubnetIds"),
+        ({"SecurityGroupIds": ",".join("sg-0" for _ in range(6))}, "error", "accepts at most 5 SecurityGroupIds"),
         ({"VpcId": ""}, "error", "SubnetIds need a security group: give VpcId"),
-        ({"SubnetIds": ""}, "error", "of no use without SubnetIds"),
-        ({"SubnetIds": "", "VpcId": ""}, "warning", "the job reaches AWS services only, and no database"),
+        ({"SubnetIds": ""}, "error", "have no effect without SubnetIds"),
+        ({"SubnetIds": "", "VpcId": ""}, "warning", "the job reaches only AWS services and no database"),
     ],
 )
-def test_what_is_missing_is_named(network: Network, parameters: dict[str, str], level: str, text: str) -> None:
+def test_a_missing_parameter_is_named(network: Network, parameters: dict[str, str], level: str, text: str) -> None:
     (found,) = network.findings(**parameters)
     assert found.level == level
     assert re.search(text, found.text), found.text

@@ -43,11 +43,11 @@ def test_a_file_sets_texts_numbers_booleans_and_lists(tmp_path: Path) -> None:
         ("BucketName: 2024-13-45", "line 1: '2024-13-45' cannot be read as a value"),
         ("BucketName: \x01", "special characters are not allowed"),
         ("BucketName: " + "[" * 5000, "is nested too deeply"),
-        ("BucketName: {a: b}", "BucketName must be a text"),
-        ("BucketName:", "BucketName must be a text"),
-        ("SubnetIds: [{a: b}]", "SubnetIds must be a text"),
+        ("BucketName: {a: b}", "BucketName must be a string"),
+        ("BucketName:", "BucketName must be a string"),
+        ("SubnetIds: [{a: b}]", "SubnetIds must be a string"),
         ("Bucket: lake", "unknown parameter Bucket: the template has BucketName"),
-        ("DriverKey: jar/x", "the parameter DriverKey is set by deploy"),
+        ("DriverKey: jar/x", "deploy sets the parameter DriverKey itself"),
         ("BucketName: [", "line 1: .*"),
         ("BucketName: !!python/name:os.system", "line 1: could not determine a constructor"),
     ],
@@ -57,7 +57,7 @@ def test_a_wrong_file_is_named_with_its_key(tmp_path: Path, text: str, message: 
         from_file(file(tmp_path, text))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*nothing\.yaml: No such file"):
         from_file(tmp_path / "nothing.yaml")
 
@@ -71,13 +71,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("MaximumExecutors", "0", "1 to 100"),
         ("MaximumExecutors", "many", "1 to 100"),
         ("DatabaseHost", "db.example/shop", r"\[A-Za-z0-9._:-\]\*"),
-        ("DatabaseCidr", "0.0.0.0/0", "a range of IPv4 addresses that is not the whole world, or empty"),
+        ("DatabaseCidr", "0.0.0.0/0", "a range of IPv4 addresses other than 0.0.0.0/0, or empty"),
     ],
 )
-def test_a_value_that_cloudformation_would_refuse_is_refused_before_it_is_asked(
+def test_a_value_that_cloudformation_would_refuse_is_refused_before_the_call(
     name: str, value: str, constraint: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"^{name} cannot be '{value}': it takes {constraint}$"):
+    with pytest.raises(UsageError, match=f"^{name} cannot be '{value}': it accepts {constraint}$"):
         check({name: value})
 
 
@@ -91,7 +91,7 @@ def test_every_constraint_of_the_template_lets_its_default_pass() -> None:
     check({name: value for name, value in defaults.items() if name not in ("NameSuffix", "ScriptPrefix", "DriverKey")})
 
 
-def test_what_is_given_wins_over_the_stack_and_that_over_the_default() -> None:
+def test_a_given_value_overrides_the_stack_s_and_that_overrides_the_default() -> None:
     previous = {"MaximumExecutors": "4", "DriverCores": "4", "Gone": "1"}
     values = effective({"MaximumExecutors": "5"}, previous)
     assert (values["MaximumExecutors"], values["DriverCores"], values["ExecutorCores"]) == ("5", "4", "2")

@@ -1,4 +1,4 @@
-"""Each operation of AWS that the code can call stands in the policy of who calls it."""
+"""The policy of each caller allows every operation of AWS that its code can call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def allowed(document: Any) -> set[str]:
 
 
 def missing(needed: set[str], document: Any) -> set[str]:
-    """What of the actions needed the policy does not allow on anything."""
+    """The needed actions that the policy allows on no resource."""
     patterns = [re.escape(action).replace(r"\*", ".*") for action in allowed(document)]
     return {action for action in needed if not any(re.fullmatch(pattern, action) for pattern in patterns)}
 
@@ -40,13 +40,13 @@ def policy(name: str, variant: str = "everything") -> Any:
     return variants.policies(variants.variant(variant), variants.VARIANTS[variant])[name]
 
 
-def test_dagster_may_do_what_its_code_can_ask_for() -> None:
+def test_dagster_may_make_every_call_of_its_code() -> None:
     needed = static.actions(static.modules("ingest_assets"))
     assert {"sqs:ChangeMessageVisibility", "states:StopExecution", "sns:Publish", "s3:GetObject"} <= needed
     assert missing(needed, policy("DagsterHostPolicy.0")) == set()
 
 
-def test_the_job_may_do_what_its_code_can_ask_for() -> None:
+def test_the_job_may_make_every_call_of_its_code() -> None:
     needed = static.actions(static.modules("spark_scripts"))
     assert {"s3:PutObject", "secretsmanager:GetSecretValue", "glue:UpdatePartition"} <= needed
     assert missing(needed, policy("JobRole.0")) == set()
@@ -57,7 +57,7 @@ def deployer_needs() -> set[str]:
     return static.actions([*own, *static.borrowed("ingest_assets", own)])
 
 
-def test_who_deploys_may_do_what_the_commands_can_ask_for() -> None:
+def test_the_deployer_may_make_every_call_of_the_commands() -> None:
     needed = deployer_needs()
     assert {"cloudformation:ExecuteChangeSet", "tag:GetResources", "elasticmapreduce:ListReleaseLabels"} <= needed
     assert {"states:GetExecutionHistory", "emr-serverless:GetJobRun"} <= needed  # by way of ingest_assets
@@ -71,7 +71,7 @@ def test_an_action_that_is_left_out_of_the_deployers_policy_is_found(left_out: s
     assert missing(deployer_needs(), json.loads(text)) == {left_out}
 
 
-def test_a_call_in_the_code_is_found_in_whichever_form_it_stands() -> None:
+def test_a_call_is_found_in_each_form_in_which_code_writes_it() -> None:
     code = 'client.get_paginator("list_objects_v2"); queue.change_message_visibility(QueueUrl=u, ReceiptHandle=r)'
     assert static.actions([ast.parse(code)]) == {"s3:ListBucket", "sqs:ChangeMessageVisibility"}
 
@@ -94,7 +94,7 @@ def test_every_action_of_a_policy_is_one_of_aws() -> None:
 
 
 @pytest.mark.parametrize("name", ["JobRole.0", "StateMachineRole.0", "SchedulerRole.0", "DagsterHostPolicy.0"])
-def test_the_policies_are_not_longer_than_iam_takes(name: str) -> None:
+def test_the_policies_are_not_longer_than_iam_accepts(name: str) -> None:
     """IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters for a managed policy, white space not counted.
 
     Those of a role may have 10,240 together; ours have one each.
@@ -103,7 +103,7 @@ def test_the_policies_are_not_longer_than_iam_takes(name: str) -> None:
     assert len(re.sub(r"\s", "", json.dumps(policy(name)))) < longest * 0.75  # names may be longer than the example's
 
 
-def test_the_policy_of_who_deploys_fits_a_managed_policy_with_longer_names_too() -> None:
+def test_the_deployer_s_policy_fits_into_a_managed_policy_with_longer_names_too() -> None:
     longer = json.dumps(DEPLOYER).replace(STACK, "s" * 38).replace("example-data-lake-prod", "b" * 63)
     assert len(re.sub(r"\s", "", longer)) <= 6_144
 
@@ -139,7 +139,7 @@ MADE: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("variant", list(variants.VARIANTS))
-def test_who_deploys_may_make_each_resource_of_the_stack(variant: str) -> None:
+def test_the_deployer_may_create_each_resource_of_the_stack(variant: str) -> None:
     policies = Policies({"deployer": tuple(DEPLOYER["Statement"])})
     given = {**variants.VARIANTS[variant], "NameSuffix": f"-{STACK}", "BucketName": "example-data-lake-prod"}
     document = variants.concrete(template.annotated(), given)

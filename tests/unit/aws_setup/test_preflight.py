@@ -51,7 +51,7 @@ def target(tmp_path: Path) -> Target:
 
 
 def only(session: FakeSession, name: str, target: Target) -> Preflight:
-    """The preflight with one check; all that was scripted must have been asked."""
+    """The preflight with one check, which must make all scripted calls."""
     found = preflight.check(session.typed, target, [one for one in preflight.CHECKS if one != name])
     session.assert_all_called()
     return found
@@ -68,7 +68,7 @@ def labels(session: FakeSession, *found: str) -> None:
 
 
 def secret(session: FakeSession, value: Mapping[str, str] | None = None, **about: Any) -> None:
-    """The secret is there, and is read when it has a value."""
+    """The secret exists, and is read when it has a value."""
     session.script("secretsmanager").add_response("describe_secret", {"ARN": SECRET, **about})
     if value is not None:
         session.script("secretsmanager").add_response("get_secret_value", {"SecretString": json.dumps(value)})
@@ -84,10 +84,12 @@ def test_a_release_that_emr_does_not_list_is_a_warning(session: FakeSession, tar
     assert text(only(session, "release", target)).startswith("warning: EMR does not list the release emr-7.14.0")
 
 
-def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSession, target: Target) -> None:
+def test_a_stack_with_a_release_that_is_too_old_gets_the_name_of_one_to_use(
+    session: FakeSession, target: Target
+) -> None:
     older = replace(target, parameters={**target.parameters, "ReleaseLabel": "emr-7.9.0"})
     found = text(only(session, "release", older))
-    assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it takes emr-7.10.0 or a later release")
+    assert found.startswith("error: ReleaseLabel cannot be 'emr-7.9.0': it accepts emr-7.10.0 or a later release")
 
 
 @pytest.mark.parametrize(
@@ -95,14 +97,14 @@ def test_a_stack_whose_release_is_too_old_is_told_which_to_take(session: FakeSes
     [
         ({}, None),
         ({"ExecutorMemory": "14g"}, None),  # 15.4 GB
-        ({"ExecutorMemory": "15g"}, "error: ExecutorMemory 15g needs a worker of 17 GB .* 2 vCPU has 16 GB at most"),
+        ({"ExecutorMemory": "15g"}, "error: ExecutorMemory 15g needs a worker of 17 GB .* 2 vCPU has at most 16 GB"),
         ({"DriverCores": "1", "DriverMemory": "8g"}, "error: DriverMemory 8g needs a worker of 9 GB"),
-        ({"DriverCores": "16", "ExecutorCores": "16"}, "error: MaximumCpu 8vCPU has no room .* give 32vCPU"),
-        ({"MaximumMemory": "8GB"}, "error: MaximumMemory 8GB has no room for driver and executor: give 14GB"),
+        ({"DriverCores": "16", "ExecutorCores": "16"}, "error: MaximumCpu 8vCPU is too small .* give 32vCPU"),
+        ({"MaximumMemory": "8GB"}, "error: MaximumMemory 8GB is too small for a driver and an executor: give 14GB"),
         ({"ExecutorMemory": "15g", "SparkSubmitParameters": "--conf spark.executor.cores=4"}, None),
     ],
 )
-def test_workers_have_a_size_that_emr_has_and_fit_the_application(
+def test_workers_have_a_size_of_emr_serverless_and_fit_into_the_application(
     session: FakeSession, target: Target, sizes: dict[str, str], finding: str | None
 ) -> None:
     """emr/latest/EMR-Serverless-UserGuide/app-behavior.html#worker-configs."""
@@ -112,16 +114,16 @@ def test_workers_have_a_size_that_emr_has_and_fit_the_application(
         assert re.match(finding, text(found))
 
 
-def test_what_the_caller_may_not_ask_is_a_warning(session: FakeSession, target: Target) -> None:
+def test_a_check_that_the_caller_may_not_make_is_a_warning(session: FakeSession, target: Target) -> None:
     session.script("emr").add_client_error("list_release_labels", "AccessDeniedException")
     found = only(session, "release", target)
-    assert text(found) == "warning: the release was not checked: ListReleaseLabels is not allowed to you"
+    assert text(found) == "warning: the release was not checked: you are not allowed ListReleaseLabels"
     assert not found.failed
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [("404", None), ("403", "taken by somebody else"), (None, "exists and is not marked as this stack's")],
+    [("404", None), ("403", "belongs to another account"), (None, "exists and does not have this stack's tags")],
 )
 def test_the_bucket_name_must_be_free_before_the_first_deployment(
     session: FakeSession, target: Target, code: str | None, message: str | None
@@ -136,7 +138,7 @@ def test_the_bucket_name_must_be_free_before_the_first_deployment(
         assert re.match(f"error: .*{message}", text(found))
 
 
-def test_a_kept_bucket_and_that_of_the_stack_are_fine(session: FakeSession, target: Target) -> None:
+def test_a_retained_bucket_and_the_stack_s_bucket_have_no_finding(session: FakeSession, target: Target) -> None:
     bucket = retained.Resource("AWS::S3::Bucket", "BucketName", "lake")
     assert only(session, "bucket", replace(target, taken_over={"Bucket": bucket})).findings == ()
     session.script("sts").add_response("get_caller_identity", {"Arn": "arn:aws:iam::123456789012:user/me"})
@@ -144,10 +146,10 @@ def test_a_kept_bucket_and_that_of_the_stack_are_fine(session: FakeSession, targ
 
 
 def test_a_bucket_needs_a_name(session: FakeSession, target: Target) -> None:
-    assert text(only(session, "bucket", replace(target, parameters={}))).startswith("error: BucketName is needed")
+    assert text(only(session, "bucket", replace(target, parameters={}))).startswith("error: BucketName is missing")
 
 
-def test_a_filled_secret_is_fine(session: FakeSession, target: Target) -> None:
+def test_a_secret_with_all_fields_has_no_finding(session: FakeSession, target: Target) -> None:
     secret(session, FIELDS)
     assert only(session, "secret", replace(target, existing=STACK)).findings == ()
 
@@ -161,13 +163,11 @@ def test_a_secret_that_lacks_a_field_is_a_warning_without_its_values(
     assert re.match(
         "warning: secret POSTGRESQL: .*POSTGRES_PAS.*|warning: secret POSTGRESQL: the port must", text(found)
     )
-    assert text(found).endswith("Jobs fail until that is mended")
+    assert text(found).endswith("Jobs fail until this is fixed")
     assert "hunter2" not in found.to_json()
 
 
-def test_a_secret_of_rds_needs_the_parameters_that_say_where_the_database_is(
-    session: FakeSession, target: Target
-) -> None:
+def test_a_secret_of_rds_needs_the_database_parameters(session: FakeSession, target: Target) -> None:
     given = {**target.parameters, "DatabaseSecretArn": SECRET.replace("POSTGRESQL", "rds!db-1")}
     by_rds = {"username": "reader", "password": "hunter2"}
     secret(session, by_rds)
@@ -182,7 +182,7 @@ def test_a_secret_of_rds_needs_the_parameters_that_say_where_the_database_is(
 def test_a_port_that_the_security_group_keeps_closed_is_an_error(session: FakeSession, target: Target) -> None:
     secret(session, {**FIELDS, "POSTGRES_PORT": "6432"})
     found = only(session, "secret", replace(target, existing=STACK, parameters={**target.parameters, "VpcId": "vpc-1"}))
-    assert text(found).endswith("opens 5432: deploy with --parameter DatabasePort=6432")
+    assert text(found).endswith("opens port 5432: deploy with --parameter DatabasePort=6432")
     assert found.failed
 
 
@@ -190,12 +190,15 @@ def test_a_secret_that_the_caller_may_not_read_was_not_checked(session: FakeSess
     secret(session)
     session.script("secretsmanager").add_client_error("get_secret_value", "AccessDeniedException")
     found = only(session, "secret", replace(target, existing=STACK))
-    assert text(found) == "warning: the secret was not checked: GetSecretValue is not allowed to you"
+    assert text(found) == "warning: the secret was not checked: you are not allowed GetSecretValue"
 
 
-def test_before_the_first_deployment_the_secret_is_to_be_filled_after_it(session: FakeSession, target: Target) -> None:
+def test_before_the_first_deployment_the_secret_is_to_be_set_after_it(session: FakeSession, target: Target) -> None:
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
-    assert text(only(session, "secret", target)).startswith("warning: fill it with `python -m aws_setup secret` after")
+    assert text(only(session, "secret", target)) == (
+        "warning: the secret POSTGRESQL does not exist yet: set it with `python -m aws_setup secret` after the"
+        " deployment"
+    )
 
 
 def test_a_secret_that_is_scheduled_for_deletion_blocks_its_name(session: FakeSession, target: Target) -> None:
@@ -205,12 +208,12 @@ def test_a_secret_that_is_scheduled_for_deletion_blocks_its_name(session: FakeSe
     assert f"`aws secretsmanager restore-secret --secret-id {SECRET}`" in found
 
 
-def test_a_secret_of_somebody_else_is_in_the_way(session: FakeSession, target: Target) -> None:
+def test_a_secret_without_the_stack_s_tags_is_an_error(session: FakeSession, target: Target) -> None:
     secret(session)
     assert f"--parameter DatabaseSecretArn={SECRET}" in text(only(session, "secret", target))
 
 
-def test_a_given_secret_must_be_there(session: FakeSession, target: Target) -> None:
+def test_a_given_secret_must_exist(session: FakeSession, target: Target) -> None:
     session.script("secretsmanager").add_client_error("describe_secret", "ResourceNotFoundException")
     given = replace(target, parameters={**target.parameters, "DatabaseSecretArn": SECRET})
     assert text(only(session, "secret", given)).startswith(f"error: there is no secret {SECRET}")
@@ -219,10 +222,10 @@ def test_a_given_secret_must_be_there(session: FakeSession, target: Target) -> N
 @pytest.mark.parametrize("version", ["42.7.6", "42.2.5"])
 def test_an_old_driver_is_refused(session: FakeSession, target: Target, tmp_path: Path, version: str) -> None:
     old = replace(target, driver_jar=lambda: driver(tmp_path, version))
-    assert f"is {version}, older than 42.7.7 (CVE-2025-49146)" in text(only(session, "driver", old))
+    assert f"has version {version}, which is older than 42.7.7 (CVE-2025-49146)" in text(only(session, "driver", old))
 
 
-def test_a_driver_that_is_none_is_an_error(session: FakeSession, target: Target) -> None:
+def test_a_jar_that_is_not_the_driver_is_an_error(session: FakeSession, target: Target) -> None:
     nothing = replace(target, driver_jar=lambda: Path("/nowhere/x.jar"))
     assert "error: /nowhere/x.jar is not the PostgreSQL JDBC driver" in text(only(session, "driver", nothing))
 
@@ -233,7 +236,7 @@ def test_wrong_tables_are_an_error(session: FakeSession, target: Target, tmp_pat
     assert text(only(session, "tables", replace(target, tables=wrong))).startswith("error: ")
 
 
-def test_errors_stop_a_deployment_each_in_a_line_and_warnings_do_not(session: FakeSession, target: Target) -> None:
+def test_errors_stop_a_deployment_with_a_line_each_and_warnings_do_not(session: FakeSession, target: Target) -> None:
     labels(session)
     session.script("s3").add_client_error("head_bucket", "403")
     nothing = replace(target, driver_jar=lambda: Path("/nowhere/x.jar"))
@@ -243,12 +246,12 @@ def test_errors_stop_a_deployment_each_in_a_line_and_warnings_do_not(session: Fa
         preflight.enforce(found, lines.append)
     assert [line.split(":")[0] for line in lines] == ["warning"]
     assert [line.rpartition("(")[2] for line in str(caught.value).splitlines()] == [
-        "--ignore bucket deploys all the same)",
-        "--ignore driver deploys all the same)",
+        "--ignore bucket deploys anyway)",
+        "--ignore driver deploys anyway)",
     ]
 
 
-def test_people_and_programs_read_the_same(session: FakeSession, target: Target) -> None:
+def test_text_and_json_have_the_same_findings(session: FakeSession, target: Target) -> None:
     labels(session)
     found = preflight.check(session.typed, target, ["network", "bucket", "secret"])
     assert [line.split()[:2] for line in found.to_text().splitlines()] == [

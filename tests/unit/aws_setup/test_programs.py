@@ -12,7 +12,7 @@ def test_a_program_succeeds_when_its_exit_code_is_zero(tmp_path: Path) -> None:
     assert not succeeds(["sh", "-c", "exit 3"], tmp_path, 5, os.environ)
 
 
-def test_a_program_that_is_not_there_does_not_succeed(tmp_path: Path) -> None:
+def test_a_missing_program_does_not_succeed(tmp_path: Path) -> None:
     assert not succeeds(["no-such-program"], tmp_path, 5, os.environ)
 
 

@@ -30,7 +30,7 @@ def test_without_a_terminal_each_line_and_each_change_is_reported_once() -> None
     ]
 
 
-def test_on_a_terminal_a_bar_is_written_over_and_gone_at_the_end() -> None:
+def test_on_a_terminal_a_bar_is_overwritten_and_erased_at_the_end() -> None:
     terminal = Terminal()
     view = ProgressView(lambda line: print(line, file=terminal), terminal)
     view.look(lambda: HALF)

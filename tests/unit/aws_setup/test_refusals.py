@@ -1,4 +1,4 @@
-"""What a real account refuses, or does otherwise than one expects, and the template keeps clear of.
+"""What a real account refuses or does unexpectedly, and the template avoids.
 
 Each test names who says so: a page of docs.aws.amazon.com, botocore's model, or a public incident.
 """
@@ -32,7 +32,7 @@ def policies(variant: str) -> Policies:
 
 
 @pytest.mark.parametrize("resource", ["network-interface/*", "subnet/subnet-0a1b2c3d", "security-group/sg-0a1b"])
-def test_an_application_in_subnets_may_be_made_and_started(resource: str) -> None:
+def test_the_state_machine_may_create_and_start_an_application_in_subnets(resource: str) -> None:
     """emr/latest/EMR-Serverless-UserGuide/security-iam-user-access-policies.html."""
     arn = f"arn:aws:ec2:{REGION}:{ACCOUNT}:{resource}"
     called = {"aws:CalledViaLast": "ops.emr-serverless.amazonaws.com"}
@@ -79,7 +79,7 @@ def test_a_job_may_have_fewer_executors_than_the_three_that_emr_begins_with() ->
 
 
 def described(node: Any) -> Iterator[str]:
-    """Descriptions in what EC2 makes; of a function every text that may become one."""
+    """The descriptions of EC2 resources; for a function every text that it may return."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("Description", "GroupDescription"):
@@ -90,8 +90,8 @@ def described(node: Any) -> Iterator[str]:
             yield from described(value)
 
 
-def test_descriptions_of_security_groups_and_rules_have_the_characters_that_ec2_takes() -> None:
-    """botocore's model of EC2: the constraints stand in the documentation of each description."""
+def test_descriptions_of_security_groups_and_rules_have_only_characters_that_ec2_accepts() -> None:
+    """botocore's model of EC2 has the constraints in the documentation of each description."""
     model = botocore.session.get_session().get_service_model("ec2")
     shapes = ("IpRange", "UserIdGroupPair", "CreateSecurityGroupRequest")
     taken = [model.shape_for(name).members["Description"].documentation for name in shapes]  # type: ignore[attr-defined]
@@ -139,7 +139,7 @@ def test_only_what_has_the_tags_of_the_stack_can_be_ended(principal: str, action
         assert held.allowing(ending(foreign)) is None
 
 
-def test_what_the_state_machine_makes_has_the_tags_by_which_it_is_ended() -> None:
+def test_what_the_state_machine_creates_has_the_tags_that_its_policy_requires_to_end_it() -> None:
     states = template.template()["Resources"]["StateMachine"]["Properties"]["Definition"]["States"]
     for state in ("EMR Serverless CreateApplication", "EMR Serverless StartJobRun"):
         tags = states[state]["Parameters"]["Tags"]
@@ -160,13 +160,13 @@ def test_what_the_state_machine_makes_has_the_tags_by_which_it_is_ended() -> Non
         ("emr-6.10.0", False),
     ],
 )
-def test_a_release_without_s3a_is_refused_and_one_to_take_is_named(label: str, *, taken: bool) -> None:
+def test_a_release_without_s3a_is_refused_naming_one_to_use(label: str, *, taken: bool) -> None:
     """emr/latest/ReleaseGuide/emr-7100-release.html: S3A is the S3 connector from emr-7.10.0 on."""
     if taken:
         check({"ReleaseLabel": label})
         return
     with pytest.raises(
-        UsageError, match=r"cannot be '.*': it takes emr-7\.10\.0 or a later release, such as emr-7\.14"
+        UsageError, match=r"cannot be '.*': it accepts emr-7\.10\.0 or a later release, such as emr-7\.14"
     ):
         check({"ReleaseLabel": label})
 
@@ -175,7 +175,7 @@ def test_a_release_without_s3a_is_refused_and_one_to_take_is_named(label: str, *
     "name",
     ["xn--lake", "sthree-lake", "amzn-s3-demo-lake", "lake-s3alias", "lake--ol-s3", "lake--x-s3", "lake--table-s3"],
 )
-def test_a_name_that_s3_keeps_to_itself_is_refused(name: str) -> None:
+def test_a_bucket_name_that_s3_reserves_is_refused(name: str) -> None:
     """AmazonS3/latest/userguide/bucketnamingrules.html."""
     with pytest.raises(UsageError, match="BucketName cannot be"):
         check({"BucketName": name})
@@ -186,11 +186,11 @@ def test_a_secret_is_given_by_its_whole_arn() -> None:
     """A policy with a partial ARN matches no secret: secretsmanager/latest/userguide/troubleshoot.html."""
     arn = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop"
     check({"DatabaseSecretArn": f"{arn}-a1B2c3"})
-    with pytest.raises(UsageError, match="it takes the whole ARN of a secret, with the hyphen and six characters"):
+    with pytest.raises(UsageError, match="it accepts the whole ARN of a secret, with the hyphen and six characters"):
         check({"DatabaseSecretArn": arn})
 
 
-def test_a_time_zone_is_no_longer_than_the_scheduler_takes() -> None:
+def test_a_time_zone_is_no_longer_than_the_scheduler_accepts() -> None:
     """scheduler/latest/APIReference/API_CreateSchedule.html."""
     with pytest.raises(UsageError, match=r"ScheduleTimezone cannot be .* 1 to 50 characters"):
         check({"ScheduleTimezone": "Europe/" + "x" * 50})

@@ -1,4 +1,4 @@
-"""What an earlier stack left, and the import of it."""
+"""The resources that an earlier stack left behind, and their import."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY
 
-from aws_setup.cloudformation import changeset, retained, stacks, template
+from aws_setup.cloudformation import retained, template
 from aws_setup.commands import preflight
 from aws_setup.commands.deploy import deploy, dry_run
 from aws_setup.errors import DeployError
@@ -27,13 +27,12 @@ TAGS = [{"Key": "project", "Value": STACK}, {"Key": "stack", "Value": STACK}, {"
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    for module in (stacks, changeset):
-        monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     return FakeSession()
 
 
 def buckets(session: FakeSession, *names: str, gone: tuple[str, ...] = ()) -> None:
-    """The tagging API lists these; those that are `gone` it has not forgotten yet."""
+    """The tagging API lists these buckets, and still lists those in `gone`, which were deleted."""
     listed = [{"ResourceARN": f"arn:aws:s3:::{name}"} for name in names]
     filters = [{"Key": "project", "Values": [STACK]}, {"Key": "stack", "Values": [STACK]}]
     session.script("resourcegroupstaggingapi").add_response(
@@ -56,19 +55,19 @@ def no_secret(session: FakeSession) -> None:
 
 
 def found(session: FakeSession, **given: str) -> dict[str, str]:
-    """The values that identify what was found."""
+    """The values that identify the resources."""
     result = {name: one.value for name, one in retained.find(session.typed, STACK, given).items()}
     session.assert_all_called()
     return result
 
 
-def test_bucket_and_secret_are_known_by_the_stacks_tags(session: FakeSession) -> None:
+def test_retained_bucket_and_secret_are_found_by_the_stack_s_tags(session: FakeSession) -> None:
     buckets(session, "lake")
     secret(session)
     assert found(session) == {"Bucket": "lake", "DatabaseSecret": SECRET}
 
 
-def test_a_bucket_that_is_not_the_one_wanted_is_left_alone(session: FakeSession) -> None:
+def test_another_bucket_than_the_given_one_is_not_imported(session: FakeSession) -> None:
     buckets(session, "lake")
     no_secret(session)
     assert found(session, BucketName="other") == {}
@@ -80,20 +79,22 @@ def test_of_several_buckets_one_must_be_named(session: FakeSession) -> None:
     assert found(session) == {}
 
 
-def test_a_bucket_that_was_deleted_is_not_found_again(session: FakeSession) -> None:
+def test_a_deleted_bucket_is_not_imported(session: FakeSession) -> None:
     buckets(session, "lake", "deleted", gone=("deleted",))
     no_secret(session)
     assert found(session) == {"Bucket": "lake"}
 
 
-def test_who_may_not_look_for_buckets_finds_none(session: FakeSession) -> None:
+def test_a_caller_who_may_not_list_buckets_finds_none(session: FakeSession) -> None:
     session.script("resourcegroupstaggingapi").add_client_error("get_resources", "AccessDeniedException")
     no_secret(session)
     assert found(session, BucketName="lake") == {}
 
 
 @pytest.mark.parametrize("about", [{"Tags": []}, {"Tags": TAGS[:1]}, {"DeletedDate": datetime(2026, 1, 1, tzinfo=UTC)}])
-def test_a_secret_of_somebody_else_or_on_its_way_out_is_left_alone(session: FakeSession, about: dict[str, Any]) -> None:
+def test_a_secret_without_the_tags_or_scheduled_for_deletion_is_not_imported(
+    session: FakeSession, about: dict[str, Any]
+) -> None:
     buckets(session)
     secret(session, **about)
     assert found(session) == {}
@@ -110,7 +111,7 @@ KEPT = {
 }
 
 
-def test_the_import_has_the_kept_resources_as_the_template_has_them_and_no_outputs() -> None:
+def test_the_import_has_the_retained_resources_of_the_template_and_no_outputs() -> None:
     document = json.loads(retained.import_template(KEPT))
     assert document.keys() == {"AWSTemplateFormatVersion", "Parameters", "Conditions", "Resources"}
     assert document["Resources"].keys() == KEPT.keys()
@@ -125,7 +126,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run(session: FakeSession, tmp_path: Path) -> Run:
-    """Deploy (or what `act` says) after a destroy that kept bucket and secret; the lines that were reported."""
+    """Deploy (or call `act`) after a destroy that retained bucket and secret; returns the reported lines."""
     jar = tmp_path / "postgresql-42.7.13.jar"
     jar.write_bytes(b"a driver")
 
@@ -178,7 +179,7 @@ IMPORTS = [
 ]
 
 
-def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSession, run: Run) -> None:
+def test_deploy_imports_what_destroy_retained_and_then_adds_the_rest(session: FakeSession, run: Run) -> None:
     left(session)
     answers.missing(session)
     proposed(session, "IMPORT", ResourcesToImport=IMPORTS)
@@ -205,11 +206,11 @@ def test_deploy_imports_what_destroy_kept_and_then_adds_the_rest(session: FakeSe
     )
     answers.uploads(session)
     lines = run()
-    assert f"taking over {SECRET}, which an earlier stack left" in lines
+    assert f"importing {SECRET}, which an earlier stack left behind" in lines
     assert "IMPORT_COMPLETE Bucket (AWS::Some::Type)" in lines
 
 
-def test_a_dry_run_over_what_was_kept_shows_the_import_and_leaves_nothing(session: FakeSession, run: Run) -> None:
+def test_a_dry_run_over_retained_resources_shows_the_import_and_changes_nothing(session: FakeSession, run: Run) -> None:
     """AWSCloudFormation/latest/APIReference/API_ResourceChange.html: the action of an import is Import."""
     left(session)
     answers.missing(session)
@@ -217,13 +218,11 @@ def test_a_dry_run_over_what_was_kept_shows_the_import_and_leaves_nothing(sessio
     imported = answers.change_set("CREATE_COMPLETE", changes=("Bucket", "DatabaseSecret"), action="Import")
     answers.script(session, answers.change_set("CREATE_COMPLETE"), imported, answers.DELETED, ("delete_stack", {}))
     _where, *lines = run(dry_run)
-    assert lines == ["Import Bucket (T)", "Import DatabaseSecret (T)", "and then add the rest of the template"]
+    assert lines == ["Import Bucket (T)", "Import DatabaseSecret (T)", "deploy would then add the rest of the template"]
 
 
-def test_an_import_with_tags_would_be_refused_and_what_cloudformation_says_is_told(
-    session: FakeSession, run: Run
-) -> None:
-    """The text that AWS has given; the way through `deploy` is the same for each refusal of CreateChangeSet."""
+def test_an_import_with_tags_fails_with_the_reason_of_cloudformation(session: FakeSession, run: Run) -> None:
+    """The text is AWS's; `deploy` treats each refusal of CreateChangeSet in the same way."""
     refusal = "As part of the import operation, you cannot modify or add [RoleArn, Tags]"
     left(session)
     answers.missing(session)
@@ -232,7 +231,7 @@ def test_an_import_with_tags_would_be_refused_and_what_cloudformation_says_is_to
         run()
 
 
-def test_an_import_that_fails_tells_the_reason_and_what_it_left_is_cleared_away_the_next_time(
+def test_an_import_that_fails_gives_the_reason_and_its_stack_is_deleted_the_next_time(
     session: FakeSession, run: Run
 ) -> None:
     reason = "Resource lake already exists in stack arn:other"
@@ -255,7 +254,7 @@ def test_an_import_that_fails_tells_the_reason_and_what_it_left_is_cleared_away_
     assert not failed.made
 
 
-def test_a_working_stack_into_which_somebody_could_not_import_is_updated() -> None:
+def test_a_working_stack_is_updated_after_a_failed_import_by_hand() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert Stack(STACK_ID, STACK, "IMPORT_ROLLBACK_COMPLETE", moment, {}, {"BucketName": "lake"}).made
 
@@ -264,5 +263,5 @@ def test_an_import_that_cloudformation_refuses_is_an_error(session: FakeSession,
     left(session)
     answers.missing(session)
     answers.script(session, answers.MADE, answers.change_set("FAILED", "no such type"), answers.DELETED)
-    with pytest.raises(DeployError, match="refuses the change of stack data-lake-ingestion: no such type"):
+    with pytest.raises(DeployError, match="refuses to change stack data-lake-ingestion: no such type"):
         run()

@@ -1,4 +1,4 @@
-"""What `preflight` says of the place in which the last job ran."""
+"""What `preflight` reports about the runtime of the last job."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def executions(session: FakeSession, *names: str) -> None:
 
 
 def history(session: FakeSession, **ids: str) -> None:
-    """The execution got as far as these ids."""
+    """The history of an execution that had these ids."""
     output = {"resourceType": "emr-serverless", "resource": "startJobRun.sync", "output": json.dumps(ids)}
     event = {"timestamp": NOW, "type": "TaskSubmitted", "id": 1, "taskSubmittedEventDetails": output}
     session.script("stepfunctions").add_response("get_execution_history", {"events": [event] if ids else []})
@@ -65,7 +65,7 @@ def test_the_log_of_the_last_job_says_what_it_ran_on(session: FakeSession) -> No
     assert told(session) == f"note: {LINE.removeprefix('running on ')}{S3A}"
 
 
-def test_an_execution_without_a_job_is_passed_over(session: FakeSession) -> None:
+def test_an_execution_without_a_job_is_skipped(session: FakeSession) -> None:
     executions(session, "refused", "without a log", "older")
     history(session)
     history(session, ApplicationId="00a", JobRunId="00b")
@@ -81,14 +81,14 @@ def test_emrfs_is_a_warning(session: FakeSession) -> None:
     log(session, f"{LINE}{EMRFS}\n")
     found = told(session)
     assert found.startswith("warning: Python 3.9.20")
-    assert found.endswith("take a newer ReleaseLabel")
+    assert found.endswith("deploy with a newer ReleaseLabel")
 
 
 @pytest.mark.parametrize("stack", [None, Stack(STACK_ID, "s", "IMPORT_COMPLETE", NOW, {}, {})])
 def test_before_the_first_deployment_nothing_is_known(session: FakeSession, stack: Stack | None) -> None:
-    assert told(session, stack).startswith("note: which Python, boto3, Hadoop and file system EMR has is known after")
+    assert told(session, stack).startswith("note: the versions of Python, boto3 and Hadoop on EMR are known after")
 
 
-def test_a_stack_without_executions_knows_nothing_either(session: FakeSession) -> None:
+def test_without_executions_the_versions_are_not_known_either(session: FakeSession) -> None:
     executions(session)
-    assert told(session).startswith("note: which Python")
+    assert told(session).startswith("note: the versions of Python")

@@ -46,16 +46,16 @@ def test_fields_are_json_or_lines(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("POSTGRES_HOST", "line 1 of the input is not of the form KEY=VALUE"),
+        ("POSTGRES_HOST", "line 1 of the input does not have the form KEY=VALUE"),
         (
             "POSTGRES_DB=x\nPOSTGRES_PASSWORD='hunter2\nPOSTGRES_HOST=h",
-            "line 2 of the input opens a quote that is not cl",
+            "line 2 of the input opens a quote that is never cl",
         ),
         ('{"POSTGRES_PASSWORD": hunter2}', "not JSON: line 1, column 23"),
         ('{"POSTGRES_PASSWORD": ["hunter2"]}', "POSTGRES_PASSWORD must be a string"),
     ],
 )
-def test_what_cannot_be_read_is_named_without_its_text(text: str, message: str) -> None:
+def test_an_unreadable_line_is_named_without_its_text(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         parse_fields(text)
     assert "hunter2" not in str(caught.value)
@@ -78,7 +78,7 @@ def test_wrong_fields_are_refused_without_their_values(change: dict[str, str], m
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_secret_holds_the_fields_as_json() -> None:
+def test_the_secret_s_value_is_the_fields_as_json() -> None:
     session = FakeSession()
     session.script("secretsmanager").add_response(
         "put_secret_value", {}, {"SecretId": "POSTGRESQL", "SecretString": json.dumps(FIELDS)}
@@ -87,7 +87,7 @@ def test_the_secret_holds_the_fields_as_json() -> None:
     session.assert_all_called()
 
 
-def test_a_secret_of_aws_is_taken_as_it_is_once_the_stack_says_where_the_database_is() -> None:
+def test_a_secret_in_aws_s_format_needs_only_the_database_parameters_of_the_stack() -> None:
     by_rds = {"username": "reader", "password": "hunter2"}
     assert checked(by_rds, Endpoint("db.example.com", "5432", "shop")) == by_rds
     with pytest.raises(UsageError, match="host, dbname missing: deploy with --parameter DatabaseHost="):
@@ -119,7 +119,7 @@ def test_certificates_may_come_in_json() -> None:
 
 def test_more_certificates_than_a_secret_holds_are_refused_before_aws_does() -> None:
     bundle = {**FIELDS, "POSTGRES_SSLROOTCERT": PEM * 100}
-    with pytest.raises(UsageError, match=r"the secret has \d+ bytes and Secrets Manager takes 65536: give fewer cert"):
+    with pytest.raises(UsageError, match=r"the secret has \d+ bytes, and Secrets Manager accepts 65536: give fewer"):
         put_database_secret(FakeSession().typed, "POSTGRESQL", bundle, NOTHING)
 
 

@@ -54,7 +54,7 @@ def operation(service: str, name: str) -> Any:
 
 
 def resources(variant: str, **more: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Logical id, type and properties with example values for what they refer to; names as long as they can be."""
+    """Logical id, type and properties, with example values for references and names of the greatest length."""
     given = {**variants.VARIANTS[variant], "NameSuffix": LONGEST_NAME, **more}
     document = variants.concrete(template.annotated(), given)
     values = variants.parameters(document, given)
@@ -63,7 +63,7 @@ def resources(variant: str, **more: str) -> Iterator[tuple[str, str, dict[str, A
 
 
 def wrong(name: str, kind: str, properties: Mapping[str, Any]) -> Iterator[str]:
-    """What the services would refuse in the properties of a resource."""
+    """The violations in the properties of a resource."""
     for service, called, renamed in OPERATIONS[kind]:
         shape = operation(service, called).input_shape
         named = {renamed.get(key, key): _text(value, key) for key, value in properties.items()}
@@ -139,7 +139,7 @@ def test_what_the_state_machine_sends_is_within_the_models(variant: str) -> None
 
 
 def literal(node: Any) -> Any:
-    """Without what Step Functions fills in when it runs."""
+    """The parameters without those that Step Functions fills in at run time."""
     if isinstance(node, dict):
         return {key: literal(value) for key, value in node.items() if not key.endswith(".$")}
     return node
@@ -173,7 +173,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("parameter", "service", "called", "member"), LIMITS)
-def test_the_range_of_a_parameter_is_one_that_its_service_takes(
+def test_the_range_of_a_parameter_is_one_that_its_service_accepts(
     parameter: str, service: str, called: str, member: str
 ) -> None:
     shape = operation(service, called).input_shape
@@ -185,7 +185,7 @@ def test_the_range_of_a_parameter_is_one_that_its_service_takes(
     assert about["MaxValue"] <= shape.metadata["max"]
 
 
-def test_the_days_for_which_logs_are_kept_are_days_that_cloudwatch_knows() -> None:
+def test_the_retention_of_logs_is_one_that_cloudwatch_accepts() -> None:
     text = operation("logs", "PutRetentionPolicy").input_shape.members["retentionInDays"].documentation
     known = {int(word) for word in text.replace(",", " ").replace(".", " ").split() if word.isdigit()}
     assert set(template.parameters()["LogRetentionDays"]["AllowedValues"]) <= known

@@ -27,7 +27,7 @@ def following(name: str) -> set[str]:
 
 
 def reachable(start: str, *, without: set[str] = frozenset()) -> set[str]:  # type: ignore[assignment]
-    """The states that can come after `start` when those of `without` are taken out."""
+    """The states that can follow `start` without passing a state in `without`."""
     found: set[str] = set()
     waiting = [start]
     while waiting:
@@ -80,12 +80,12 @@ def test_nothing_ends_without_a_notification_and_a_message(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["EMR Serverless CreateApplication", "EMR Serverless StartApplication", "EMR Serverless StartJobRun"]
 )
-def test_whatever_happens_to_the_job_the_application_is_looked_after(name: str) -> None:
+def test_after_every_outcome_of_the_job_the_application_is_deleted(name: str) -> None:
     assert not reachable(name, without={"Created here"}) & NOTIFICATIONS
     assert {"EMR Serverless StopApplication", "EMR Serverless DeleteApplication"} <= reachable(name)
 
 
-def test_an_application_that_cannot_be_stopped_is_deleted_all_the_same() -> None:
+def test_an_application_that_cannot_be_stopped_is_deleted_anyway() -> None:
     assert following("EMR Serverless StopApplication") == {"EMR Serverless DeleteApplication"}
 
 
@@ -114,7 +114,7 @@ def test_only_transient_errors_of_emr_serverless_are_retried() -> None:
     }
 
 
-def test_a_job_that_goes_on_is_cancelled_before_its_application_is_stopped() -> None:
+def test_a_job_that_still_runs_is_cancelled_before_its_application_is_stopped() -> None:
     caught = STATES["EMR Serverless StartJobRun"]["Catch"]
     assert [rule["Next"] for rule in caught] == ["List job runs"]
     assert following("List job runs") == {"Cancel job runs", "Created here"}
@@ -145,7 +145,7 @@ def test_the_execution_fails_with_the_error_of_the_job() -> None:
     assert STATES["Failed"]["CausePath"] == "$.complete.failure.Cause"
 
 
-def test_an_error_without_a_cause_gets_one_before_it_is_told() -> None:
+def test_an_error_without_a_cause_gets_one_before_the_notification() -> None:
     assert STATES["Read input"]["Parameters"]["unknown"] == {"Cause": "no cause was given"}
     assert [name for name in STATES if "Describe failure" in following(name)] == ["Complete failure"]
     assert STATES["Complete failure"]["Parameters"]["failure.$"] == "States.JsonMerge($.unknown, $.failure, false)"

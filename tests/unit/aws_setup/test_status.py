@@ -26,15 +26,15 @@ STATUS = Status(
 )
 
 
-def test_people_read_a_line_per_thing() -> None:
+def test_the_text_has_a_line_for_each_item() -> None:
     assert STATUS.to_text().splitlines() == [
         "stack         data-lake-ingestion: UPDATE_COMPLETE, changed 2026-03-15T08:00:00+00:00",
         "bucket        lake",
-        "drift         not asked for",
+        "drift         not checked (--no-drift)",
         "schedule      stepfunction_datapipeline: ENABLED, cron(0 2 1 * ? *) America/Chicago",
         "executions    RUNNING   second  2026-03-15T08:00:00+00:00",
         "              FAILED    first  2026-03-01T08:00:00+00:00 to 2026-03-01T08:05:00+00:00",
-        "queues        2 waiting, 1 read  https://queue",
+        "queues        2 waiting, 1 in flight  https://queue",
         "applications  none",
     ]
 
@@ -45,20 +45,20 @@ def test_people_read_a_line_per_thing() -> None:
         (Application("00f", "STARTED", "now", left_over=False), "idle, which costs nothing"),
         (
             Application("00f", "STARTED", "now", left_over=True),
-            "idle, which costs nothing  left over: no execution is running, so stop and delete it",
+            "idle, which costs nothing; left over, since no execution is running: stop and delete it",
         ),
         (
             Application("00f", "STARTED", "now", left_over=False, jobs=1, usd=0.125),
-            "1 job running, so far about $0.12",
+            "1 job running, about $0.12 so far",
         ),
-        (Application("00f", "STARTED", "now", left_over=False, jobs=2), "2 jobs running, so far not known yet"),
+        (Application("00f", "STARTED", "now", left_over=False, jobs=2), "2 jobs running, cost not known yet"),
         (
             Application("00f", "STARTED", "now", left_over=False, keeps_workers=True),
-            "idle, and pays for workers that it keeps ready: stop it",
+            "idle, but its pre-initialised workers cost money: stop it",
         ),
     ],
 )
-def test_an_application_tells_what_it_does_and_costs(application: Application, text: str) -> None:
+def test_an_application_s_line_says_what_it_does_and_costs(application: Application, text: str) -> None:
     status = replace(STATUS, applications=(application,))
     assert status.to_text().splitlines()[-1] == f"applications  00f STARTED, created now, {text}"
 
@@ -68,11 +68,11 @@ def test_each_difference_of_the_schedule_has_a_line() -> None:
     assert status.to_text().splitlines()[4:6] == ["              the first", "              the second"]
 
 
-def test_dead_letters_are_pointed_at() -> None:
+def test_dead_letters_are_reported() -> None:
     status = replace(STATUS, queues=(Queue("https://dead", 1, 0, dead=True), Queue("https://empty", 0, 0, dead=True)))
     assert status.to_text().splitlines()[-3:-1] == [
-        "queues        1 waiting, 0 read  https://dead  look at them: they were given up on",
-        "              0 waiting, 0 read  https://empty",
+        "queues        1 waiting, 0 in flight  https://dead  no consumer could process them: read them",
+        "              0 waiting, 0 in flight  https://empty",
     ]
 
 
@@ -134,26 +134,28 @@ def test_a_stack_without_drift_is_in_sync(session: FakeSession) -> None:
     assert detected(session).state == "IN_SYNC"
 
 
-def test_a_detection_that_fails_is_no_error(session: FakeSession) -> None:
+def test_a_drift_detection_that_fails_is_unavailable(session: FakeSession) -> None:
     detection(session, "DETECTION_FAILED", DetectionStatusReason="no access to the bucket")
-    assert detected(session) == Drift("UNAVAILABLE", "drift detection has failed: no access to the bucket")
+    assert detected(session) == Drift("UNAVAILABLE", "drift detection failed: no access to the bucket")
 
 
-def test_a_detection_that_takes_long_is_left_alone(session: FakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drift_detection_that_takes_too_long_is_unavailable(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter([0.0, 100.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     detection(session, "DETECTION_IN_PROGRESS")
     found = detect(session.client("cloudformation"), "data-lake-ingestion")
-    assert found.text == "drift detection takes longer than 90 s: ask again later"
+    assert found.text == "drift detection takes longer than 90 s: try again later"
 
 
-def test_where_nothing_detects_drift_that_is_said() -> None:
+def test_without_drift_detection_the_status_says_so() -> None:
     session = FakeSession()
     session.script("cloudformation").add_client_error("detect_stack_drift", "AccessDenied", "not allowed")
     assert detected(session) == Drift("UNAVAILABLE", "drift detection is not available: not allowed")
 
 
-def test_what_running_jobs_have_used_is_priced() -> None:
+def test_the_cost_of_running_jobs_is_computed() -> None:
     session, moment = FakeSession(), datetime(2026, 1, 1, tzinfo=UTC)
     emr = session.script("emr-serverless")
     entry = {"id": "00f", "arn": ARN, "releaseLabel": "emr-7.14.0", "type": "SPARK", "createdAt": moment,
@@ -177,7 +179,7 @@ def test_what_running_jobs_have_used_is_priced() -> None:
     assert found.usd == pytest.approx(1.10409)
 
 
-def test_programs_read_json() -> None:
+def test_the_json_document_has_every_field() -> None:
     document = json.loads(STATUS.to_json())
     assert document["executions"][1] == {
         "name": "first",

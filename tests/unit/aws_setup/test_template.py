@@ -36,7 +36,7 @@ def test_the_short_forms_become_the_long_ones() -> None:
     }
 
 
-def test_what_is_rendered_is_the_template_without_what_only_people_read() -> None:
+def test_the_rendered_template_lacks_only_what_only_people_read() -> None:
     whole = template.annotated()
     for name, about in whole["Parameters"].items():
         assert TEMPLATE["Parameters"][name] == {
@@ -53,7 +53,7 @@ def test_what_is_rendered_is_the_template_without_what_only_people_read() -> Non
     assert not any("Comment" in value for value in values(STATE_MACHINE["Definition"]) if isinstance(value, dict))
 
 
-def test_the_rendered_text_is_to_cfn_lint_what_it_is_here() -> None:
+def test_cfn_lint_reads_the_rendered_text_as_this_code_does() -> None:
     """Another reader of CloudFormation's YAML than ours."""
     read = cfn_yaml.loads(template.rendered())
     assert json.loads(json.dumps(read)) == TEMPLATE
@@ -66,20 +66,20 @@ def test_a_change_set_takes_the_template_with_eight_kilobytes_to_spare() -> None
 
 
 @pytest.mark.parametrize("body", [template.rendered(), template.template()])
-def test_the_stack_has_this_template_in_whichever_form_it_is_answered(body: object) -> None:
+def test_the_stack_s_template_is_recognised_in_each_form_of_the_answer(body: object) -> None:
     assert template.is_current(body)
     assert not template.is_current("Resources: {}")
 
 
-def test_a_template_that_no_change_set_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_that_is_too_large_for_a_change_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "MAXIMUM_BYTES", 1000)
     template.rendered.cache_clear()
-    with pytest.raises(Exception, match=r"has \d+ bytes, a change set takes 1000"):
+    with pytest.raises(Exception, match=r"has \d+ bytes, but a change set accepts at most 1000"):
         template.rendered()
     template.rendered.cache_clear()
 
 
-def test_nothing_is_null_since_cloudformation_takes_none() -> None:
+def test_nothing_is_null_because_cloudformation_does_not_accept_it() -> None:
     assert None not in values(TEMPLATE)
 
 
@@ -157,7 +157,7 @@ def statements() -> dict[str, dict[str, Any]]:
     }
 
 
-def test_the_job_is_reached_by_nobody_and_reaches_aws_and_the_database_alone() -> None:
+def test_nothing_can_connect_to_the_job_and_it_connects_only_to_aws_and_the_database() -> None:
     group = properties("JobSecurityGroup")
     assert "SecurityGroupIngress" not in group
     ports = [
@@ -172,7 +172,7 @@ def test_the_job_is_reached_by_nobody_and_reaches_aws_and_the_database_alone() -
 @pytest.mark.parametrize(
     ("cidr", "accepted"), [("0.0.0.0/0", False), ("10.0.8.0/24", True), ("10.0.0.1/32", True), ("", True)]
 )
-def test_a_database_that_is_the_whole_world_is_refused(cidr: str, *, accepted: bool) -> None:
+def test_a_database_cidr_of_all_addresses_is_refused(cidr: str, *, accepted: bool) -> None:
     pattern = TEMPLATE["Parameters"]["DatabaseCidr"]["AllowedPattern"]
     assert (re.fullmatch(pattern, cidr) is not None) == accepted
 
@@ -193,7 +193,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_tidied() -> None:
 
 
 @pytest.mark.parametrize("queue", ["Queue", "DeadLetterQueue", "ScheduleDeadLetterQueue"])
-def test_queues_are_encrypted_by_sqs_or_the_key_that_is_given(queue: str) -> None:
+def test_queues_are_encrypted_by_sqs_or_the_given_key(queue: str) -> None:
     assert properties(queue)["SqsManagedSseEnabled"]["Fn::If"] == ["HasKey", {"Ref": "AWS::NoValue"}, True]
     assert properties(queue)["KmsMasterKeyId"]["Fn::If"][1] == {"Ref": "KmsKeyArn"}
 
@@ -238,7 +238,7 @@ def test_what_cannot_be_delivered_goes_to_a_dead_letter_queue() -> None:
     assert schedule == {"Fn::GetAtt": ["ScheduleDeadLetterQueue", "Arn"]}
 
 
-def test_an_execution_that_is_lost_is_mailed_and_one_that_failed_was_already() -> None:
+def test_a_lost_execution_is_mailed_by_the_rule_and_a_failed_one_by_the_state_machine() -> None:
     told = {
         status: target["Arn"]
         for rule in ("ExecutionFailed", "ExecutionLost")

@@ -1,4 +1,4 @@
-"""What the validators of `make check` are given to look at, and that they find what is wrong."""
+"""What the validators of `make check` get to check, and that they find errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_variant_has_no_conditions_left_and_every_resource_of_the_template_is_
     assert {name for one in made for name in one["Resources"]} == template.template()["Resources"].keys()
 
 
-def test_every_policy_of_the_template_is_looked_at_with_names_put_in() -> None:
+def test_every_policy_of_the_template_is_checked_with_its_names_filled_in() -> None:
     given = variants.VARIANTS["everything"]
     found = variants.policies(variants.variant("everything"), given)
     assert {name.partition(".")[0] for name in found} == {
@@ -39,7 +39,7 @@ def test_every_policy_of_the_template_is_looked_at_with_names_put_in() -> None:
 
 
 @installed
-def test_checkov_finds_a_bucket_that_is_open_to_the_world() -> None:
+def test_checkov_finds_a_public_bucket() -> None:
     document = variants.variant("defaults")
     assert validators.checkov(PROGRAMS, {"good": document}).unexplained == 0
     document["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] = False
@@ -49,7 +49,7 @@ def test_checkov_finds_a_bucket_that_is_open_to_the_world() -> None:
 
 
 @installed
-def test_parliament_finds_an_action_that_is_none_and_an_explanation_that_is_stale() -> None:
+def test_parliament_finds_an_unknown_action_and_an_explanation_that_is_stale() -> None:
     policies = {
         f"everything/{name}": policy
         for name in variants.VARIANTS

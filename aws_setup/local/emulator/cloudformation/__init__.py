@@ -1,1 +1,1 @@
-"""CloudFormation: what moto's engine does differently from AWS."""
+"""CloudFormation: corrections of moto's engine, and resource types that moto lacks. May import `core`."""

@@ -1,9 +1,9 @@
-"""What moto's CloudFormation engine does differently from AWS, put right, for stacks that are made once.
+"""Corrects where moto's CloudFormation engine differs from AWS, for stacks that are created once.
 
-The local account makes its stack anew at each start. So a change set creates a stack, and a stack is deleted; change
-sets that update a stack or import into one are refused, since nothing here knows what AWS would answer.
+The local account creates its stack again at each start. So change sets can create a stack, and a stack can be deleted.
+Change sets that update a stack or import into it are refused, because the emulator cannot know what AWS would answer.
 
-Each function replaces or wraps one of moto 5.2.5 and says what it changes; drop it when moto's own does that.
+Each function replaces or wraps a function of moto 5.2.5 and says what it changes. Delete it when moto does the same.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from aws_setup.local.emulator.core.patching import replace_attribute
 TYPES = {**resource_types.TYPES, **network.TYPES}
 
 _Function = Callable[..., Any]
-_KEEPING = ("Retain", "RetainExceptOnCreate")
+_RETAINING = ("Retain", "RetainExceptOnCreate")
 _BUCKET = "AWS::S3::Bucket"
 _CREATES_ONLY = (
-    "The local account makes its stack anew at each start and emulates no {kind} of one: start the account again"
+    "The local account creates its stack at each start and cannot {kind} one: stop the account and start it again"
 )
-# What a resource type may raise: our own, moto's old and new errors, and properties of the wrong form.
+# The errors of a resource type: ours, both kinds of moto, and those that wrong properties cause.
 _RESOURCE_ERRORS = (
     ClientError, BotoCoreError, HTTPException, ServiceException, LookupError, ValueError, TypeError, AttributeError,
 )  # fmt: skip
 
 
 def install(stack: ExitStack) -> None:
-    """Put the changes in until `stack` closes."""
+    """Install the corrections until `stack` closes."""
     theirs = vars(models)["yaml_tag_constructor"]
     replace_attribute(stack, models, "yaml_tag_constructor", _with_condition_tag(theirs))
     for owner, name, wrap in (
@@ -58,12 +58,12 @@ def install(stack: ExitStack) -> None:
         (parsing, "resource_name_property_from_type", _with_our_names),
         (parsing, "clean_json", _without_no_value),
         (parsing, "parse_and_create_resource", _with_events),
-        (ResourceMap, "delete", _keeping_retained),
-        (CloudFormationBackend, "create_change_set", _of_new_stacks),
+        (ResourceMap, "delete", _retain_except_on_create),
+        (CloudFormationBackend, "create_change_set", _creating_only),
         (CloudFormationBackend, "create_stack", _checked),
-        (CloudFormationBackend, "execute_change_set", _failing_in_words),
-        (CloudFormationBackend, "delete_stack", _still_there_when_it_failed),
-        (Stack, "delete", _deleted_in_words),
+        (CloudFormationBackend, "execute_change_set", _with_creation_failures),
+        (CloudFormationBackend, "delete_stack", _failed_stacks_stay),
+        (Stack, "delete", _with_deletion_failures),
     ):
         replace_attribute(stack, owner, name, wrap(getattr(owner, name)))
     replace_attribute(stack, ChangeSet, "diff", _additions)
@@ -75,12 +75,12 @@ def install(stack: ExitStack) -> None:
 
 
 def _neutral(self: FakeBucket, action: str, resource: str) -> PermissionResult:  # noqa: ARG001
-    """No policy is enforced in this account; moto enforces a bucket's, without its conditions."""
+    """No policy is enforced in this account; moto enforces bucket policies but ignores their conditions."""
     return PermissionResult.NEUTRAL
 
 
 def _refuse_drift_detection(stack: ExitStack) -> None:
-    """DetectStackDrift is refused in words; moto's server fails with a traceback."""
+    """DetectStackDrift is refused with a message; moto's server fails with a traceback."""
 
     def detect_stack_drift(_: CloudFormationResponse) -> None:
         raise ValidationError(message="The local account does not detect drift")
@@ -90,7 +90,7 @@ def _refuse_drift_detection(stack: ExitStack) -> None:
 
 
 def _with_condition_tag(constructor: _Function) -> _Function:
-    """`!Condition Name` is `{"Condition": "Name"}`; moto makes `Fn::Condition` of it, which is never true."""
+    """`!Condition Name` is `{"Condition": "Name"}`; moto turns it into `Fn::Condition`, which is never true."""
 
     def construct(loader: Any, tag: str, node: yaml.Node) -> Any:
         return {"Condition": node.value} if tag == "!Condition" else constructor(loader, tag, node)
@@ -99,12 +99,12 @@ def _with_condition_tag(constructor: _Function) -> _Function:
 
 
 def _with_our_types(resource_class_from_type: _Function) -> _Function:
-    """Our types come first."""
+    """Our types replace moto's."""
     return lambda resource_type: TYPES.get(resource_type) or resource_class_from_type(resource_type)
 
 
 def _with_our_names(resource_name_property_from_type: _Function) -> _Function:
-    """The property that names a resource, of our types too."""
+    """The property that names a resource, also for our types."""
 
     def name_property(resource_type: str) -> str | None:
         ours = TYPES.get(resource_type)
@@ -115,7 +115,7 @@ def _with_our_names(resource_name_property_from_type: _Function) -> _Function:
 
 
 def _without_no_value(clean_json: _Function) -> _Function:
-    """An element of a list that is AWS::NoValue is not there; moto leaves None in its place."""
+    """AWS::NoValue removes an element from a list; moto leaves None in its place."""
 
     def clean(resource_json: Any, resources_map: Any) -> Any:
         cleaned = clean_json(resource_json, resources_map)
@@ -125,7 +125,7 @@ def _without_no_value(clean_json: _Function) -> _Function:
 
 
 def _checked(create: _Function) -> _Function:
-    """A template with a null, or with a type that nothing emulates, is refused; moto leaves both out in silence."""
+    """A template with a null, or with a type that nothing emulates, is refused; moto silently ignores both."""
 
     def create_checked(self: CloudFormationBackend, *args: Any, **kwargs: Any) -> Any:
         template = kwargs["template"] if "template" in kwargs else args[1]
@@ -135,8 +135,8 @@ def _checked(create: _Function) -> _Function:
     return create_checked
 
 
-def _of_new_stacks(create: _Function) -> _Function:
-    """As `_checked`, for new stacks alone; moto's updates and imports are not those of AWS."""
+def _creating_only(create: _Function) -> _Function:
+    """A change set can only create a stack, from a `_checked` template; moto's updates differ from AWS's."""
 
     def create_checked(self: CloudFormationBackend, *args: Any, **kwargs: Any) -> Any:
         kind = kwargs["change_set_type"]
@@ -148,12 +148,12 @@ def _of_new_stacks(create: _Function) -> _Function:
 
 
 def _refuse_update(_: CloudFormationResponse) -> None:
-    """UpdateStack is refused like a change set of that kind."""
+    """UpdateStack is refused, as a change set for an update is."""
     raise ValidationError(message=_CREATES_ONLY.format(kind="UPDATE"))
 
 
 def _additions(self: ChangeSet) -> list[Change]:
-    """What the new stack will have; moto lists resources whose condition is false, too."""
+    """The resources of the new stack; moto also lists those whose condition is false."""
     stack = self.stack
     parameters = _as_given(self.parameters)
     wanted = ResourceMap(
@@ -171,7 +171,7 @@ def _additions(self: ChangeSet) -> list[Change]:
 
 
 def _create(self: ChangeSet) -> None:
-    """Make the resources, and then the outputs, which moto leaves out after a change set."""
+    """Create the resources, and then the outputs, which moto leaves out after a change set."""
     stack, template = self.stack, self.template_dict
     stack.template, stack.template_dict = self.template, template
     stack.description = template.get("Description", "")
@@ -183,14 +183,14 @@ def _create(self: ChangeSet) -> None:
 
 
 def _present(resources: Any) -> list[str]:
-    """The resources whose condition holds."""
+    """The resources whose condition is true."""
     conditions = resources.lazy_condition_map
     declared = resources._resource_json_map
     return [name for name, about in declared.items() if "Condition" not in about or conditions[about["Condition"]]]
 
 
 def _as_given(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists as the text they were given as."""
+    """The parameters with each list as the text that was given."""
     return {name: ",".join(value) if isinstance(value, list) else value for name, value in parameters.items()}
 
 
@@ -214,7 +214,7 @@ def _nulls(value: Any, path: str) -> Iterator[str]:
 
 
 def _with_events(parse_and_create: _Function) -> _Function:
-    """DependsOn is kept also in a change set, every resource has its events, and those that AWS tags their tags."""
+    """DependsOn works in change sets, each resource has events, and buckets and secrets have the stack's tags."""
 
     def make(logical_id: str, resource_json: Any, resources_map: Any, account_id: str, region_name: str) -> Any:
         needed = resource_json.get("DependsOn", [])
@@ -229,6 +229,7 @@ def _with_events(parse_and_create: _Function) -> _Function:
         if resource is not None:
             physical = getattr(resource, "physical_resource_id", "")
             _tag(stack, resource_json["Type"], physical)
+            _set_versioning(stack, resource_json, physical)
             _add_event(stack, logical_id, resource_json, "CREATE_COMPLETE", None, physical)
         return resource
 
@@ -236,7 +237,7 @@ def _with_events(parse_and_create: _Function) -> _Function:
 
 
 def _tag(stack: Stack, kind: str, physical_id: str) -> None:
-    """Give the stack's tags to a bucket or secret that it made, as CloudFormation does; moto gives them to none."""
+    """Give a bucket or secret the tags of its stack, as CloudFormation does and moto does not."""
     tags = [{"Key": key, "Value": value} for key, value in stack.tags.items()]
     if not tags:
         return
@@ -246,11 +247,19 @@ def _tag(stack: Stack, kind: str, physical_id: str) -> None:
         clients(stack.region_name)("secretsmanager").tag_resource(SecretId=physical_id, Tags=tags)
 
 
-def _failing_in_words(execute_change_set: _Function) -> _Function:
-    """A failing creation is answered like any other, and its events say why; moto fails with a traceback.
+def _set_versioning(stack: Stack, resource_json: Any, physical_id: str) -> None:
+    """Give a bucket its VersioningConfiguration, which moto 5.2.5 leaves out."""
+    versioning = resource_json.get("Properties", {}).get("VersioningConfiguration")
+    if resource_json["Type"] == _BUCKET and versioning:
+        s3 = clients(stack.region_name)("s3")
+        s3.put_bucket_versioning(Bucket=physical_id, VersioningConfiguration=versioning)
 
-    The stack then stays as it is, CREATE_FAILED, as AWS leaves it with DisableRollback. There is no rollback here: who
-    mends the reason starts the account again.
+
+def _with_creation_failures(execute_change_set: _Function) -> _Function:
+    """A failing creation gets a normal answer, and the events say why; moto fails with a traceback.
+
+    The stack stays CREATE_FAILED, as on AWS with DisableRollback. There is no rollback: after fixing the reason, the
+    user starts the account again.
     """
 
     def execute(self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
@@ -263,8 +272,8 @@ def _failing_in_words(execute_change_set: _Function) -> _Function:
     return execute
 
 
-def _deleted_in_words(delete: _Function) -> _Function:
-    """A resource that cannot be deleted leaves the stack DELETE_FAILED, and its events say why."""
+def _with_deletion_failures(delete: _Function) -> _Function:
+    """A resource that cannot be deleted makes the stack DELETE_FAILED, and the events say why."""
 
     def delete_stack(self: Stack) -> None:
         try:
@@ -272,15 +281,15 @@ def _deleted_in_words(delete: _Function) -> _Function:
         except _RESOURCE_ERRORS as error:
             declared = self.resource_map._resource_json_map
             for name in self.resource_map._parsed_resources.keys() & declared.keys():
-                if declared[name].get("DeletionPolicy") not in _KEEPING:
+                if declared[name].get("DeletionPolicy") not in _RETAINING:
                     _add_event(self, name, declared[name], "DELETE_FAILED", _reason(error))
             _end_badly(self, "DELETE_FAILED", error)
 
     return delete_stack
 
 
-def _still_there_when_it_failed(delete_stack: _Function) -> _Function:
-    """A stack that is DELETE_FAILED is found by its name; moto has taken it away before."""
+def _failed_stacks_stay(delete_stack: _Function) -> _Function:
+    """A DELETE_FAILED stack can still be found by its name; moto has already removed it."""
 
     def delete(self: CloudFormationBackend, name_or_stack_id: str) -> None:
         delete_stack(self, name_or_stack_id)
@@ -296,8 +305,8 @@ def _end_badly(stack: Stack, status: str, error: BaseException) -> None:
     stack._add_stack_event(status, resource_status_reason=_reason(error))
 
 
-def _keeping_retained(delete: _Function) -> _Function:
-    """RetainExceptOnCreate keeps a resource of a deleted stack as Retain does; moto knows Retain only."""
+def _retain_except_on_create(delete: _Function) -> _Function:
+    """RetainExceptOnCreate retains a resource of a deleted stack, as Retain does; moto only knows Retain."""
 
     def delete_others(self: ResourceMap) -> None:
         resources = self._resource_json_map
@@ -313,7 +322,7 @@ def _keeping_retained(delete: _Function) -> _Function:
 
 
 def _add_failure(stack: Stack, logical_id: str, resource_json: Any, status: str, error: Any) -> None:
-    """The event of the resource that failed; those that wait for it raise the same error on its way up."""
+    """Add the event of the resource that failed, once: resources that depend on it raise the same error."""
     if not hasattr(error, "failed_resource"):
         error.failed_resource = logical_id
         _add_event(stack, logical_id, resource_json, status, _reason(error))
@@ -332,9 +341,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _parameter_list(self: Stack) -> list[dict[str, Any]]:
-    """The parameters with their values as they were given, NoEcho ones hidden.
+    """The parameters with the given values, NoEcho ones hidden.
 
-    moto compares values with names, shows them, and makes a list of the text of one.
+    moto does not hide them, and turns the text of a list into a list.
     """
     hidden = self.resource_map.no_echo_parameter_keys
     return [

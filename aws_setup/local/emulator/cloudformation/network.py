@@ -1,13 +1,13 @@
-"""CloudFormation's security groups, whose rules for outgoing traffic moto leaves out.
+"""CloudFormation's security groups. moto's own types ignore the rules for outgoing traffic.
 
-EC2's own refusals that moto does not know are here too. Drop a type when moto's own has them.
+They also refuse what EC2 refuses and moto accepts. Delete a type when moto's does all this.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from moto.cloudformation.exceptions import ValidationError
 
@@ -29,7 +29,7 @@ def _check_description(kind: str, text: str) -> None:
 
 
 def _permission(rule: Properties) -> dict[str, Any]:
-    """A rule of CloudFormation as the API writes it."""
+    """A rule of CloudFormation in the form of the API."""
     _check_description("rule", rule.get("Description", ""))
     permission: dict[str, Any] = {"IpProtocol": rule["IpProtocol"]}
     permission |= {port: int(rule[port]) for port in ("FromPort", "ToPort") if port in rule}
@@ -44,7 +44,7 @@ def _permission(rule: Properties) -> dict[str, Any]:
 
 
 class SecurityGroup(LoopbackResource):
-    """AWS::EC2::SecurityGroup in a VPC, without the rule that lets all traffic out where it has rules of its own."""
+    """AWS::EC2::SecurityGroup in a VPC. With egress rules of its own it lacks the default rule for all traffic."""
 
     type_name = "AWS::EC2::SecurityGroup"
     name_property = "GroupName"
@@ -52,7 +52,7 @@ class SecurityGroup(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the group and its rules."""
+        """Create the group and its rules."""
         client = clients("ec2")
         _check_description("group", properties["GroupDescription"])
         request = {"GroupName": name, "Description": properties["GroupDescription"], "VpcId": properties["VpcId"]}
@@ -70,7 +70,7 @@ class SecurityGroup(LoopbackResource):
         return cls(group, GroupId=group, VpcId=properties["VpcId"])
 
     def remove(self, clients: Clients) -> None:
-        """Delete the group. As EC2 does, refuse it while a rule of another group refers to it."""
+        """Delete the group. Refused while a rule of another group refers to it, as on EC2."""
         client = clients("ec2")
         referring = [
             {"Name": f"{way}ip-permission.group-id", "Values": [self.physical_resource_id]} for way in ("", "egress.")
@@ -83,46 +83,39 @@ class SecurityGroup(LoopbackResource):
         client.delete_security_group(GroupId=self.physical_resource_id)
 
 
-class SecurityGroupEgress(LoopbackResource):
+class _RuleOfAnotherGroup(LoopbackResource):
+    """A rule that is a resource of its own. `way` is the direction as EC2's operations name it."""
+
+    way: ClassVar[str]
+
+    def __init__(self, name: str, rule: dict[str, Any]) -> None:
+        super().__init__(name)
+        self._rule = rule
+
+    @classmethod
+    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
+        """Add the rule to its group."""
+        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
+        getattr(clients("ec2"), f"authorize_security_group_{cls.way}")(**rule)
+        return cls(name, rule)
+
+    def remove(self, clients: Clients) -> None:
+        """Remove the rule from its group."""
+        getattr(clients("ec2"), f"revoke_security_group_{self.way}")(**self._rule)
+
+
+class SecurityGroupEgress(_RuleOfAnotherGroup):
     """AWS::EC2::SecurityGroupEgress."""
 
     type_name = "AWS::EC2::SecurityGroupEgress"
-
-    def __init__(self, name: str, rule: dict[str, Any]) -> None:
-        super().__init__(name)
-        self._rule = rule
-
-    @classmethod
-    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Add the rule."""
-        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
-        clients("ec2").authorize_security_group_egress(**rule)
-        return cls(name, rule)
-
-    def remove(self, clients: Clients) -> None:
-        """Take the rule away."""
-        clients("ec2").revoke_security_group_egress(**self._rule)
+    way = "egress"
 
 
-class SecurityGroupIngress(LoopbackResource):
+class SecurityGroupIngress(_RuleOfAnotherGroup):
     """AWS::EC2::SecurityGroupIngress."""
 
     type_name = "AWS::EC2::SecurityGroupIngress"
-
-    def __init__(self, name: str, rule: dict[str, Any]) -> None:
-        super().__init__(name)
-        self._rule = rule
-
-    @classmethod
-    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Add the rule."""
-        rule = {"GroupId": properties["GroupId"], "IpPermissions": [_permission(properties)]}
-        clients("ec2").authorize_security_group_ingress(**rule)
-        return cls(name, rule)
-
-    def remove(self, clients: Clients) -> None:
-        """Take the rule away."""
-        clients("ec2").revoke_security_group_ingress(**self._rule)
+    way = "ingress"
 
 
 TYPES: Mapping[str, type[LoopbackResource]] = {

@@ -1,8 +1,8 @@
-"""CloudFormation resource types that moto lacks, or makes in a form that the rest of moto does not see.
+"""CloudFormation resource types that moto lacks, or creates in a form that the rest of moto does not see.
 
-Each makes its resource through the account's own API over loopback, so that what the stack holds is what clients see.
-Properties are those of https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/; drop a type when
-moto's list (`moto.cloudformation.parsing.get_model_map`) has it.
+Each type creates its resource through the API of the account over loopback, so that clients see it. The properties are
+those of https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/. Delete a type when moto's list
+(`moto.cloudformation.parsing.get_model_map`) has it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
-from uuid import uuid4
 
 import boto3
 from botocore.config import Config
@@ -23,11 +22,11 @@ from aws_setup.local.emulator.core.coercion import coerced
 from aws_setup.local.emulator.core.constraints import validation_message, violations
 
 Properties = Mapping[str, Any]
-Clients = Callable[[str], Any]  # boto3 clients by service; which one is not known to a type checker
+Clients = Callable[[str], Any]  # boto3 clients by the name of the service
 
 
 class LoopbackResource(CloudFormationModel):
-    """A resource that is made through the API of its service. Subclasses say how."""
+    """A resource that is created and deleted through the API of its service. Subclasses say how."""
 
     type_name: ClassVar[str] = "?"
     name_property: ClassVar[str] = ""
@@ -39,14 +38,14 @@ class LoopbackResource(CloudFormationModel):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the resource."""
+        """Create the resource with the name `name`."""
         raise NotImplementedError
 
     def remove(self, clients: Clients) -> None:
-        """Delete the resource. A policy goes with what it stands on."""
+        """Delete the resource. Does nothing by default: a policy is deleted with its topic, queue or bucket."""
 
     def get_cfn_attribute(self, attribute_name: str) -> str:
-        """Fn::GetAtt."""
+        """The value of Fn::GetAtt."""
         if attribute_name not in self._attributes:
             raise UnformattedGetAttTemplateException
         return self._attributes[attribute_name]
@@ -88,7 +87,7 @@ class LoopbackResource(CloudFormationModel):
 
 
 def clients(region_name: str) -> Clients:
-    """Clients of the account itself, in that region."""
+    """Clients for the account itself, in this region."""
     session = boto3.session.Session("local", "local", region_name=region_name)
     config = Config(proxies={}, retries={"total_max_attempts": 1})
     endpoint = f"http://127.0.0.1:{moto_server_port()}"
@@ -97,17 +96,15 @@ def clients(region_name: str) -> Clients:
 
 
 def _send(client: Any, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Call an operation; numbers and booleans that the template holds as text become what the API takes.
+    """Call an operation, with numbers and booleans converted that the template holds as text.
 
-    Raises ValidationError for what the service's model does not allow, since moto takes it. Idempotency tokens are
-    boto3's to fill in.
+    boto3 refuses missing members and wrong types. Raises ValidationError for what else the service's model does not
+    allow, since moto accepts it.
     """
     model = client.meta.service_model.operation_model(operation)
     methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
     parameters = coerced(request, model.input_shape)
-    members = model.input_shape.members
-    filled_in = {name: str(uuid4()) for name, member in members.items() if member.metadata.get("idempotencyToken")}
-    found = list(violations({**filled_in, **parameters}, model.input_shape))
+    found = list(violations(parameters, model.input_shape))
     if found:
         raise ValidationError(message=validation_message(found))
     response: dict[str, Any] = getattr(client, methods[operation])(**parameters)
@@ -142,7 +139,7 @@ class TopicPolicy(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Set the policy of every topic named."""
+        """Set the policy of each topic."""
         policy = _text(properties["PolicyDocument"])
         for arn in properties["Topics"]:
             clients("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
@@ -156,7 +153,7 @@ class QueuePolicy(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Set the policy of every queue named."""
+        """Set the policy of each queue."""
         policy = _text(properties["PolicyDocument"])
         for url in properties["Queues"]:
             clients("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
@@ -176,7 +173,7 @@ class BucketPolicy(LoopbackResource):
 
 
 class Secret(LoopbackResource):
-    """AWS::SecretsManager::Secret, deleted without a recovery window as CloudFormation does."""
+    """AWS::SecretsManager::Secret. Deleted without a recovery window, as CloudFormation does."""
 
     type_name = "AWS::SecretsManager::Secret"
     name_property = "Name"
@@ -184,33 +181,21 @@ class Secret(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the secret with the value given or generated."""
-        client = clients("secretsmanager")
-        request = {key: properties[key] for key in ("Description", "KmsKeyId", "Tags") if key in properties}
-        value = properties.get("SecretString")
-        if value is None:
-            value = _generated(client, properties.get("GenerateSecretString", {}))
-        arn = _send(client, "CreateSecret", {"Name": name, "SecretString": value, **request})["ARN"]
+        """Create the secret. Raises ValidationError for GenerateSecretString."""
+        if "SecretString" not in properties:
+            raise ValidationError(message="A secret needs SecretString; GenerateSecretString is not emulated")
+        known = ("SecretString", "Description", "KmsKeyId", "Tags")
+        request = {key: properties[key] for key in known if key in properties}
+        arn = _send(clients("secretsmanager"), "CreateSecret", {"Name": name, **request})["ARN"]
         return cls(arn, Id=arn)
 
     def remove(self, clients: Clients) -> None:
-        """Delete the secret for good."""
+        """Delete the secret permanently."""
         clients("secretsmanager").delete_secret(SecretId=self.physical_resource_id, ForceDeleteWithoutRecovery=True)
 
 
-def _generated(client: Any, settings: Properties) -> str:
-    options = {
-        key: value for key, value in settings.items() if key not in ("SecretStringTemplate", "GenerateStringKey")
-    }
-    password: str = _send(client, "GetRandomPassword", options)["RandomPassword"]
-    if "SecretStringTemplate" not in settings:
-        return password
-    fields = json.loads(settings["SecretStringTemplate"]) | {settings["GenerateStringKey"]: password}
-    return json.dumps(fields)
-
-
 class Schedule(LoopbackResource):
-    """AWS::Scheduler::Schedule. Stored; nothing here fires it."""
+    """AWS::Scheduler::Schedule. It is stored and never fires."""
 
     type_name = "AWS::Scheduler::Schedule"
     name_property = "Name"
@@ -218,7 +203,7 @@ class Schedule(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the schedule; the properties are those of the API."""
+        """Create the schedule. The API has the same properties."""
         arn = _send(clients("scheduler"), "CreateSchedule", {**properties, "Name": name})["ScheduleArn"]
         return cls(name, Arn=arn, group=properties.get("GroupName", "default"))
 
@@ -228,7 +213,7 @@ class Schedule(LoopbackResource):
 
 
 class Alarm(LoopbackResource):
-    """AWS::CloudWatch::Alarm. Stored; its state never changes."""
+    """AWS::CloudWatch::Alarm. It is stored, and its state never changes."""
 
     type_name = "AWS::CloudWatch::Alarm"
     name_property = "AlarmName"
@@ -236,7 +221,7 @@ class Alarm(LoopbackResource):
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the alarm; the properties are those of the API."""
+        """Create the alarm. The API has the same properties."""
         client = clients("cloudwatch")
         _send(client, "PutMetricAlarm", {**properties, "AlarmName": name})
         return cls(name, Arn=client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["AlarmArn"])
@@ -246,76 +231,35 @@ class Alarm(LoopbackResource):
         clients("cloudwatch").delete_alarms(AlarmNames=[self.physical_resource_id])
 
 
-class Application(LoopbackResource):
-    """AWS::EMRServerless::Application."""
-
-    type_name = "AWS::EMRServerless::Application"
-    name_property = "Name"
-    attributes = frozenset({"ApplicationId", "Arn"})
-
-    @classmethod
-    def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the application; lists of keys and values are maps in the API."""
-        client = clients("emr-serverless")
-        maps = {
-            "InitialCapacity": {item["Key"]: item["Value"] for item in properties.get("InitialCapacity", [])},
-            "Tags": {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])},
-        }
-        model = client.meta.service_model.operation_model("CreateApplication")
-        parameters = {**properties, "Name": name, **{key: value for key, value in maps.items() if value}}
-        made = _send(client, "CreateApplication", request_from_parameters(parameters, model.input_shape, check=False))
-        return cls(made["applicationId"], ApplicationId=made["applicationId"], Arn=made["arn"])
-
-    def remove(self, clients: Clients) -> None:
-        """Delete the application."""
-        clients("emr-serverless").delete_application(applicationId=self.physical_resource_id)
-
-
 class StateMachine(LoopbackResource):
-    """AWS::StepFunctions::StateMachine; moto's own lands in the backend that executes nothing."""
+    """AWS::StepFunctions::StateMachine. moto's own type uses the backend that executes nothing."""
 
     type_name = "AWS::StepFunctions::StateMachine"
     name_property = "StateMachineName"
     attributes = frozenset({"Arn", "Name", "StateMachineRevisionId"})
+    _SETTINGS = ("RoleArn", "LoggingConfiguration", "TracingConfiguration", "EncryptionConfiguration")
 
     @classmethod
     def create(cls, name: str, properties: Properties, clients: Clients) -> Self:
-        """Make the state machine."""
+        """Create the state machine. Raises ValidationError for any form of the definition but `Definition`."""
+        if "Definition" not in properties:
+            raise ValidationError(message="A state machine needs Definition; no other form is emulated")
         client = clients("stepfunctions")
-        request = {**_state_machine(client, properties), "name": name, "type": _kind(properties)}
-        tags = [{"key": tag["Key"], "value": tag["Value"]} for tag in properties.get("Tags", [])]
-        arn = _send(client, "CreateStateMachine", {**request, "tags": tags})["stateMachineArn"]
+        settings = {key: properties[key] for key in cls._SETTINGS if key in properties}
+        model = client.meta.service_model.operation_model("CreateStateMachine")
+        substitutions = {key: _text(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
+        request = {
+            **request_from_parameters(settings, model.input_shape, check=False),
+            "name": name,
+            "definition": json.dumps(_substituted(properties["Definition"], substitutions)),
+            "tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in properties.get("Tags", [])],
+        }
+        arn = _send(client, "CreateStateMachine", request)["stateMachineArn"]
         return cls(arn, Arn=arn, Name=name, StateMachineRevisionId="INITIAL")
 
     def remove(self, clients: Clients) -> None:
         """Delete the state machine."""
         clients("stepfunctions").delete_state_machine(stateMachineArn=self.physical_resource_id)
-
-
-def _kind(properties: Properties) -> str:
-    kind: str = properties.get("StateMachineType", "STANDARD")
-    return kind
-
-
-def _state_machine(client: Any, properties: Properties) -> dict[str, Any]:
-    names = ("RoleArn", "LoggingConfiguration", "TracingConfiguration", "EncryptionConfiguration")
-    parameters = {name: properties[name] for name in names if name in properties}
-    model = client.meta.service_model.operation_model("CreateStateMachine")
-    settings = request_from_parameters(parameters, model.input_shape, check=False)
-    return {**settings, "definition": definition_text(properties)}
-
-
-def definition_text(properties: Properties) -> str:
-    """The state machine's definition with DefinitionSubstitutions put in.
-
-    Raises ValidationError when there is none: DefinitionS3Location is not emulated, objects do not live in moto.
-    """
-    substitutions = {key: _text(value) for key, value in properties.get("DefinitionSubstitutions", {}).items()}
-    if "DefinitionString" in properties:
-        return str(_substituted(properties["DefinitionString"], substitutions))
-    if "Definition" in properties:
-        return json.dumps(_substituted(properties["Definition"], substitutions))
-    raise ValidationError(message="A state machine needs Definition or DefinitionString; no other form is emulated")
 
 
 def _substituted(value: Any, substitutions: Mapping[str, str]) -> Any:
@@ -337,7 +281,6 @@ TYPES: Mapping[str, type[LoopbackResource]] = {
     kind.type_name: kind
     for kind in (
         Alarm,
-        Application,
         BucketPolicy,
         QueuePolicy,
         Schedule,

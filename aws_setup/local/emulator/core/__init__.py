@@ -1,1 +1,1 @@
-"""What several services of the emulator share: service models, patches of moto, temporary credentials."""
+"""What services of the emulator share: service models, patches of moto, credentials. Imports no service."""

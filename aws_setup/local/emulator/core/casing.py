@@ -1,4 +1,4 @@
-"""Task parameters and results of Step Functions (PascalCase) to and from requests of an AWS API (often camelCase)."""
+"""Converts task parameters in PascalCase to requests of an AWS API (often in camelCase), and answers to results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 
 class ParametersError(ValueError):
-    """The parameters of a task do not fit the API; `errors` says why, one sentence per field."""
+    """The parameters of a task do not fit the API. `errors` has a sentence for each field."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__(f"[{', '.join(errors)}]")
@@ -18,15 +18,15 @@ class ParametersError(ValueError):
 
 
 def pascal(name: str) -> str:
-    """The name of a member as it stands in a state machine."""
+    """The name of a member in a state machine."""
     return name[:1].upper() + name[1:]
 
 
 def request_from_parameters(parameters: Any, shape: StructureShape, *, check: bool = True) -> dict[str, Any]:
-    """The request of the API for a task's parameters (or a template's properties: `check` off, the API checks them).
+    """The request of the API for a task's parameters.
 
-    Raises ParametersError naming every unknown, missing and mistyped field. Members that the service's SDKs fill in
-    themselves (client tokens) may be missing.
+    Raises ParametersError naming every unknown, missing and mistyped field, unless `check` is False. Client tokens may
+    be missing, because SDKs fill them in.
     """
     errors: list[str] = []
     request = _to_request(parameters, shape, "Parameters", errors)
@@ -36,7 +36,7 @@ def request_from_parameters(parameters: Any, shape: StructureShape, *, check: bo
 
 
 def result_from_response(value: Any, shape: Shape | None) -> Any:
-    """A task's result for what the API answered; times become text."""
+    """The result of a task for an answer of the API. Times become text."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         return {pascal(name): result_from_response(member, shape.members.get(name)) for name, member in value.items()}
     if isinstance(shape, MapShape) and isinstance(value, dict):

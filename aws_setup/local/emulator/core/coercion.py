@@ -1,4 +1,4 @@
-"""Numbers and booleans that a CloudFormation template holds as text, as CloudFormation hands them on to an API."""
+"""Converts numbers and booleans that a template holds as text, as CloudFormation does before it calls an API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NUMBERS = {"integer": int, "long": int, "float": float, "double": float}
 
 
 def coerced(value: Any, shape: Shape | None) -> Any:
-    """`value` with text turned into what `shape` asks for, and numbers into text where it asks for text."""
+    """`value` with text converted to the types of `shape`, and numbers to text where `shape` is a string."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         return {name: coerced(member, shape.members.get(name)) for name, member in value.items()}
     if isinstance(shape, MapShape) and isinstance(value, dict):
@@ -28,7 +28,7 @@ def _scalar(value: Any, kind: str) -> Any:
         try:
             return _NUMBERS[kind](value)
         except ValueError:
-            return value  # the API refuses it by name
+            return value  # the API refuses it
     if kind == "string" and isinstance(value, (bool, int, float)):
         return str(value).lower() if isinstance(value, bool) else str(value)
     return value

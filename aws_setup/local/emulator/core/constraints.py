@@ -1,6 +1,7 @@
-"""The lengths, ranges, patterns and enums of an AWS service model, checked as the service does.
+"""Checks the lengths, ranges, patterns and enums of an AWS service model, as the service does.
 
-boto3 checks only types and required members before it sends a request, moto checks nothing.
+boto3, and `casing` for a task of a state machine, check types and required members before the request is sent. moto
+checks nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 
 def violations(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
-    """What is wrong with `value`, one line per member, in the words of AWS's validation errors."""
+    """A line for each member of `value` that breaks a constraint, in the words of AWS's validation errors."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         yield from _structure(value, shape, path)
     elif isinstance(shape, ListShape) and isinstance(value, list):
@@ -37,16 +38,9 @@ def validation_message(found: list[str]) -> str:
 
 
 def _structure(value: dict[str, Any], shape: StructureShape, path: str) -> Iterator[str]:
-    for name in shape.required_members:
-        if value.get(name) is None:
-            yield f"Value null at '{_member(path, name)}' failed to satisfy constraint: Member must not be null"
     for name, member in shape.members.items():
         if value.get(name) is not None:
-            yield from violations(value[name], member, _member(path, name))
-
-
-def _member(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+            yield from violations(value[name], member, f"{path}.{name}" if path else name)
 
 
 def _string(value: str, shape: Shape, path: str) -> Iterator[str]:
@@ -60,7 +54,7 @@ def _string(value: str, shape: Shape, path: str) -> Iterator[str]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Whether the value has the pattern, in so far as Python can read it: some are written for Java alone."""
+    """Whether the value matches the pattern. True for a pattern that only Java can read."""
     try:
         return re.fullmatch(pattern, value, re.DOTALL) is not None
     except re.error:

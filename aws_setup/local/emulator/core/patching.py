@@ -1,4 +1,4 @@
-"""Replacing parts of moto while a `LocalAws` runs, and putting them back afterwards."""
+"""Replaces parts of moto while a `LocalAws` runs, and restores them afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 def replace_attribute(stack: ExitStack, owner: object, name: str, value: Any) -> None:
     """Set `owner.name` until `stack` closes.
 
-    Raises AttributeError when moto has no such attribute any more: the replacement would then have no effect.
+    Raises AttributeError when moto no longer has the attribute, because the replacement would have no effect.
     """
     # vars() keeps staticmethod and classmethod objects as they are; getattr would unwrap them.
     original = vars(owner)[name] if name in vars(owner) else getattr(owner, name)

@@ -1,7 +1,7 @@
-"""Temporary credentials of roles, so that each call here is made by the principal that makes it on AWS.
+"""Temporary credentials of roles, so that each call is made by the same principal as on AWS.
 
-moto 5.2.5 executes the tasks of a state machine with made-up keys (`boto_client_for`). Drop `install` when it takes
-its argument `state_credentials` into account.
+moto 5.2.5 executes the tasks of a state machine with invented keys (`boto_client_for`). Delete `install` when that
+function uses its argument `state_credentials`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Keys:
 
 
 def assume(role_arn: str, session: str, region: str, keys: Keys | None = None) -> dict[str, str]:
-    """The variables that make a process act as the role; GetCallerIdentity then tells it.
+    """The variables that make a process act as the role, so that GetCallerIdentity returns the role.
 
-    `keys` are those that STS is to give: S3 is another server here and knows no others. The policies of a role are
-    not enforced.
+    `keys` replaces the keys of STS, for S3, which is another server and accepts only keys that it knows. The policies
+    of the role are not enforced.
     """
     account = role_arn.split(":")[4]
     role = sts_backends[account]["aws"].assume_role(
@@ -57,7 +57,7 @@ def assume(role_arn: str, session: str, region: str, keys: Keys | None = None) -
 
 
 def install(stack: ExitStack) -> None:
-    """Let the tasks of state machines act as their roles until `stack` closes."""
+    """Make the tasks of state machines act as their roles until `stack` closes."""
     for module in _CALLERS:
         replace_attribute(stack, module, "boto_client_for", client_for)
     stack.callback(_assumed.cache_clear)
@@ -69,9 +69,9 @@ def _assumed(role_arn: str, region: str) -> dict[str, str]:
 
 
 def client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
-    """A client of this account with the role of the state that calls."""
+    """A client for this account that acts as the role of the state."""
     keys = _assumed(state_credentials.role_arn, region)
-    make: Any = boto3.client  # which of its services is not known to a type checker
+    make: Any = boto3.client  # the service is a variable, for which there is no overload
     return make(
         service_name=service,
         region_name=region,

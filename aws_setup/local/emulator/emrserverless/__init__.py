@@ -1,1 +1,1 @@
-"""EMR Serverless, which moto has in part only: applications and job runs that really run."""
+"""EMR Serverless: applications with the states of the service, and job runs that do run. May import `core`."""

@@ -19,10 +19,10 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Pace:
-    """How long EMR Serverless takes here, in seconds.
+    """How long the steps of EMR Serverless take, in seconds.
 
-    `transition` is one step of an application (STARTING to STARTED); `minute` is what a minute of
-    executionTimeoutMinutes and idleTimeoutMinutes lasts: 60, but for tests.
+    `transition` is a step of an application, such as STARTING to STARTED. `minute` is the length of a minute of
+    executionTimeoutMinutes and idleTimeoutMinutes: 60, and less in tests.
     """
 
     transition: float = 0.2
@@ -31,7 +31,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class SparkJob:
-    """What a job run has to run, as it stands in the request."""
+    """What a job run executes, as given in the request."""
 
     application_id: str
     job_run_id: str
@@ -45,33 +45,33 @@ class SparkJob:
 
 
 class JobProcess(Protocol):
-    """A job that runs."""
+    """The process of a running job."""
 
     def wait(self, seconds: float) -> int | None:
-        """The exit code, or None while it still runs after `seconds`."""
+        """The exit code, or None if the job still runs after `seconds`."""
 
     def stop(self) -> None:
         """End the process and all its children."""
 
     def close(self) -> None:
-        """Write what is still missing of its logs. Called once, after its end."""
+        """Complete the logs. Called once, after the end of the process."""
 
     def last_exceptions(self) -> str:
-        """The last lines of its errors, newest first."""
+        """The last lines that name an error, newest first."""
 
 
 class JobRunner(Protocol):
-    """How job runs are executed."""
+    """Executes job runs."""
 
     def start(self, job: SparkJob) -> JobProcess:
-        """Start the job; OSError when that is impossible here."""
+        """Start the job. Raises OSError when this machine cannot."""
 
     def dashboard(self, job: SparkJob) -> str:
-        """Where a person sees how the job is doing: a URL."""
+        """The URL at which a person can watch the job."""
 
 
 class JobRun:
-    """One job run; its thread starts with `start` and ends with the run."""
+    """A job run. Its thread starts in `start` and ends with the run."""
 
     def __init__(
         self, job: SparkJob, request: Mapping[str, Any], described: Mapping[str, Any], workers: Workers, pace: Pace
@@ -92,11 +92,11 @@ class JobRun:
 
     @property
     def active(self) -> bool:
-        """Whether it still counts as a running job of its application."""
+        """Whether the job run has not ended yet."""
         return self.state not in TERMINAL_STATES
 
     def start(self, runner: JobRunner, application_ready: Callable[[], bool], ended: Callable[[], None]) -> None:
-        """Run the job in a thread of its own as soon as the application is ready; `ended` is called at the end."""
+        """Run the job in its own thread as soon as the application is ready, and call `ended` at the end."""
 
         def work() -> None:
             try:
@@ -104,18 +104,18 @@ class JobRun:
             finally:
                 ended()
 
-        # The thread that starts a process must outlive it: Linux ties the parent-death signal to the thread.
+        # The thread that starts a process must outlive it, because Linux ties the parent-death signal to the thread.
         self._thread = threading.Thread(target=work, name=f"job-run-{self.job.job_run_id}", daemon=True)
         self._thread.start()
 
     def cancel(self, reason: str) -> None:
-        """Ask for its end; the state is CANCELLING until the process is gone."""
+        """Request the end of the run. The state is CANCELLING until the process has ended."""
         self._cancel_reason = reason
         self._move("CANCELLING", reason)
         self._cancelled.set()
 
     def join(self, seconds: float) -> bool:
-        """Wait for the end of its thread; whether it ended in time."""
+        """Wait for the end of its thread; returns whether it ended in time."""
         if self._thread is not None:
             self._thread.join(seconds)
         return self._thread is None or not self._thread.is_alive()
@@ -188,7 +188,7 @@ class JobRun:
             self._end("FAILED", failure_details(code, process.last_exceptions()))
 
     def _wait(self, process: JobProcess) -> int | None:
-        """The exit code, or None when the run is to be cancelled."""
+        """The exit code, or None when the run must be cancelled."""
         deadline = time.monotonic() + self._deadline_seconds
         while (code := process.wait(_POLL_SECONDS)) is None:
             if self._cancelled.is_set():
@@ -200,7 +200,7 @@ class JobRun:
         return code
 
     def _advance(self, state: str) -> None:
-        if not self._cancelled.is_set():  # CANCELLING stays until the process is gone
+        if not self._cancelled.is_set():  # CANCELLING stays until the process has ended
             self._move(state)
 
     def _end(self, state: str, details: str = "") -> None:
@@ -209,7 +209,7 @@ class JobRun:
 
 
 def _now() -> datetime:
-    """The instant as the API tells it, to the millisecond, so that what a client read compares equal."""
+    """The current time in the API's precision of a millisecond, so that times read by a client compare equal."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
@@ -223,7 +223,7 @@ def failure_details(exit_code: int, last_exceptions: str) -> str:
 
 
 def shortened(details: str) -> str:
-    """`details` cut to what stateDetails holds."""
+    """`details` cut to the length of stateDetails."""
     if len(details) <= STATE_DETAILS_LENGTH:
         return details
     return details[: STATE_DETAILS_LENGTH - 3] + "..."

@@ -1,8 +1,8 @@
-"""EMR Serverless, with the states of the service and job runs that really run.
+"""EMR Serverless with the states of the service, and job runs that execute their jobs.
 
 moto's own backend answers every job run with SUCCESS and every application with STARTED. States, refusals and texts
-are those of the API reference and the user guide (https://docs.aws.amazon.com/emr-serverless/latest/APIReference/);
-a text that AWS does not document is marked "own words".
+are those of the API reference and the user guide (https://docs.aws.amazon.com/emr-serverless/latest/APIReference/).
+The comment "own words" marks a text that AWS does not document.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aws_setup.local.emulator.emrserverless.usage import DEFAULT_EXECUTORS, Work
 
 _AUTO_START = {"enabled": True}
 _AUTO_STOP = {"enabled": True, "idleTimeoutMinutes": 15}
-# Spark takes the largest of them: https://spark.apache.org/docs/latest/configuration.html#dynamic-allocation
+# Spark uses the largest of them: https://spark.apache.org/docs/latest/configuration.html#dynamic-allocation
 _INITIAL_EXECUTORS = ("spark.dynamicAllocation.initialExecutors", "spark.executor.instances")
 _RELEASE = re.compile(r"emr-(spark-)?\d+\.\d+\.\d+(-\d{8})?")
 _Made = TypeVar("_Made")
@@ -45,7 +45,7 @@ def not_found(kind: str, name: str) -> EmrServerlessError:
 
 
 class Application:
-    """An application and its job runs. A step that takes time is due at an instant; reading the state takes it."""
+    """An application and its job runs. A change of state is due at an instant, and reading the state applies it."""
 
     def __init__(self, request: Mapping[str, Any], arn_prefix: str, pace: Pace) -> None:
         self.id = random_appplication_id()
@@ -67,7 +67,7 @@ class Application:
 
     @property
     def state(self) -> str:
-        """The state now."""
+        """The current state."""
         now = time.monotonic()
         if self._state != self._next and now >= self._due:
             self._enter(self._next)
@@ -82,12 +82,12 @@ class Application:
         self._next, self._due = to, time.monotonic() + self._pace.transition
 
     def finish(self, state: str) -> None:
-        """Enter a state that nothing follows by itself."""
+        """Enter a state that lasts until the next call."""
         self._enter(state)
         self._next = state
 
     def job_ended(self) -> None:
-        """The idle time counts from here."""
+        """Restart the idle time."""
         self._idle_since = time.monotonic()
 
     @property
@@ -135,7 +135,7 @@ class EmrServerlessBackend(BaseBackend):
         self._arn_prefix = f"arn:{self.partition}:emr-serverless:{region_name}:{account_id}"
 
     def create_application(self, request: Mapping[str, Any]) -> Application:
-        """Create an application; the same client token gives the same one."""
+        """Create an application. The same client token returns the same application."""
         kind, release = request["type"], request["releaseLabel"]
         if kind.upper() not in ("SPARK", "HIVE"):
             raise invalid(f"Unsupported engine {kind}")
@@ -162,23 +162,15 @@ class EmrServerlessBackend(BaseBackend):
             summaries = [application.summary() for application in self.applications.values()]
         return [summary for summary in summaries if not states or summary["state"] in states]
 
-    def update_application(self, application_id: str, changes: Mapping[str, Any]) -> Application:
-        """Change settings of a stopped application."""
-        with self._lock:
-            application = self._in_state(application_id, "CREATED", "STOPPED")
-            application.settings.update(changes)
-            application.updated_at = datetime.now(UTC)
-        return application
-
     def start_application(self, application_id: str) -> None:
-        """Start it; nothing happens when it is started already."""
+        """Start the application. Does nothing when it has started."""
         with self._lock:
             application = self._in_state(application_id, "CREATED", "STOPPED", "STARTING", "STARTED")
             if application.state in ("CREATED", "STOPPED"):
                 application.move("STARTING", "STARTED")
 
     def stop_application(self, application_id: str) -> None:
-        """Stop it; refused while a job run has not ended."""
+        """Stop the application. Refused while a job run is active."""
         with self._lock:
             application = self.get_application(application_id)
             if application.state not in ("STARTING", "STARTED"):
@@ -193,7 +185,7 @@ class EmrServerlessBackend(BaseBackend):
             application.move("STOPPING", "STOPPED")
 
     def delete_application(self, application_id: str) -> None:
-        """Delete it; refused unless it is stopped."""
+        """Delete the application. Refused unless it is stopped."""
         with self._lock:
             self._in_state(application_id, "CREATED", "STOPPED").finish("TERMINATED")
 
@@ -207,7 +199,7 @@ class EmrServerlessBackend(BaseBackend):
         return application
 
     def start_job_run(self, application_id: str, request: Mapping[str, Any]) -> JobRun:
-        """Start a job run; the application starts with it when it may. The same client token gives the same run."""
+        """Start a job run, and the application if it may auto-start. The same client token returns the same run."""
         with self._lock:
             application = self.get_application(application_id)
             if request["executionRoleArn"].split(":")[4] != self.account_id:
@@ -263,13 +255,13 @@ class EmrServerlessBackend(BaseBackend):
             raise not_found("JobRun", job_run_id)
         return job_runs[job_run_id]
 
-    def list_job_runs(self, application_id: str, chosen: Callable[[JobRun], bool]) -> list[dict[str, Any]]:
-        """Summaries of the application's job runs, newest first."""
+    def list_job_runs(self, application_id: str, states: list[str]) -> list[dict[str, Any]]:
+        """Summaries of the application's job runs in one of these states, or of all, newest first."""
         job_runs = list(self.get_application(application_id).job_runs.values())
-        return [job_run.summary() for job_run in reversed(job_runs) if chosen(job_run)]
+        return [run.summary() for run in reversed(job_runs) if not states or run.state in states]
 
     def cancel_job_run(self, application_id: str, job_run_id: str) -> None:
-        """Ask for the end of a job run; refused when it has ended."""
+        """Cancel a job run. Refused when it has ended."""
         with self._lock:
             job_run = self.get_job_run(application_id, job_run_id)
             if not job_run.active:  # own words
@@ -277,7 +269,7 @@ class EmrServerlessBackend(BaseBackend):
             job_run.cancel("Job run was cancelled by the user")
 
     def shut_down(self, seconds: float) -> None:
-        """Cancel every job run and wait for the end of their processes."""
+        """Cancel all job runs and wait until their processes have ended."""
         deadline = time.monotonic() + seconds
         active = [job_run for application in self.applications.values() for job_run in application.active_job_runs]
         for job_run in active:
@@ -308,7 +300,7 @@ def backends(runner: JobRunner, pace: Pace) -> Backends:
 
 
 def check_job(request: Mapping[str, Any]) -> None:
-    """Refuse what EMR Serverless refuses in StartJobRun, with a ValidationException."""
+    """Raise a ValidationException for what EMR Serverless refuses in StartJobRun."""
     if request.get("executionTimeoutMinutes", 720) < 5:
         raise invalid("RunTimeout must be at least 5 minutes.")
     spark_submit = request.get("jobDriver", {}).get("sparkSubmit")
@@ -326,7 +318,7 @@ def check_job(request: Mapping[str, Any]) -> None:
 
 
 def _check_executors(conf: Mapping[str, str]) -> None:
-    """The text is that of https://github.com/aws-samples/aws-emr-utilities/pull/175; where it comes is own doing."""
+    """The message is from https://github.com/aws-samples/aws-emr-utilities/pull/175; the condition is inferred."""
     few, many = (conf.get(f"spark.dynamicAllocation.{name}Executors") for name in ("min", "max"))
     try:
         initial = max(int(conf.get(name, DEFAULT_EXECUTORS)) for name in _INITIAL_EXECUTORS)
@@ -362,7 +354,7 @@ def _configuration(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _spark_defaults(configurations: list[dict[str, Any]]) -> dict[str, str]:
-    """The Spark properties among these classifications."""
+    """The Spark properties in these classifications."""
     found: dict[str, str] = {}
     for configuration in configurations:
         if configuration["classification"] == "spark-defaults":

@@ -1,8 +1,7 @@
-"""The HTTP side of EMR Serverless: requests parsed and checked, answers in the shapes of the service model."""
+"""The HTTP side of EMR Serverless: parses and checks requests, and answers in the shapes of the service model."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from moto.core.base_backend import BackendDict
@@ -26,7 +25,7 @@ _PATHS = (
 
 
 class EmrServerlessResponse(BaseResponse):
-    """One method per operation; moto's router calls them by name."""
+    """A method for each operation; moto's router calls them by name."""
 
     backends: BackendDict[EmrServerlessBackend]
     runner: JobRunner
@@ -40,9 +39,9 @@ class EmrServerlessResponse(BaseResponse):
         return self.backends[self.current_account][self.region]
 
     def _request(self) -> dict[str, Any]:
-        """The request's members, checked against the service model."""
+        """The members of the request, checked against the service model."""
         operation = get_service_model("emr-serverless").operation_model(self._get_action())
-        # moto's parser makes an empty list of a list in the query string that is not there
+        # moto's parser turns a list that is missing in the query string into an empty one
         request = {name: value for name, value in self.params.items() if value not in (None, [])}
         found = list(violations(request, operation.input_shape))
         if found:
@@ -67,14 +66,6 @@ class EmrServerlessResponse(BaseResponse):
     def list_applications(self) -> ActionResult:
         """ListApplications."""
         return PaginatedResult({"applications": self._backend.list_applications(self._request().get("states", []))})
-
-    def update_application(self) -> ActionResult:
-        """UpdateApplication."""
-        changes = self._request()
-        application = self._backend.update_application(
-            changes.pop("applicationId"), {name: value for name, value in changes.items() if name != "clientToken"}
-        )
-        return ActionResult({"application": application.describe()})
 
     def start_application(self) -> ActionResult:
         """StartApplication."""
@@ -111,20 +102,13 @@ class EmrServerlessResponse(BaseResponse):
         return ActionResult({"applicationId": request["applicationId"], "jobRunId": request["jobRunId"]})
 
     def list_job_runs(self) -> ActionResult:
-        """ListJobRuns."""
+        """ListJobRuns, whose only emulated filter is `states`."""
         request = self._request()
-        states = request.get("states")
-        after = _utc(request.get("createdAtAfter", datetime.min))
-        before = _utc(request.get("createdAtBefore", datetime.max))
-
-        def chosen(job_run: JobRun) -> bool:
-            return (
-                (states is None or job_run.state in states)
-                and after < job_run.created_at < before
-                and request.get("mode") in (None, job_run.summary()["mode"])
-            )
-
-        return PaginatedResult({"jobRuns": self._backend.list_job_runs(request["applicationId"], chosen)})
+        unknown = request.keys() & {"createdAtAfter", "createdAtBefore", "mode"}
+        if unknown:
+            raise invalid(f"The local account lists job runs by states, not by {', '.join(sorted(unknown))}")
+        found = self._backend.list_job_runs(request["applicationId"], request.get("states", []))
+        return PaginatedResult({"jobRuns": found})
 
     def get_dashboard_for_job_run(self) -> ActionResult:
         """GetDashboardForJobRun."""
@@ -135,12 +119,7 @@ class EmrServerlessResponse(BaseResponse):
         return self._backend.get_job_run(request["applicationId"], request["jobRunId"])
 
 
-def _utc(instant: datetime) -> datetime:
-    """The instant with its zone: moto's parser leaves out that it is UTC."""
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
-
-
 def url_paths(backends: BackendDict[EmrServerlessBackend], runner: JobRunner) -> dict[str, Any]:
-    """The paths of the service and what answers them, in the form of moto's `urls.py`."""
+    """The paths of the service with their handlers, in the form of moto's `urls.py`."""
     response: Any = type("EmrServerlessResponse", (EmrServerlessResponse,), {"backends": backends, "runner": runner})
     return dict.fromkeys(_PATHS, response.dispatch)

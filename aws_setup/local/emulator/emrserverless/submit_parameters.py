@@ -1,4 +1,4 @@
-"""sparkSubmitParameters of a job run: parsed, checked, and mapped onto this machine."""
+"""Parses and checks the sparkSubmitParameters of a job run, and maps their files to this machine."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _UNSUPPORTED = ("spark.master", "spark.submit.deployMode")
 
 @dataclass(frozen=True)
 class SubmitOption:
-    """One option of spark-submit; `value` is None for a flag."""
+    """An option of spark-submit. `value` is None for a flag."""
 
     name: str
     value: str | None = None
 
     @property
     def property(self) -> tuple[str, str] | None:
-        """The Spark property that this option sets, if it sets one."""
+        """The Spark property and value that this option sets, None if it sets none."""
         if self.value is None:
             return None
         if self.name in _CONF_OPTIONS:
@@ -45,7 +45,7 @@ class SubmitOption:
 
 
 def parse(parameters: str) -> list[SubmitOption]:
-    """The options in `parameters`, split as a shell does.
+    """The options in `parameters`, split as a shell would.
 
     Raises ValueError when a quote is not closed, an option lacks its value, or a word is not an option.
     """
@@ -78,12 +78,12 @@ def properties(options: list[SubmitOption], defaults: Mapping[str, str] | None =
 
 
 def unsupported_property(conf: Mapping[str, str]) -> str | None:
-    """A property that EMR Serverless sets itself and refuses in a job."""
+    """The first property in `conf` that EMR Serverless refuses because it sets it itself."""
     return next((name for name in _UNSUPPORTED if name in conf), None)
 
 
 def driver_environment(conf: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the job wants in the environment of its driver."""
+    """The environment variables that the job sets for its driver."""
     return {
         name.removeprefix(_DRIVER_ENVIRONMENT): value
         for name, value in conf.items()
@@ -92,7 +92,7 @@ def driver_environment(conf: Mapping[str, str]) -> dict[str, str]:
 
 
 def command_line(options: list[SubmitOption], locate: Callable[[str], str]) -> list[str]:
-    """The options as arguments, each file among them replaced by what `locate` makes of it."""
+    """The options as arguments, with each file replaced by the result of `locate`."""
     arguments: list[str] = []
     for option in options:
         arguments.append(option.name)

@@ -1,4 +1,4 @@
-"""Usage figures of EMR Serverless, computed from the worker sizes that a job asks for."""
+"""Usage figures of EMR Serverless, computed from the worker sizes of a job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = {"k": 1 / 1024**2, "m": 1 / 1024, "g": 1.0, "t": 1024.0}
 
 @dataclass(frozen=True)
 class Workers:
-    """What a job occupies while it runs: its driver and all its executors."""
+    """The workers that a job occupies: its driver and all its executors."""
 
     count: int
     cpus: float
@@ -24,7 +24,7 @@ class Workers:
 
 
 def workers(conf: Mapping[str, str]) -> Workers:
-    """The workers of a job with this Spark configuration; every executor is taken to live as long as the driver."""
+    """The workers of a job with this Spark configuration. Every executor is assumed to live as long as the driver."""
     executors = int(conf.get("spark.executor.instances", DEFAULT_EXECUTORS))
     if "spark.dynamicAllocation.maxExecutors" in conf:
         executors = min(executors, int(conf["spark.dynamicAllocation.maxExecutors"]))
@@ -34,9 +34,9 @@ def workers(conf: Mapping[str, str]) -> Workers:
 
 
 def utilization(occupied: Workers, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
-    """What was occupied and what is billed: totalResourceUtilization and billedResourceUtilization.
+    """The figures totalResourceUtilization and billedResourceUtilization.
 
-    Billed are at least 60 s per worker, and of storage what is beyond 20 GB per worker
+    AWS bills at least 60 s per worker, and storage beyond 20 GB per worker
     (https://docs.aws.amazon.com/emr/latest/EMR-Serverless-UserGuide/jobs-spark.html).
     """
     billed = max(seconds, _MINIMUM_BILLED_SECONDS) if seconds else 0.0
@@ -62,7 +62,7 @@ def _worker_memory(conf: Mapping[str, str], role: str) -> float:
 
 
 def _gigabytes(size: str) -> float:
-    """GB of a size as Spark writes it: 4g, 512m, 4GB; a number without a unit is MiB."""
+    """A size in Spark's notation (4g, 512m, 4GB) in GB. A number without a unit is in MiB."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])?(?:i?b)?\s*", size, re.IGNORECASE)
     if match is None:
         raise ValueError(f"not a memory size: {size!r}")

@@ -1,1 +1,1 @@
-"""EventBridge: rules and their targets."""
+"""EventBridge: corrections of the targets of rules. May import `core`."""

@@ -1,7 +1,8 @@
-"""What moto's EventBridge does differently from AWS with the targets of a rule, put right.
+"""Corrects how moto's EventBridge sends an event to the targets of a rule.
 
-moto 5.2.5 knows no topics as targets, and an event that one target does not take reaches no other and ends the thread
-that sent it. Drop this when `moto.events.models.Rule.send_to_targets` publishes and goes on by itself.
+moto 5.2.5 cannot send to a topic. When a target refuses an event, no other target gets it, and the thread that sent it
+ends. Delete this module when `moto.events.models.Rule.send_to_targets` publishes to topics and continues after a
+refusal.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _REFUSALS = (ServiceException, HTTPException, NotImplementedError)
 
 
 def install(stack: ExitStack) -> None:
-    """Put the changes in until `stack` closes."""
+    """Install the corrections until `stack` closes."""
     replace_attribute(stack, Rule, "send_to_targets", _to_each(Rule.send_to_targets))
 
 
 def _to_each(send_to_targets: _Send) -> _Send:
-    """Topics are targets too; an event that a target does not take goes to the target's dead-letter queue."""
+    """Topics can be targets. An event that a target refuses goes to the target's dead-letter queue."""
 
     def send(self: Rule, original_event: EventMessageType, transform_input: bool = True) -> None:
         if not self.event_pattern.matches_event(original_event):

@@ -1,1 +1,1 @@
-"""Job runs of EMR Serverless, executed on this machine by spark-submit."""
+"""Runs jobs of EMR Serverless as spark-submit processes. May import `emrserverless` and `aws_setup.local.processes`."""

@@ -1,4 +1,4 @@
-"""The log files of a Spark driver, as EMR Serverless leaves them under LogUri."""
+"""The log files of a Spark driver, in the form in which EMR Serverless writes them under LogUri."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from pathlib import Path
 
 _EXCEPTION = re.compile(r"^(?:Exception in thread |Caused by: )?[\w$.]*(?:Error|Exception|Interrupt)\b")
-_LOG_LINE = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d ")  # of Spark's own log, not an error's text
+_LOG_LINE = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d ")  # Spark's own log, not the text of an error
 _TAIL_BYTES = 100_000
 
 
 class GzippedCopy:
-    """A growing text file and its compressed copy, which grows with it.
+    """A compressed copy of a growing text file.
 
-    Each `update` appends one gzip member, so that the copy is a readable gzip file at any time.
+    Each `update` appends a gzip member, so that the copy is always a readable gzip file.
     """
 
     def __init__(self, source: Path, copy: Path) -> None:
@@ -23,7 +23,7 @@ class GzippedCopy:
         self._read = 0
 
     def update(self) -> None:
-        """Append what was written since the last time; the first time makes the file, even an empty one."""
+        """Append what was written since the last call. The first call creates the copy, even an empty one."""
         with self._source.open("rb") as source:
             source.seek(self._read)
             new = source.read()
@@ -36,10 +36,10 @@ class GzippedCopy:
 
 
 def last_exceptions(stdout: Path, stderr: Path, most: int = 3) -> str:
-    """The last lines of a driver's output that name an error, newest first: the newest says why the job ended.
+    """The last lines of a driver's output that name an error, newest first. The newest says why the job ended.
 
-    Spark's PythonRunner sends what a Python driver writes to its stderr to the stdout of spark-submit, so that an
-    error of the job is there; one of the JVM is in stderr.
+    Spark's PythonRunner redirects the stderr of a Python driver to the stdout of spark-submit, so errors of the job are
+    in stdout, and errors of the JVM are in stderr.
     """
     found = _exceptions(stderr) + _exceptions(stdout)
     return "\n".join(dict.fromkeys(reversed(found[-most:])))

@@ -1,7 +1,7 @@
-"""Job runs of EMR Serverless, executed on this machine by spark-submit.
+"""Runs the jobs of EMR Serverless on this machine by spark-submit.
 
-`s3://bucket/key` is the file `lake/bucket/key`, for Spark and Hadoop by ViewFileSystemOverloadScheme (part of Hadoop
-since 3.3), which serves the job's own `s3://` paths, so that its code is the same as on EMR.
+`s3://bucket/key` is the file `lake/bucket/key`. Hadoop's ViewFileSystemOverloadScheme (since 3.3) maps the `s3://`
+paths of the job to files, so that the job's code is the same as on EMR.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pyspark
 
@@ -24,7 +23,7 @@ from aws_setup.local.processes.child import Child
 
 SPARK_HOME = Path(pyspark.__file__).parent
 
-# Taken over from this process; everything else of its environment stays out of the driver, as on EMR.
+# The driver inherits only these variables of this process, as it inherits none on EMR.
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME")
 _S3_FILE_SYSTEM = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
 # A short job is over before C2 code pays: thresholds ten times higher take a job that writes 1000 rows from 18 to 12
@@ -44,7 +43,7 @@ class SparkSubmit:
     `lake` is the folder with one folder per bucket; `java_home` a Java 17; `environment` what the driver process needs
     beside what a job sets itself (AWS_* above all), asked for at each start when it is a function; `work` a folder for
     Spark's scratch files and for the driver's output before it is copied under LogUri. `credentials` are the variables
-    with which a job acts as its role; without it jobs act as `environment` says.
+    with which a job acts as its role; without it jobs act as `environment` says. `spark_home` is the Spark of the jobs,
     `java_options` are further options of the driver's JVM.
     """
 
@@ -54,12 +53,15 @@ class SparkSubmit:
     work: Path
     credentials: Callable[[SparkJob], Mapping[str, str]] = lambda _: {}
     java_options: str = ""
+    spark_home: Path = SPARK_HOME
 
     def start(self, job: SparkJob) -> JobProcess:
         """Start spark-submit for this job. Raises OSError when the scratch folder cannot be written."""
         folder = self.work / job.job_run_id
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
-        return _Driver(self.command(job), self.driver_environment(job), folder, self._log_folder(job))
+        logs = self._log_folder(job)
+        copies = [self._log_copy(folder / name, logs / f"{name}.gz") for name in ("stdout", "stderr") if logs]
+        return _Driver(self.command(job), self.driver_environment(job), folder, copies)
 
     def dashboard(self, job: SparkJob) -> str:
         """There is no Spark UI here; the folder of the driver's logs is the nearest thing."""
@@ -69,7 +71,7 @@ class SparkSubmit:
         """The spark-submit command of this job. What is set last wins: local settings over the job's own."""
         options = submit_parameters.parse(job.parameters)
         return [
-            str(SPARK_HOME / "bin" / "spark-submit"),
+            str(self.spark_home / "bin" / "spark-submit"),
             *_conf_arguments(job.configuration),
             *submit_parameters.command_line(options, self.locate),
             *_conf_arguments(self._local_properties(job)),
@@ -91,8 +93,8 @@ class SparkSubmit:
             **given,
             **self.credentials(job),
             "JAVA_HOME": str(self.java_home),
-            "SPARK_HOME": str(SPARK_HOME),
-            "SPARK_CONF_DIR": str(SPARK_HOME / "conf"),  # not the one of another Spark on this machine
+            "SPARK_HOME": str(self.spark_home),
+            "SPARK_CONF_DIR": str(self.spark_home / "conf"),  # not the one of another Spark on this machine
             "SPARK_LOCAL_DIRS": str(folder / "tmp"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_PYTHON": sys.executable,
@@ -116,8 +118,14 @@ class SparkSubmit:
             "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": (folder / "warehouse").absolute().as_uri(),
             "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} {self.java_options} -Djava.io.tmpdir={folder / 'tmp'}",
-            **s3_properties(self.lake),
+            **self._s3_properties(),
         }
+
+    def _s3_properties(self) -> dict[str, str]:
+        return s3_properties(self.lake)
+
+    def _log_copy(self, file: Path, copy: Path) -> GzippedCopy:
+        return GzippedCopy(file, copy)
 
     def _log_folder(self, job: SparkJob) -> Path | None:
         if job.log_uri is None or not job.log_uri.startswith("s3://"):
@@ -129,19 +137,15 @@ class SparkSubmit:
 class _Driver:
     """A running spark-submit and its logs."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path, logs: Path | None) -> None:
+    def __init__(
+        self, command: list[str], environment: Mapping[str, str], folder: Path, copies: list[GzippedCopy]
+    ) -> None:
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
-        self._copies: list[GzippedCopy] = []
-        with self._output(self._stdout, logs) as stdout, self._output(self._stderr, logs) as stderr:
+        self._copies = copies
+        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             self._child = Child(command, env=environment, cwd=folder, stdout=stdout, stderr=stderr, grace=_STOP_SECONDS)
         self._scratch = folder / "tmp"
         self._waits = 0
-
-    def _output(self, file: Path, logs: Path | None) -> IO[bytes]:
-        opened = file.open("wb")
-        if logs is not None:
-            self._copies.append(GzippedCopy(file, logs / f"{file.name}.gz"))
-        return opened
 
     def wait(self, seconds: float) -> int | None:
         """The exit code, or None while it still runs after `seconds`."""

@@ -1,1 +1,1 @@
-"""Step Functions: the task services that moto lacks, and its executions."""
+"""Step Functions: task services that moto lacks, and corrections of its executions. May import `core`."""

@@ -1,6 +1,6 @@
-"""What moto's Step Functions does differently from AWS with executions, put right.
+"""Corrects where executions in moto's Step Functions differ from AWS.
 
-Each function replaces or wraps one of moto 5.2.5 and says what it changes; drop it when moto's own does that.
+Each function replaces or wraps a function of moto 5.2.5 and says what it changes. Delete it when moto does the same.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 
 
 def install(stack: ExitStack) -> None:
-    """Put the changes in until `stack` closes."""
-    # A Fail state may pass on the name of an error that it got, States.Timeout for instance.
+    """Install the corrections until `stack` closes."""
+    # A Fail state may use the name of an error that it received, such as States.Timeout.
     replace_attribute(stack, state_fail, "CustomErrorName", ErrorName)
     replace_attribute(stack, IsTimestamp, "string_to_timestamp", staticmethod(_timestamp))
     for owner, name, wrap in (
@@ -75,7 +75,7 @@ def _without_runtime_errors(evaluate: _Method) -> _Method:
 
 
 def _timestamp(text: str) -> datetime | None:
-    """IsTimestamp takes RFC 3339 with a fraction of a second and an offset too; moto only whole seconds and Z."""
+    """IsTimestamp accepts all of RFC 3339; moto accepts neither fractions of a second nor offsets."""
     if not _RFC_3339.fullmatch(text):
         return None
     try:
@@ -85,7 +85,7 @@ def _timestamp(text: str) -> datetime | None:
 
 
 def stop_all(seconds: float) -> None:
-    """Stop every running execution, and wait for the end of each."""
+    """Stop every running execution, and wait at most `seconds` until they have ended."""
     running = [execution for execution in _executions() if execution.status == "RUNNING"]
     deadline = time.monotonic() + seconds
     for execution in running:
@@ -104,13 +104,13 @@ def _executions() -> Iterator[Any]:
 def _stop(execution: Any, error: str | None, cause: str | None) -> None:
     deadline = time.monotonic() + 5
     while execution.exec_worker.env is None and time.monotonic() < deadline:
-        time.sleep(0.01)  # its thread has not come to its first state
+        time.sleep(0.01)  # its thread has not reached the first state
     if execution.exec_worker.env is not None:
         execution.stop(stop_date=datetime.now(UTC), error=error, cause=cause)
 
 
 def _only_while_running(set_error: _Method) -> _Method:
-    """An error that comes from a state after the execution was stopped or timed out does not make it FAILED."""
+    """An error that a state raises after the execution was stopped or timed out does not make the execution FAILED."""
 
     def set_error_while_running(self: Environment, error: Any) -> None:
         if self._program_state is None or isinstance(self._program_state, ProgramRunning):
@@ -120,7 +120,7 @@ def _only_while_running(set_error: _Method) -> _Method:
 
 
 def _complete_and_announced(terminated: _Method) -> _Method:
-    """A stopped execution keeps its error and cause; every end is an event on the default bus."""
+    """A stopped execution has its error and cause, and each end of an execution is an event on the default bus."""
 
     def terminated_and_announced(self: BaseExecutionWorkerCommunication) -> None:
         execution: Any = self.execution
@@ -134,7 +134,7 @@ def _complete_and_announced(terminated: _Method) -> _Method:
 
 
 def _announced(start: _Method) -> _Method:
-    """Every start is an event on the default bus."""
+    """Each start of an execution is an event on the default bus."""
 
     def start_announced(self: Execution) -> None:
         _announce(self, "RUNNING")
@@ -148,7 +148,7 @@ class _InvalidDefinitionError(AWSError):
 
 
 def _with_error_code(validate: _Method) -> staticmethod[..., None]:
-    """A definition that is refused has AWS's error code; moto's answer has none, and all of the definition."""
+    """A refused definition gets AWS's error code; moto answers without a code and with the whole definition."""
 
     def validate_definition(definition: str) -> None:
         try:
@@ -161,7 +161,7 @@ def _with_error_code(validate: _Method) -> staticmethod[..., None]:
 
 
 def _named(start_execution: _Method) -> _Method:
-    """An execution without a name gets one, and names are checked."""
+    """An execution without a name gets one, and names are validated."""
 
     def start_named_execution(
         self: StepFunctionsParserBackend, state_machine_arn: str, name: str | None = None, *args: Any, **kwargs: Any
@@ -174,7 +174,7 @@ def _named(start_execution: _Method) -> _Method:
 
 
 def _with_error_and_cause(_: _Method) -> _Method:
-    """StopExecution keeps error and cause, which moto's answer to it drops."""
+    """StopExecution passes on error and cause; moto drops them."""
 
     def stop_execution(self: StepFunctionResponse) -> ActionResult:
         execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
@@ -185,7 +185,7 @@ def _with_error_and_cause(_: _Method) -> _Method:
 
 
 def _with_stop_date(describe_execution: _Method) -> _Method:
-    """A timed-out execution has a stop date too, and an output that is a string is JSON as well."""
+    """A timed-out execution has a stop date, and an output that is a string is encoded as JSON."""
 
     def describe_with_stop_date(self: StepFunctionResponse) -> ActionResult:
         described: Any = describe_execution(self)
@@ -216,7 +216,7 @@ def _add_stop_date(description: Any, execution: Any) -> None:
 
 
 def _paged(get_execution_history: _Method) -> _Method:
-    """GetExecutionHistory honours maxResults, nextToken and reverseOrder."""
+    """GetExecutionHistory respects maxResults, nextToken and reverseOrder."""
 
     def get_page(self: StepFunctionResponse) -> ActionResult:
         result: Any = get_execution_history(self)
@@ -232,7 +232,7 @@ def _paged(get_execution_history: _Method) -> _Method:
 
 
 def _announce(execution: Any, status: str | None = None) -> None:
-    """Put the event of this change of status on the default bus.
+    """Send the event of this change of status to the default bus.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
     """

@@ -1,7 +1,7 @@
-"""The task services that moto's Step Functions lacks.
+"""Task services that moto's Step Functions lacks.
 
-moto 5.2.5 forwards `emr-serverless:*` once without `.sync`, and gives `aws-sdk:*` parameters to the API as they are,
-where AWS takes and returns PascalCase. Drop this module when moto has an `emr-serverless` task service with `.sync`
+moto 5.2.5 calls `emr-serverless:*` once and ignores `.sync`, and it passes `aws-sdk:*` parameters unchanged to the API,
+where AWS takes and returns PascalCase. Delete this module when moto has an `emr-serverless` task service with `.sync`
 (absent from `state_task_service_factory.py` of 5.2.5, where it is among `_UNSUPPORTED_SERVICE_NAMES`).
 """
 
@@ -44,7 +44,7 @@ _TASK_FAILED = StatesErrorNameType.StatesTaskFailed.to_name()
 
 @dataclass(frozen=True)
 class _Api:
-    """One API of the integration and what its `.sync` waits for."""
+    """An API of the integration, and the states that its `.sync` waits for."""
 
     operation: str
     done: str
@@ -65,7 +65,7 @@ _APIS = {
 
 
 class _Interrupted(Exception):  # noqa: N818 (not an error: the execution was stopped or the task timed out)
-    """The task is no longer wanted."""
+    """The execution was stopped or the task timed out."""
 
 
 class EmrServerlessTask(StateTaskServiceCallback):
@@ -90,7 +90,7 @@ class EmrServerlessTask(StateTaskServiceCallback):
     ) -> None:
         client = client_for(resource_runtime_part.region, _SERVICE, state_credentials)
         result = call(client, self._api.operation, normalised_parameters)
-        # StartApplication, StopApplication and DeleteApplication themselves answer nothing.
+        # The answers of StartApplication, StopApplication and DeleteApplication are empty.
         env.stack.append({"ApplicationId": normalised_parameters.get("ApplicationId")} | result)
 
     def _eval_integration_pattern(
@@ -100,7 +100,7 @@ class EmrServerlessTask(StateTaskServiceCallback):
         normalised_parameters: Any,  # noqa: ARG002
         state_credentials: Any,
     ) -> None:
-        # The inherited loop waits for a callback as well and makes a second attempt of Retry end as States.Timeout.
+        # The inherited loop also waits for a callback, and a second attempt of Retry would end as States.Timeout.
         submitted = env.stack.pop()
         client = client_for(resource_runtime_part.region, _SERVICE, state_credentials)
         api = self._api
@@ -117,18 +117,18 @@ class EmrServerlessTask(StateTaskServiceCallback):
         env.stack.append(resource)
 
     def _undo(self, client: Any, submitted: dict[str, Any]) -> None:
-        """Step Functions' best effort to cancel what it waited for."""
+        """Cancel the job run, as Step Functions tries to."""
         if self._api.operation == "StartJobRun":
             try:
                 call(client, "CancelJobRun", {name: submitted[name] for name in ("ApplicationId", "JobRunId")})
             except ClientError:
-                return  # it has ended by itself
+                return  # the job run has already ended
 
     def _evaluate_with_timeout(self, env: Environment) -> None:
         try:
             super()._evaluate_with_timeout(env)
         except _Interrupted:
-            return  # the execution was stopped: nothing that follows is evaluated
+            return  # the execution was stopped, so no later state is evaluated
 
     def _from_error(self, env: Environment, ex: Exception) -> FailureEvent:
         if isinstance(ex, ClientError):
@@ -139,7 +139,7 @@ class EmrServerlessTask(StateTaskServiceCallback):
 
     def _failure(self, env: Environment, error: str, cause: str) -> FailureEvent:
         states_error = error.startswith("States.")
-        details: Any = {  # a TypedDict of moto's that takes any one of its keys but names all of them as required
+        details: Any = {  # moto's TypedDict requires all keys, but one is enough
             "taskFailedEventDetails": TaskFailedEventDetails(
                 resource=self._get_sfn_resource(),
                 resourceType=self._get_sfn_resource_type(),
@@ -169,7 +169,7 @@ class AwsSdkTask(StateTaskServiceAwsSdk):
 
 
 def call(client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Call the operation with a task's parameters; the result in PascalCase. Raises ClientError and ParametersError."""
+    """Call the operation with a task's parameters. The result is in PascalCase. Raises ClientError, ParametersError."""
     model = client.meta.service_model.operation_model(operation)
     request = request_from_parameters(parameters, model.input_shape) if model.input_shape else {}
     methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
@@ -207,9 +207,9 @@ def _with_ours(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install(stack: ExitStack) -> None:
-    """Put the task services in until `stack` closes."""
+    """Install the task services until `stack` closes."""
     theirs = vars(state_task_factory)["state_task_service_for"]
     replace_attribute(stack, state_task_factory, "state_task_service_for", _with_ours(theirs))
-    # aws-sdk:emrserverless is boto3's emr-serverless; its errors begin with EmrServerless.
+    # aws-sdk:emrserverless is emr-serverless in boto3, and its errors start with EmrServerless.
     replace_item(stack, StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES, "emrserverless", _SERVICE)
     replace_item(stack, state_task_service_aws_sdk._SERVICE_ERROR_NAMES, "emrserverless", "EmrServerless")

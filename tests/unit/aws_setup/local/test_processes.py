@@ -11,7 +11,7 @@ import pytest
 
 from aws_setup.local.processes.child import Child, ProgramNotFoundError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 # A child in a session of its own with a grandchild, both deaf to SIGTERM: the worst that a command can do.
 STUBBORN = """
 import os, signal, subprocess, sys, time

@@ -5,7 +5,7 @@ import pytest
 from aws_setup.local.environment import applied, aws_variables, foreign
 
 
-def test_the_users_own_aws_settings_are_taken_away_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_s_own_aws_settings_are_removed_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "theirs")

@@ -1,4 +1,4 @@
-"""The driver's logs: readable while they grow, and searched for what went wrong."""
+"""The logs of the driver are readable while they grow, and are searched for errors."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def test_the_newest_error_of_python_comes_first(tmp_path: Path) -> None:
     ]
 
 
-def test_an_error_is_told_once(tmp_path: Path) -> None:
+def test_an_error_is_listed_once(tmp_path: Path) -> None:
     assert last_exceptions(*outputs(tmp_path, "JobError: x\nJobError: x\n", "")) == "JobError: x"
 
 
-def test_text_that_speaks_of_errors_is_none(tmp_path: Path) -> None:
+def test_text_that_mentions_errors_is_not_an_error(tmp_path: Path) -> None:
     assert last_exceptions(*outputs(tmp_path, "no Error: here\nErrors were few\n", "")) == ""

@@ -1,4 +1,4 @@
-"""sparkSubmitParameters, parsed as EMR Serverless takes them."""
+"""sparkSubmitParameters are parsed as EMR Serverless does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_parameters_are_split_as_a_shell_does() -> None:
         ("--conf 'a", "No closing quotation"),
     ],
 )
-def test_what_spark_submit_cannot_read_is_an_error(parameters: str, error: str) -> None:
+def test_parameters_that_spark_submit_cannot_read_are_an_error(parameters: str, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         parse(parameters)
 
@@ -46,7 +46,7 @@ def test_the_last_setting_of_a_property_holds() -> None:
 
 
 @pytest.mark.parametrize("parameters", ["--master yarn", "--conf spark.master=local", "--conf=spark.master=local"])
-def test_the_master_is_not_for_a_job_to_set(parameters: str) -> None:
+def test_a_job_may_not_set_the_master(parameters: str) -> None:
     assert unsupported_property(properties(parse(parameters))) == "spark.master"
 
 

@@ -1,4 +1,4 @@
-"""A change of tables.yaml reaches the job of the running account without a deployment."""
+"""Uploads a changed tables.yaml to the running account, so that no deployment is needed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from spark_scripts.contract.tables import tables_to_json
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_GLANCE_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 class TablesWatch(contextlib.AbstractContextManager["TablesWatch"]):
-    """Uploads the tables of the file `path` to `bucket` when it has changed, and reports that, or what is wrong."""
+    """Uploads the tables of the file `path` to `bucket` after each change, and reports the upload or the error."""
 
     def __init__(self, path: Path, client: S3Client, bucket: str, report: Callable[[str], None]) -> None:
         self._path, self._client, self._bucket, self._report = path, client, bucket, report
@@ -41,7 +41,7 @@ class TablesWatch(contextlib.AbstractContextManager["TablesWatch"]):
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._ended.wait(_GLANCE_SECONDS):
+        while not self._ended.wait(_POLL_SECONDS):
             stamp = self._stamp()
             if stamp not in (self._seen, None):
                 self._seen = stamp
@@ -52,12 +52,12 @@ class TablesWatch(contextlib.AbstractContextManager["TablesWatch"]):
             listed = tables_to_json(table.to_table() for table in load_tables(self._path))
             self._client.put_object(Bucket=self._bucket, Key=TABLES_KEY, Body=listed.encode())
         except (TablesError, ClientError, BotoCoreError) as error:
-            self._report(f"{self._path} has changed, and the job keeps the tables that it had: {error}")
+            self._report(f"{self._path} has changed, but jobs still use the old tables: {error}")
         else:
-            self._report(f"{self._path} has changed: the job has the new tables; reload the definitions in Dagster")
+            self._report(f"{self._path} has changed, and jobs use the new tables: reload the definitions in Dagster")
 
     def _stamp(self) -> tuple[int, int] | None:
-        """What differs after a change; None while an editor replaces the file."""
+        """Modification time and inode, which differ after a change. None while an editor replaces the file."""
         try:
             found = self._path.stat()
         except OSError:

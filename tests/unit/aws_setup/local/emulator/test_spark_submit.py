@@ -66,7 +66,7 @@ def test_every_bucket_is_a_folder_to_hadoop(submit: SparkSubmit) -> None:
     assert sum(name.endswith("linkFallback") for name in conf) == 2
 
 
-def test_a_file_that_is_not_there_stays_an_s3_uri(submit: SparkSubmit) -> None:
+def test_a_missing_file_stays_an_s3_uri(submit: SparkSubmit) -> None:
     assert submit.locate("s3://code/none.py") == "s3://code/none.py"
     assert submit.locate("/code/main.py") == "/code/main.py"
 

@@ -1,4 +1,4 @@
-"""Replaced parts of moto come back."""
+"""Replaced parts of moto are restored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Owner:
         return "theirs"
 
 
-def test_attributes_come_back_as_they_were() -> None:
+def test_attributes_are_restored() -> None:
     with ExitStack() as stack:
         replace_attribute(stack, Owner, "answer", staticmethod(lambda: "ours"))
         assert Owner.answer() == "ours"
@@ -27,12 +27,12 @@ def test_attributes_come_back_as_they_were() -> None:
     assert Owner().answer() == "theirs"  # a static method again
 
 
-def test_an_attribute_that_is_gone_is_an_error() -> None:
+def test_replacing_a_missing_attribute_is_an_error() -> None:
     with ExitStack() as stack, pytest.raises(AttributeError, match="renamed"):
         replace_attribute(stack, Owner, "renamed", None)
 
 
-def test_items_come_back_or_go() -> None:
+def test_items_are_restored_or_removed() -> None:
     mapping = {"known": 1}
     with ExitStack() as stack:
         replace_item(stack, mapping, "known", 2)
@@ -42,7 +42,7 @@ def test_items_come_back_or_go() -> None:
     assert mapping == {"known": 1}
 
 
-def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SET", "theirs")
     monkeypatch.delenv("UNSET", raising=False)
     with ExitStack() as stack:

@@ -76,7 +76,7 @@ def test_a_result_is_in_pascal_case_and_its_times_are_text() -> None:
     }
 
 
-def test_text_in_a_template_becomes_what_the_api_takes() -> None:
+def test_text_in_a_template_becomes_the_types_of_the_api() -> None:
     given = {
         "autoStopConfiguration": {"enabled": "true", "idleTimeoutMinutes": "5"},
         "name": 7,

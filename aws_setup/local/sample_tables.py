@@ -1,4 +1,4 @@
-"""The sample tables of the local account's own database, which reach the day on which the account starts."""
+"""The sample tables of the local database. Their rows reach the day on which the account starts."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-_TABLES, _ROWS = (Path(__file__).with_name(name) for name in ("sample.sql", "sample_rows.sql"))
+_TABLES, _ROWS = (Path(__file__).with_name(name) for name in ("sample_tables.sql", "sample_rows.sql"))
 _MARK = "sample tables were loaded"
 _LAST = date(2024, 12, 31)
-"""The day to which the sample of the first 24 months reaches, and where that of single days begins."""
+"""The last day of the 24 months of sample rows. After it every day has the same number of rows."""
 
 _SITTINGS, _SITTINGS_A_DAY = 200_000, 100
 _ORDERS, _ORDERS_A_DAY = 50_000, 25
 
 
 def load_sample(dsn: str, through: date) -> bool:
-    """Load the sample tables with the owner's `dsn`, with rows to the end of the day `through`.
+    """Load the sample tables as their owner, by `dsn`, with rows to the end of the day `through`.
 
-    False when they have been loaded before: then they get the rows of the days since, unless the tables have become
-    others. One transaction: a load that is interrupted leaves nothing.
+    Returns False when they were loaded before: then the rows of the days since are added, unless the user has changed
+    the tables. The load is one transaction, so an interrupted one leaves nothing behind.
     """
     with psycopg.connect(dsn) as connection:
         loaded = _loaded_through(connection)
@@ -58,7 +58,7 @@ def _load_rows(connection: psycopg.Connection, after: date | None, through: date
 
 
 def _loaded_through(connection: psycopg.Connection) -> date | None:
-    """The last day of the rows that have been loaded; None before they are."""
+    """The last day with sample rows, None before the sample is loaded."""
     row = connection.execute(
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
     ).fetchone()

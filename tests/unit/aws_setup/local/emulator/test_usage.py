@@ -39,6 +39,6 @@ def test_a_job_that_never_ran_costs_nothing() -> None:
     )
 
 
-def test_a_size_that_is_none_is_an_error() -> None:
+def test_a_wrong_size_is_an_error() -> None:
     with pytest.raises(ValueError, match="not a memory size: 'large'"):
         workers({"spark.driver.memory": "large"})

@@ -15,7 +15,7 @@ def test_a_second_account_in_the_folder_is_refused_naming_the_first(tmp_path: Pa
     with (
         Home(tmp_path).locked(),
         pytest.raises(
-            AccountInUseError, match=rf"\(process {os.getpid()}\) runs in {tmp_path} already: stop it, or .* --home"
+            AccountInUseError, match=rf"\(process {os.getpid()}\) already runs in {tmp_path}: stop it, or .* --home"
         ),
         Home(tmp_path).locked(),
     ):
@@ -34,7 +34,7 @@ def test_the_children_of_a_killed_launcher_are_waited_for(tmp_path: Path) -> Non
         f"    child = Child({command}, hold=[lock])\n"
         "    time.sleep(600)"
     )
-    launcher = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    launcher = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[4])
     assert launcher.stdout is not None
     assert launcher.stdout.readline() == b"up\n"
     launcher.send_signal(signal.SIGKILL)
@@ -52,7 +52,7 @@ def _lock_at_once(folder: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_scratch_is_emptied_and_the_rest_kept(tmp_path: Path) -> None:
+def test_the_scratch_folder_is_emptied_and_the_rest_stays(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.prepare()
     for file in (home.work / "spark", home.lake / BUCKET / "object", home.dagster / "history"):
@@ -70,12 +70,12 @@ def test_a_child_that_holds_the_lock_does_not_keep_it_after_its_end(tmp_path: Pa
         assert lock > 0
 
 
-def test_the_variables_of_an_account_are_known_while_it_runs_and_gone_when_it_has_ended(tmp_path: Path) -> None:
+def test_the_variables_of_an_account_are_published_only_while_it_runs(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with home.locked():
         with pytest.raises(NoAccountError, match=f"the local account is starting or stopping in {tmp_path}"):
             home.running()
-        with home.told({"SOURCE_DSN": "a secret"}):
+        with home.published({"SOURCE_DSN": "a secret"}):
             assert home.running() == {"SOURCE_DSN": "a secret"}
             assert (tmp_path / "environment.json").stat().st_mode & 0o777 == 0o600
         assert not (tmp_path / "environment.json").exists()
@@ -83,7 +83,7 @@ def test_the_variables_of_an_account_are_known_while_it_runs_and_gone_when_it_ha
         home.running()
 
 
-def test_what_a_killed_account_left_is_no_account_and_is_deleted(tmp_path: Path) -> None:
+def test_the_variables_of_a_killed_account_are_ignored_and_deleted(tmp_path: Path) -> None:
     (tmp_path / "environment.json").write_text('{"SOURCE_DSN": "a secret"}')
     (tmp_path / "lock").write_text("1")
     with pytest.raises(NoAccountError, match="no local account runs"):

@@ -20,13 +20,13 @@ from aws_setup.local.errors import DotenvError
 )
 def test_a_variable_that_the_account_sets_is_refused(tmp_path: Path, line: str, name: str) -> None:
     (tmp_path / ".env").write_text(f"{line}\nCOLOUR=blue\n", encoding="utf-8")
-    with pytest.raises(DotenvError, match=rf"/\.env sets {name}, which `dagster dev` prefers"):
+    with pytest.raises(DotenvError, match=rf"/\.env sets {name}, and `dagster dev` would use"):
         refuse_dotenv(tmp_path)
 
 
-def test_all_such_variables_are_named_once_and_no_value(tmp_path: Path) -> None:
+def test_each_such_variable_is_named_once_without_its_value(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("AWS_PROFILE=a\nAWS_SECRET_ACCESS_KEY=hush\nAWS_PROFILE=b\n")
-    with pytest.raises(DotenvError, match="sets AWS_PROFILE, AWS_SECRET_ACCESS_KEY, which") as refusal:
+    with pytest.raises(DotenvError, match="sets AWS_PROFILE, AWS_SECRET_ACCESS_KEY, and") as refusal:
         refuse_dotenv(tmp_path)
     assert "hush" not in str(refusal.value)
 
@@ -38,6 +38,6 @@ def test_other_variables_are_left_alone(tmp_path: Path, text: str) -> None:
     assert (tmp_path / ".env").exists()
 
 
-def test_no_file_is_no_trouble(tmp_path: Path) -> None:
+def test_without_a_file_nothing_is_refused(tmp_path: Path) -> None:
     refuse_dotenv(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""S3: what moto does differently from AWS with versioned objects."""
