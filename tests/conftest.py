@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Account
 
 # tests/s3a/ before others with a Spark in this process: a process has one JVM, and theirs lacks S3A.
 LONGEST_FIRST = ("tests/e2e/", "tests/access/", "tests/s3a/")
 TOGETHER = ("tests/e2e/", "tests/s3a/")
 SHORT_LAST = ("tests/bench/", "tests/unit/")  # they keep the one worker busy until the other has ended
+
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
+"""For the JVM of each Spark of the tests: C1 alone takes a job of one month from 7.0 to 5.1 CPU seconds."""
 
 
 class Modules(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
@@ -18,6 +26,10 @@ class Modules(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return next(filter(nodeid.startswith, TOGETHER), nodeid.partition("::")[0])
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", JAVA_OPTIONS)  # which the local account hands on to its jobs
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,3 +48,12 @@ def _rank(nodeid: str) -> int:
         if nodeid.startswith(prefix):
             return rank
     return 1 + SHORT_LAST.index(found) if (found := next(filter(nodeid.startswith, SHORT_LAST), None)) else 0
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The local account of a worker's tests of integration and contract; this process's environment leads to it."""
+    from tests.integration.conftest import running_account  # noqa: PLC0415 (unit tests need no Spark)
+
+    with running_account(tmp_path_factory.mktemp("account")) as account:
+        yield account

@@ -33,12 +33,17 @@ _FOR_PEOPLE = {
 
 def template() -> dict[str, Any]:
     """The template that CloudFormation gets."""
+    return copy.deepcopy(_rendered())
+
+
+@cache
+def _rendered() -> dict[str, Any]:
     return short_forms.read(rendered())
 
 
 def parameters() -> dict[str, dict[str, Any]]:
     """The declared parameters by name, each with its description and constraints from template.yaml."""
-    declared: dict[str, dict[str, Any]] = annotated()["Parameters"]
+    declared: dict[str, dict[str, Any]] = copy.deepcopy(_read()["Parameters"])
     return declared
 
 

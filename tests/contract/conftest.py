@@ -22,7 +22,7 @@ import pytest
 
 from ingest_assets.aws.messages import Notification, parse
 from ingest_assets.aws.stack import StackOutputs
-from tests.integration.conftest import running_account
+from tests.integration.conftest import Account
 
 _PATIENCE_SECONDS = 900.0
 
@@ -56,17 +56,16 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def aws(request: pytest.FixtureRequest) -> Iterator[Environment]:
     """The account with the stack."""
-    stack = os.environ.get("AWS_CONTRACT_STACK")
-    with pytest.MonkeyPatch.context() as patch:
-        if stack:
+    if stack := os.environ.get("AWS_CONTRACT_STACK"):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setenv("INGEST_STACK", stack)
             yield Environment(boto3.session.Session(), stack, real=True)
-            return
-        with running_account(tmp_path_factory.mktemp("contract")) as account:
-            session = boto3.session.Session(region_name=account.environment["AWS_REGION"])
-            yield Environment(session, account.environment["INGEST_STACK"], real=False)
+        return
+    account: Account = request.getfixturevalue("account")
+    session = boto3.session.Session(region_name=account.environment["AWS_REGION"])
+    yield Environment(session, account.environment["INGEST_STACK"], real=False)
 
 
 class Mailbox:

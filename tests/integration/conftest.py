@@ -25,7 +25,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
 from aws_setup.job_bundle.jdbc import driver_jar
-from aws_setup.local.emulator.spark.submit import s3_properties
+from aws_setup.local.class_archive import java_options
+from aws_setup.local.emulator.spark.submit import JAVA_OPTIONS, s3_properties
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
@@ -88,13 +89,6 @@ def running_account(folder: Path, launcher: Sequence[str | Path] = ()) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """The account; this process's environment leads to it."""
-    with running_account(tmp_path_factory.mktemp("account")) as account:
-        yield account
-
-
-@pytest.fixture(scope="session")
 def session(account: Account) -> boto3.session.Session:
     """A session of the account."""
     return boto3.session.Session(region_name=account.environment["AWS_REGION"])
@@ -146,6 +140,7 @@ def spark_session(s3: Mapping[str, str], folder: Path) -> Iterator[SparkSession]
     builder: Any = SparkSession.builder.master("local[2]").config(map={**spark_io.SESSION, **s3})
     session: SparkSession = (
         builder.config("spark.jars", str(driver_jar()))
+        .config("spark.driver.defaultJavaOptions", f"{JAVA_OPTIONS} {java_options()}")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.local.dir", str(folder))

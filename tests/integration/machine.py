@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -20,6 +21,12 @@ CREATED = ["EMR Serverless CreateApplication", "EMR Serverless StartApplication"
 CANCELLED = ["List job runs", "EMR Serverless CancelJobRun"]
 TASKS = {*CREATED, *CANCELLED, *RELEASED, "SuccessNotification", "FailureNotification", "SendMessageToSQS"}
 _NUMBERS = itertools.count()
+_POLL_SECONDS = 0.2  # a look costs client and server together 30 ms
+
+
+@cache
+def _client(session: boto3.session.Session, service: Any) -> Any:
+    return session.client(service)
 
 
 @dataclass
@@ -30,7 +37,7 @@ class Machine:
     outputs: StackOutputs
 
     def start(self, request: object) -> str:
-        arn: str = self.session.client("stepfunctions").start_execution(
+        arn: str = _client(self.session, "stepfunctions").start_execution(
             stateMachineArn=self.outputs.state_machine_arn,
             name=f"test-{next(_NUMBERS)}",
             input=json.dumps(request),
@@ -38,15 +45,15 @@ class Machine:
         return arn
 
     def end(self, arn: str) -> Execution:
-        client = self.session.client("stepfunctions")
-        return executions.follow(client, arn, lambda _: None, poll_seconds=0.05, deadline_seconds=60)
+        client = _client(self.session, "stepfunctions")
+        return executions.follow(client, arn, lambda _: None, poll_seconds=_POLL_SECONDS, deadline_seconds=60)
 
     def run(self, request: object) -> Execution:
         return self.end(self.start(request))
 
     def states(self, execution: Execution) -> list[str]:
         """The tasks that the execution went through."""
-        changes = executions.state_changes(self.session.client("stepfunctions"), execution.arn)
+        changes = executions.state_changes(_client(self.session, "stepfunctions"), execution.arn)
         return [change.state for change in changes if change.state in TASKS]
 
     def messages(self, execution: Execution) -> list[dict[str, Any]]:
@@ -58,7 +65,7 @@ class Machine:
         return self._taken(count, lambda body: body.get("detail", {}).get("executionArn") == arn)
 
     def _taken(self, count: int, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-        client, url = self.session.client("sqs"), self.outputs.queue_url
+        client, url = _client(self.session, "sqs"), self.outputs.queue_url
         found: list[dict[str, Any]] = []
         deadline = time.monotonic() + 10
         while len(found) < count and time.monotonic() < deadline:
@@ -70,7 +77,7 @@ class Machine:
         return found
 
     def applications(self, *states: Any) -> list[str]:
-        pages = self.session.client("emr-serverless").get_paginator("list_applications").paginate(states=states)
+        pages = _client(self.session, "emr-serverless").get_paginator("list_applications").paginate(states=states)
         return [one["id"] for page in pages for one in page["applications"]]
 
     def kept_application(self) -> str:

@@ -165,7 +165,8 @@ def test_a_success_goes_the_whole_way_and_leaves_no_application(machine: Machine
 def test_the_queue_gets_the_topics_message_and_its_own_and_both_are_the_same(
     machine: Machine, jobs: ScriptedJobs
 ) -> None:
-    execution = machine.run(NAMED)
+    request = {**NAMED, "requested_by": "a test"}
+    execution = machine.run(request)
     first, second = machine.messages(execution)
     assert first == second
     assert first == {
@@ -173,7 +174,7 @@ def test_the_queue_gets_the_topics_message_and_its_own_and_both_are_the_same(
         "status": "SUCCEEDED",
         "execution_arn": execution.arn,
         "execution_name": execution.name,
-        "input": NAMED,
+        "input": request,
         "application_id": jobs.started[0].application_id,
         "job_run_id": jobs.started[0].job_run_id,
         "error": None,
@@ -270,7 +271,8 @@ def test_failing_notifications_change_nothing_in_the_outcome(
     topics.delete_topic(TopicArn=machine.outputs.failure_topic_arn)
     session.client("sqs").delete_queue(QueueUrl=machine.outputs.queue_url)
     jobs.codes = [0, 1]
-    succeeded, failed = machine.run({}), machine.run({})
+    started = [machine.start({}), machine.start({})]  # at once: each waits for the retries of two notifications
+    failed, succeeded = sorted((machine.end(arn) for arn in started), key=lambda execution: execution.status)
     assert succeeded.status == "SUCCEEDED"
     assert (failed.status, failed.error) == ("FAILED", "States.TaskFailed")
     assert machine.states(succeeded)[-2:] == ["SuccessNotification", "SendMessageToSQS"]

@@ -148,13 +148,14 @@ def read_csv(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_a_success_is_told_by_the_topic_and_to_the_queue(workflow: Workflow) -> None:
-    request = {"table": "orders", "months": ["2023-03"], "requested_by": "a test"}
-    execution, _ = workflow.run(request)
+def test_a_success_is_told_by_the_topic_and_to_the_queue(
+    workflow: Workflow, full_ingest: tuple[Execution, list[str]]
+) -> None:
+    execution, _ = full_ingest
     messages = workflow.messages(execution)
     assert set(messages) == {"StepFunctionDataPipelineNotification", "direct"}
     for message in messages.values():
-        assert (message["status"], message["input"], message["source"]) == ("SUCCEEDED", request, "state-machine")
+        assert (message["status"], message["input"], message["source"]) == ("SUCCEEDED", {}, "state-machine")
         assert message["execution_name"] == execution.name
         assert message["application_id"]
         assert message["job_run_id"]

@@ -19,8 +19,8 @@ REGION = "us-east-1"
 class Network:
     """A VPC with two private subnets in two zones."""
 
-    def __init__(self) -> None:
-        self.session = boto3.session.Session("key", "secret", region_name=REGION)
+    def __init__(self, session: boto3.session.Session) -> None:
+        self.session = session
         self.client: Any = self.session.client("ec2")
         self.vpc = self.client.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.subnets = [self.subnet(zone, number) for number, zone in enumerate("ab")]
@@ -65,10 +65,17 @@ class Network:
         return list(check(self.session, {"SubnetIds": ",".join(self.subnets), "VpcId": self.vpc, **parameters}))
 
 
+@pytest.fixture(scope="module")
+def session() -> boto3.session.Session:
+    """One for all tests: it has read EC2's model."""
+    return boto3.session.Session("key", "secret", region_name=REGION)
+
+
 @pytest.fixture
-def network() -> Iterator[Network]:
+def network(session: boto3.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # thousands of images that no test asks for
     with mock_aws():
-        yield Network()
+        yield Network(session)
 
 
 def test_private_subnets_with_the_endpoints_that_the_job_needs_are_fine(network: Network) -> None:

