@@ -18,7 +18,7 @@ from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, st
 from aws_setup.errors import UsageError
 from aws_setup.local import arguments as local
 from ingest_assets import environment
-from ingest_assets.aws.errors import explain
+from ingest_assets.aws.errors import AwsError, explain
 from ingest_assets.aws.stack import StackError
 from spark_scripts.contract.errors import DataLakeError, InvalidInputError
 
@@ -65,8 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _message_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, (BotoCoreError, ClientError)):
-        explained = explain(error)
-        return str(explained), 2 if explained.unreached else 1
+        error = explain(error)
+    if isinstance(error, AwsError):
+        return str(error), 2 if error.unreached else 1
     wrong_usage = isinstance(error, (UsageError, InvalidInputError, StackError))
     return str(error), 2 if wrong_usage else 1
 

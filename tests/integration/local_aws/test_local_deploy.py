@@ -80,7 +80,7 @@ def test_bucket_and_secret_of_a_destroyed_stack_stay_with_what_they_hold(command
     s3 = commands.session.client("s3")
     s3.put_object(Bucket=BUCKET, Key="raw-layer/x.csv", Body=b"1")
     assert "up to date" in commands.deploy()[-1]
-    assert f"kept the bucket {BUCKET}" in commands.destroy()[-1]
+    assert f"retained the bucket {BUCKET}" in commands.destroy()[-1]
     assert commands.secret() == FIELDS
     assert s3.get_object(Bucket=BUCKET, Key="raw-layer/x.csv")["Body"].read() == b"1"
     empty(commands)

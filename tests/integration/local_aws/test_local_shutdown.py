@@ -90,7 +90,7 @@ def test_the_next_one_starts_empty() -> None:
 
 
 def test_only_one_runs_in_a_process() -> None:
-    with LocalAws(NoRunner()), pytest.raises(RuntimeError, match="runs in this process already"), LocalAws(NoRunner()):
+    with LocalAws(NoRunner()), pytest.raises(RuntimeError, match="already runs a LocalAws"), LocalAws(NoRunner()):
         pass
 
 

@@ -13,7 +13,7 @@ from ingest_assets.tables import load_tables
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column
 from spark_scripts.contract.months import UNDATED
-from tests.unit.ingest_assets.fakes import FakeAws
+from tests.unit.ingest_assets.fakes import FakeAws, FakeExecution
 from tests.unit.ingest_assets.harness import Dagster, value
 
 KEY = dg.AssetKey(["postgres", "public", "mockrecord"])
@@ -27,7 +27,7 @@ def ingest(aws: FakeAws, dagster: Dagster, months: Mapping[str, int]) -> dg.Exec
             told: Any = {"undated_rows": undated, "table_comment": "Mock exams", "table_rows": 200, "table_bytes": 8192}
             aws.s3.commit(month, aws.step_functions.started[-1]["name"], **told)
 
-    aws.step_functions.next.answers = [commit]
+    aws.step_functions.next = FakeExecution(answers=[commit])
     result = dagster.materialize(min(months), max(months))
     assert result.success
     return result
