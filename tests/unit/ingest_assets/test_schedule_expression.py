@@ -5,6 +5,7 @@ import re
 from calendar import SUNDAY, Calendar, monthrange
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import islice, takewhile
 
 import pytest
@@ -24,8 +25,8 @@ from spark_scripts.contract.months import Month
 
 SEED = "cron(0 2 1,15 MAR,APR,MAY,JUN ? *)"
 
-MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FIRST, LAST = datetime(2023, 1, 1), datetime(2032, 1, 1)  # with two leap years
 
 
@@ -85,7 +86,8 @@ def test_a_wrong_expression_is_refused_with_its_fault(expression: str, message: 
         trailing_months(expression)
 
 
-def holds(field: str, number: int, names: Sequence[str] = (), lowest: int = 0) -> bool:
+@cache
+def holds(field: str, number: int, names: tuple[str, ...] = (), lowest: int = 0) -> bool:
     """Whether EventBridge takes the number for one of the field's, worked out item by item."""
 
     def read(text: str) -> int:
