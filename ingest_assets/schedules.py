@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from ingest_assets._compat import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, UnresolvedAssetJob
-from ingest_assets.asset_keys import raw_layer_key
+from ingest_assets.asset_keys import job_name, raw_layer_key
 from ingest_assets.automation import schedule_status
 from ingest_assets.aws.errors import aws_errors
 from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
@@ -38,7 +38,7 @@ _DEPLOY = "python -m aws_setup deploy --parameter"
 def ingest_job(*, table: TableSpec) -> UnresolvedAssetJob:
     """The job that ingests months of the table."""
     return dg.define_asset_job(
-        f"ingest_{table.name}",
+        job_name(table.name),
         selection=dg.AssetSelection.assets(raw_layer_key(table.name)),
         description=f"Ingests months of {table.table} into the raw layer.",
     )

@@ -104,7 +104,7 @@ def evaluations_of_nothing(
             text = f"not in any manifest: {', '.join(sorted(stray))}. The month has never been ingested."
             verdict = _Verdict(False, text, numbers={"unlisted_objects": len(stray)})
         else:
-            verdict = _Verdict(True, "has not been ingested: nothing to check.")
+            verdict = _Verdict(True, "never ingested, so there is no data to judge.")
         yield evaluated.result(name, verdict, {})
 
 

@@ -24,7 +24,7 @@ from ingest_assets._compat import (
     WILL_RETRY_TAG,
     JobFailureData,
 )
-from ingest_assets.asset_keys import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key, table_of_job
 from ingest_assets.automation import sensor_status
 from ingest_assets.aws.executions import shortened
 from ingest_assets.aws.messages import DAGSTER, Notification
@@ -150,11 +150,19 @@ def _subject(run: dg.DagsterRun) -> str:
 
 
 def _notification(run: dg.DagsterRun, error: str, cause: str) -> Notification:
-    tables = [key.path[-1] for key in run.asset_selection or () if key == raw_layer_key(key.path[-1])]
+    tables = _tables(run)
     months = _months(run)
     table = {"table": tables[0], "months": months} if len(tables) == 1 and months else {}
     request = {**table, "requested_by": run.run_id}
     return Notification("FAILED", execution_arn="", request=request, error=error, cause=cause, source=DAGSTER)
+
+
+def _tables(run: dg.DagsterRun) -> list[str]:
+    """The tables of the run's raw layers; a run that was launched from the page of a job has no selection of assets."""
+    if run.asset_selection:
+        return [key.path[-1] for key in run.asset_selection if key == raw_layer_key(key.path[-1])]
+    table = table_of_job(run.job_name)
+    return [] if table is None else [table]
 
 
 def _months(run: dg.DagsterRun) -> list[str]:

@@ -230,6 +230,11 @@ def test_an_error_is_published_with_its_first_cause(sns: FakeSns, daemon: Daemon
             "raw_layer/mockrecord:fresh",
             {},
         ),
+        (
+            {"job_name": "ingest_mockrecord", "tags": {"dagster/partition": "2024-02"}},
+            "ingest_mockrecord 2024-02",
+            {"table": "mockrecord", "months": ["2024-02"]},
+        ),
         ({"job_name": "nightly"}, "nightly", {}),
         ({"job_name": "n" * 200}, "n" * 70, {}),
     ],
