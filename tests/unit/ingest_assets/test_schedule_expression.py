@@ -287,7 +287,7 @@ def test_the_times_are_those_of_another_reader_of_eventbridges_cron(seed: int) -
         ("cron(0 2 L-31 * ? *)", "'31' is not a number of days before the last: write 0 to 30"),
         ("cron(0 2 32W * ? *)", "'32' is not a day of the month: write 1 to 31"),
         ("cron(0 2 ? * 3#6 *)", "'6' is not a week of the month: write 1 to 5"),
-        ("cron(0 2 ? * 3#1,6#3 *)", "EventBridge takes no list of days of the week with '#'"),
+        ("cron(0 2 ? * 3#1,6#3 *)", "EventBridge accepts no list of days of the week with '#'"),
         ("cron(0 2 ? * MONDAYL *)", "did you mean MON"),
         ("cron(0 2 1 * ? 1969)", "'1969' is not a year: write 1970 to 2199"),
         ("cron(0 2 31W FEB ? *)", "never fires"),
@@ -308,11 +308,11 @@ def test_the_times_are_those_of_another_reader_of_eventbridges_cron(seed: int) -
         ("cron(0 2 1,,2 * ? *)", "'' is not a day of the month"),
         ("cron(0 2 30,31 FEB ? *)", "never fires"),
         ("rate(1 day)", r"cannot be mirrored in Dagster: it counts from the moment .* Write it as cron"),
-        ("at(2026-11-20T13:00:00)", "cannot be mirrored in Dagster: it fires once"),
+        ("at(2026-11-20T13:00:00)", "cannot be mirrored in Dagster: it fires only once"),
         ("0 2 1 * *", "not of the form"),
     ],
 )
-def test_what_dagster_cannot_be_told_is_refused(expression: str, message: str) -> None:
+def test_an_expression_that_dagster_cannot_mirror_is_refused(expression: str, message: str) -> None:
     with pytest.raises(CronError, match=message):
         cron_schedule(expression)
 
