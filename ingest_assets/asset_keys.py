@@ -11,6 +11,7 @@ from ingest_assets.tables import TableSpec
 
 RAW_LAYER = "raw_layer"
 """The group of the raw layers, and the first part of their keys."""
+_JOB = "ingest_"
 SOURCE = "postgres"
 """The group of the tables in PostgreSQL, and the first part of their keys."""
 
@@ -23,6 +24,16 @@ def raw_layer_key(table: str) -> dg.AssetKey:
 def step_key(table: str) -> str:
     """The key of the step that ingests the table with this name in tables.yaml."""
     return f"{RAW_LAYER}__{table}"
+
+
+def job_name(table: str) -> str:
+    """The name of the job that ingests the table with this name in tables.yaml."""
+    return f"{_JOB}{table}"
+
+
+def table_of_job(job: str) -> str | None:
+    """The table that the job with this name ingests; None for other jobs."""
+    return job.removeprefix(_JOB) if job.startswith(_JOB) else None
 
 
 def source_key(table: TableSpec) -> dg.AssetKey:

@@ -1,4 +1,4 @@
-"""The assets: each table in PostgreSQL, and downstream of it its raw layer, ingested month by month."""
+"""The raw layer assets: one for each table, ingested month by month."""
 
 # No `from __future__ import annotations`: Dagster reads the annotations of an asset's function themselves.
 
@@ -24,9 +24,9 @@ from spark_scripts.contract.wording import spans
 
 
 def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
-    """The raw layer of a table: one partition per month, any range of months in one run and one execution.
+    """The raw layer of a table: one partition per month. A run of any range of months is one execution.
 
-    The pool keeps a second run of the table waiting; the job's own lock would fail it.
+    The pool lets a second run of the table wait, which the job's own lock would fail.
     """
     spec = _raw_layer_spec(table)
     checks = check_specs(table, spec.key)
@@ -41,7 +41,7 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
     )
     def ingest(
         context: dg.AssetExecutionContext, workflow: IngestionWorkflow
-    ) -> Iterator[dg.MaterializeResult | dg.Output]:  # type: ignore[type-arg]  # of values that there are not
+    ) -> Iterator[dg.MaterializeResult | dg.Output]:  # type: ignore[type-arg]  # the outputs carry no value
         selected = [check for check in checks if check.key in context.selected_asset_check_keys]
         names = [check.name for check in selected]
         log = MonthLog(EventLog(context.instance), workflow.raw_layer, table, context.log_event, names)
@@ -86,7 +86,7 @@ def _code_references(table: TableSpec) -> dg.CodeReferencesMetadataValue:
 
 
 def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: MonthLog) -> list[IngestedMonth]:
-    """Ingest the run's months. Raises a Failure when that failed, and has then logged what came of each month."""
+    """Ingest the run's months. Raises dg.Failure after it has logged what became of each month."""
     try:
         return workflow.run(
             context=context,
@@ -96,18 +96,18 @@ def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: Mo
         )
     except WorkflowError as error:
         _log_end(context, log, error.committed, Failure(error.summary, error.execution_name, error.links))
-        # The error's text says it all; what led to it would bury it under botocore's traceback.
+        # Without the chained exception, because botocore's traceback would hide the message.
         raise dg.Failure(str(error), metadata=error.links, allow_retries=False) from None
     except DataLakeError as error:
         context.log.debug("".join(traceback.format_tb(error.__traceback__)))
-        if not (isinstance(error, AwsError) and error.transient):  # then the bucket cannot be read either
+        if not (isinstance(error, AwsError) and error.transient):  # else the bucket cannot be read either
             _log_end(context, log, [], None)
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
 def _materialized(
     context: dg.AssetExecutionContext, log: MonthLog, months: list[IngestedMonth]
-) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # of a value that there is not
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # the result carries no value
     """Record the months, without those that a run recorded before it died."""
     if len(log.unrecorded(months)) < len(months):  # a MaterializeResult would record every month of the run
         log.materialize(months)
@@ -120,7 +120,7 @@ def _materialized(
 def _log_end(
     context: dg.AssetExecutionContext, log: MonthLog, committed: Iterable[IngestedMonth], failure: Failure | None
 ) -> None:
-    """What came of each month of a run that failed, or that was terminated: then there is no `failure`."""
+    """Log what became of each month of a run that failed, or that was terminated if `failure` is None."""
     months = list(committed)
     log.materialize(months)
     _log_checks(context, log, [month.manifest for month in months])
@@ -128,25 +128,25 @@ def _log_end(
         for month in sorted({*context.partition_keys} - {month.manifest.month for month in months}):
             log.leave(month, failure)
     except DataLakeError as error:
-        context.log.warning(f"Not all checks could be made: {error}")
+        context.log.warning(f"Could not make all checks: {error}")
 
 
 def _log_checks(context: dg.AssetExecutionContext, log: MonthLog, manifests: Iterable[Manifest]) -> None:
-    """The checks of months that have been committed, which therefore do not fail by what cannot be read now."""
+    """Log the checks of committed months. A bucket that cannot be read is a warning, because the months are there."""
     try:
         for manifest in manifests:
             log.check(manifest)
     except DataLakeError as error:
-        context.log.warning(f"Not all checks could be made: {error}")
+        context.log.warning(f"Could not make all checks: {error}")
 
 
 def _check_again(context: dg.AssetExecutionContext, log: MonthLog) -> None:
-    """The checks of months as they are now, without ingesting: of the run's partitions, or of all that there are."""
+    """Check the run's partitions as they are now, or every ingested month if the run has no partitions."""
     if context.has_partition_key or context.has_partition_key_range:
         context.log.info(f"Checking {spans(context.partition_keys)}")
         for month in context.partition_keys:
             log.check_current(month)
         return
     months = log.raw_layer.months(log.table.name)
-    context.log.info(f"Checking {spans(months) or 'nothing: no month is ingested'}")
+    context.log.info(f"Checking {spans(months)}" if months else "No month has been ingested: nothing to check")
     log.check_all(months)

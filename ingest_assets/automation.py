@@ -1,8 +1,8 @@
-"""What runs by itself when Dagster starts. Whoever switches something in the UI overrides it.
+"""Which sensors and schedules run as soon as Dagster starts. A switch in the UI overrides it.
 
-`INGEST_AUTOMATION=1` is for the one Dagster deployment that serves a queue: everything runs. `sensors` leaves the
-schedules stopped, and with them the sensor of overdue months. Without it all is stopped, so that a laptop that points
-at the account takes no messages from its queue and starts nothing.
+`INGEST_AUTOMATION=1` is for the one Dagster deployment that serves a queue: everything runs. With `sensors` the
+schedules and the sensor for overdue months stay stopped. Without the variable everything is stopped, so that a laptop
+that points at the account takes no messages from its queue and starts nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _SENSORS = "sensors"
 
 
 def sensor_status() -> dg.DefaultSensorStatus:
-    """Whether the sensors, the one that alerts among them, run. Raises InvalidInputError for an unknown value."""
+    """Whether the sensors run, except that for overdue months. Raises InvalidInputError for an unknown value."""
     running = _mode() in (_EVERYTHING, _SENSORS)
     return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
 
 
 def freshness_status() -> dg.DefaultSensorStatus:
-    """Whether the sensor of overdue months runs: with the schedule, without which nothing is due.
+    """Whether the sensor for overdue months runs. It needs the schedule, without which no month is due.
 
     Raises InvalidInputError for an unknown value.
     """

@@ -1,7 +1,7 @@
-"""The code location: every asset of tables.yaml, its checks, what starts them and what they talk to.
+"""The code location: the assets of tables.yaml with their checks, jobs, schedules, sensors and resources.
 
-Loads without credentials and without network: clients are made when something is materialised, and the names of
-bucket and state machine come from the stack's outputs then. Who made those by hand gives them to the resources.
+It loads without credentials and network: a resource makes its client on first use, and reads the names of bucket and
+state machine from the stack's outputs then. Fields of the resources replace the outputs for a stack made by hand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Dagster shows of a month: its manifest as metadata of a materialisation."""
+"""The metadata of a month's materialisation, from its manifest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class IngestedMonth:
 
 
 def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: ExecutionJob | None) -> Metadata:
-    """The metadata of the month of a manifest. Numbers are plotted by Dagster, texts are not."""
+    """The metadata of a manifest's month. Dagster plots numbers, and not texts."""
     prefix = layout.partition_prefix(manifest.table, Month.parse(manifest.month))
     texts = {"min_date": manifest.min_date, "max_date": manifest.max_date, "snapshot": manifest.snapshot}
     return {
@@ -55,7 +55,7 @@ def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_r
 
 
 def execution_metadata(execution_arn: str, *, bucket: str, job_run: ExecutionJob | None) -> Metadata:
-    """Which execution and job run it was, with links to their pages."""
+    """Names of execution and job run, with links to their pages."""
     metadata: dict[str, dg.MetadataValue] = {
         EXECUTION_NAME: dg.MetadataValue.text(execution_arn.rpartition(":")[2]),
         "execution": dg.MetadataValue.url(console_links.execution_url(execution_arn)),

@@ -1,7 +1,7 @@
-"""The tables in PostgreSQL, upstream of their raw layers: what an execution told of them.
+"""The tables in PostgreSQL, upstream of their raw layers, as the last execution found them.
 
-Nothing here connects to the database. What the page of a table shows is from a manifest: the run that ingests logs it,
-and *Observe* reads it again, also after executions that Dagster did not start.
+Nothing here connects to the database. The page of a table shows what a manifest says: each recorded execution logs it,
+and *Observe* reads it again.
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of an asset's function themselves.
@@ -19,7 +19,7 @@ from ingest_assets.tables import TableSpec
 
 
 def source_asset(*, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
-    """The table in PostgreSQL that all of `tables` ingest. Nothing here writes it."""
+    """The table in PostgreSQL that all `tables` ingest. Dagster observes it and never writes it."""
     key, (schema, name) = source_key(tables[0]), tables[0].source
     spec = dg.AssetSpec(
         key,
@@ -31,7 +31,7 @@ def source_asset(*, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
     check = dg.AssetCheckSpec(
         NO_ROWS_WITHOUT_DATE,
         asset=key,
-        description="The rows whose date is NULL or infinite, which are in no month, have not become more.",
+        description="There are no more rows with a NULL or infinite date than at the execution before.",
     )
 
     with previews():
@@ -40,7 +40,7 @@ def source_asset(*, tables: Sequence[TableSpec]) -> dg.AssetsDefinition:
     def observe(context: dg.AssetExecutionContext, raw_layer: RawLayerResource) -> Iterator[dg.ObserveResult]:
         found = [manifest for table in tables if (manifest := raw_layer.undated(table.name))]
         if not found:
-            context.log.info(f"Nothing is known of {tables[0].table}: no month is ingested.")
+            context.log.info(f"No month of {tables[0].table} has been ingested: nothing is known of the table.")
             yield dg.ObserveResult(key, check_results=[dg.AssetCheckResult(passed=True, check_name=check.name)])
             return
         last = max(found, key=lambda manifest: manifest.finished)

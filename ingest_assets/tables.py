@@ -1,6 +1,6 @@
-"""The rows of tables.yaml: what is ingested, validated.
+"""Reads and validates tables.yaml, which says what is ingested.
 
-Imports without Dagster, because the command line reads the same file.
+It does not import Dagster, because the command line reads the same file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _T = TypeVar("_T")
 
 PACKAGED = Path(__file__).with_name("tables.yaml")
 
-# A Dagster asset name, and a folder that Spark reads: it takes names that begin with "_" or "." for its own.
+# A Dagster asset name, and a folder that Spark reads: Spark ignores names that begin with "_" or ".".
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 # What Dagster accepts as an owner (dagster._core.definitions.utils.is_valid_owner).
 _OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 
-# Files that tzdata or the system puts beside the zones; available_timezones() has the first two on Debian.
+# Files among the zones that name no place; available_timezones() lists the first two on Debian.
 _NO_PLACE = ("localtime", "Factory", "posixrules")
 
 _COMPRESSION = {"csv": ("gzip", "bzip2", "deflate"), "parquet": ("snappy", "gzip", "zstd")}
@@ -43,7 +43,7 @@ class TablesError(InvalidInputError):
 
 
 class ColumnSpec(BaseModel):
-    """The cleaning of one column: `join` writes an array as its elements with this text between them."""
+    """The cleaning of one column: `join` is the text between the elements of an array."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -51,7 +51,7 @@ class ColumnSpec(BaseModel):
 
 
 class TableSpec(BaseModel):
-    """One entry of tables.yaml. What the keys mean is written at the head of that file."""
+    """One entry of tables.yaml; the head of that file explains the keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -84,7 +84,7 @@ class TableSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_of_the_table(cls, entry: Any) -> Any:
-        """The default of `name`. A table that cannot be read is left to the validator of `table`."""
+        """Fill in the default of `name`. The validator of `table` reports a table that cannot be parsed."""
         if not isinstance(entry, dict) or "name" in entry or not isinstance(entry.get("table"), str):
             return entry
         try:
@@ -97,7 +97,7 @@ class TableSpec(BaseModel):
 
     @field_validator("name")
     @classmethod
-    def _fit_for_asset_and_folder(cls, name: str) -> str:
+    def _usable_for_asset_and_folder(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name an asset and a folder: use letters, digits, inner underscores")
         return name
@@ -119,7 +119,9 @@ class TableSpec(BaseModel):
     @classmethod
     def _known_zone(cls, timezone: str) -> str:
         if timezone in _NO_PLACE:
-            raise ValueError(f"{timezone!r} is another zone on each machine, or none: write it as in America/Chicago")
+            raise ValueError(
+                f"{timezone!r} does not mean the same zone on every machine: write it as in America/Chicago"
+            )
         if timezone not in available_timezones():
             raise ValueError(f"{timezone!r} is not an IANA time zone: write it as in America/Chicago")
         return timezone
@@ -145,13 +147,13 @@ class TableSpec(BaseModel):
         return parse_table(self.table)
 
     def to_table(self) -> Table:
-        """The row as the Spark job reads it from `config/tables.json`."""
+        """The entry in the form in which the Spark job reads it from `config/tables.json`."""
         columns = {column: cleaning.model_dump() for column, cleaning in self.columns.items()}
         return Table(**self.model_dump(exclude={"columns", "description", "owners"}), columns=columns)
 
 
 def tables_path() -> Path:
-    """The file of this environment: `INGEST_TABLES`, else the packaged tables.yaml."""
+    """The file that `INGEST_TABLES` names, else the packaged tables.yaml."""
     return Path(environment.read(environment.TABLES) or PACKAGED)
 
 
@@ -195,17 +197,17 @@ def check_request(request: object, document: str | None, now: datetime) -> list[
 def check_deployed(tables: Iterable[TableSpec], document: str) -> None:
     """Raise TablesError when `config/tables.json`, as it is in the bucket, does not hold exactly these `tables`."""
     deployed = tables_from_json(document)
-    ours = {table.name: table.to_table() for table in tables}
-    differing = sorted(name for name in ours | deployed if ours.get(name) != deployed.get(name))
+    local = {table.name: table.to_table() for table in tables}
+    differing = sorted(name for name in local | deployed if local.get(name) != deployed.get(name))
     if differing:
         raise TablesError(
-            f"tables.yaml is not what is deployed ({', '.join(differing)} differ): on AWS run `python -m aws_setup "
-            "deploy`; with `make dev` wait a moment, and look at its output if that does not help"
+            f"tables.yaml differs from the deployed tables ({', '.join(differing)}): on AWS run `python -m aws_setup "
+            "deploy`; with `make dev` wait a moment, then look at its output"
         )
 
 
 def _checked(parse: Callable[[str], _T], text: str) -> _T:
-    """What `parse` reads in `text`; its error as one that pydantic collects."""
+    """Parse `text`, with InvalidInputError turned into the ValueError that pydantic collects."""
     try:
         return parse(text)
     except InvalidInputError as error:
@@ -222,7 +224,7 @@ def _read(path: Path) -> Any:
 
 
 def _duplicates(tables: list[TableSpec]) -> list[str]:
-    """Names that stand twice; also when only capitals differ, because Hive and some file systems take them as one."""
+    """Report names that appear twice, ignoring case as Hive and some file systems do."""
     first: dict[str, TableSpec] = {}
     texts = []
     for table in tables:
@@ -240,7 +242,7 @@ def _label(number: int, entry: Any) -> str:
 
 
 def _explain(error: ValidationError) -> list[str]:
-    """What pydantic found. A missing name is no finding of its own: it follows from what is wrong with `table`."""
+    """What pydantic found. A missing name is not reported, because it follows from a wrong `table`."""
     details = [detail for detail in error.errors() if (detail["type"], detail["loc"]) != ("missing", ("name",))]
     return [f"{'.'.join(map(str, detail['loc']))}: {_message(detail)}".removeprefix(": ") for detail in details]
 

@@ -1,4 +1,4 @@
-"""AWS as Dagster and the commands see it: executions, job runs, costs, messages, errors in words.
+"""AWS as Dagster and the commands see it: executions, job runs, costs, messages, explained errors.
 
-No Dagster here: `aws_setup` imports it too. May import `spark_scripts.contract`.
+Nothing here imports Dagster, because `aws_setup` uses it too. May import `environment` and `spark_scripts.contract`.
 """

@@ -1,6 +1,6 @@
-"""Where things of an execution are to be seen: pages of the AWS console, and logs.
+"""Links to the pages of the AWS console that show an execution, and the keys of its logs.
 
-`INGEST_CONSOLE_URL` is another address of the console than that of the region, a company's own for instance.
+`INGEST_CONSOLE_URL` replaces the address of the region's console, for instance by a company's own.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ def execution_url(arn: str) -> str:
 
 
 def folder_url(arn: str, bucket: str, prefix: str) -> str:
-    """The page of a folder in a bucket of the partition and region that `arn` is in."""
+    """The page of a folder in a bucket. The bucket is in the partition and region of `arn`."""
     return f"{_console(arn)}/s3/buckets/{bucket}?region={_region(arn)}&prefix={quote(prefix)}"
 
 
 def job_run_url(arn: str, bucket: str, application_id: str, job_run_id: str) -> str:
     """The page of a job run's logs.
 
-    The job run's own page is in EMR Studio, whose address holds a studio id that no API tells
+    The job run's own page is in EMR Studio, whose address contains a studio id that no API returns
     (https://github.com/dagster-io/dagster, dagster_aws/pipes/clients/emr_serverless.py).
     """
     return folder_url(arn, bucket, _job_run_prefix(application_id, job_run_id))
 
 
 def driver_log_key(application_id: str, job_run_id: str) -> str:
-    """The object that EMR Serverless writes Spark's own log to."""
+    """The object to which EMR Serverless writes Spark's own log."""
     return f"{_job_run_prefix(application_id, job_run_id)}SPARK_DRIVER/stderr.gz"
 
 
 def job_output_key(application_id: str, job_run_id: str) -> str:
-    """The object that holds what the job said, its final error for one.
+    """The object that holds the job's own lines, among them its final error.
 
     Spark's PythonRunner sends the standard error of a Python driver to the standard output of spark-submit.
     """

@@ -1,4 +1,4 @@
-"""What a job run used and cost, and the share of it that each month had."""
+"""What a job run used and cost, and each month's share of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Prices:
 
 
 LIST_PRICES = Prices(vcpu_hour=0.052624, gb_hour=0.0057785)
-"""Of EMR Serverless on x86 in us-east-1."""
+"""The prices of EMR Serverless on x86 in us-east-1."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Usage:
     gb_hours: float
 
     def share(self, part: float) -> Usage:
-        """A part, from 0 to 1, of the usage."""
+        """The usage multiplied by `part`, a number from 0 to 1."""
         return Usage(self.vcpu_hours * part, self.gb_hours * part)
 
     def usd(self, prices: Prices) -> float:
-        """US dollars at these prices."""
+        """The cost in US dollars at these prices."""
         return self.vcpu_hours * prices.vcpu_hour + self.gb_hours * prices.gb_hour
 
     def metadata(self, prices: Prices) -> dict[str, dg.MetadataValue]:
-        """Hours and US dollars, as numbers that Dagster plots."""
+        """Hours and US dollars as metadata, as numbers that Dagster plots."""
         import dagster as dg  # noqa: PLC0415 (the command line does without it)
 
         figures = {"vcpu_hours": self.vcpu_hours, "gb_hours": self.gb_hours, "usd": self.usd(prices)}
@@ -74,9 +74,9 @@ def workers(parameters: Mapping[str, str]) -> Usage:
 
 
 def usage(client: EMRServerlessClient, application_id: str, job_run_id: str) -> Usage | None:
-    """What the job run is billed for, or has used so far; None while or where EMR Serverless does not say.
+    """What the job run is billed for, or has used so far; None if EMR Serverless does not know.
 
-    The bill appears shortly after the end of the job, and goes with its application when that is deleted.
+    The bill appears shortly after the end of the job, and disappears when the application is deleted.
     """
     try:
         run = client.get_job_run(applicationId=application_id, jobRunId=job_run_id)["jobRun"]
@@ -89,7 +89,7 @@ def usage(client: EMRServerlessClient, application_id: str, job_run_id: str) -> 
 
 
 def by_month(total: Usage, manifests: Iterable[Manifest]) -> dict[str, Usage]:
-    """The usage of a job run by month, in proportion to the seconds that each took; together they are `total`."""
+    """Split the usage of a job run among its months in proportion to their seconds; the shares add up to `total`."""
     seconds = {manifest.month: float(manifest.seconds) for manifest in manifests}
     whole = sum(seconds.values())
     return {month: total.share(taken / whole if whole else 1 / len(seconds)) for month, taken in seconds.items()}

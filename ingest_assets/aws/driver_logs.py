@@ -1,15 +1,15 @@
-"""Gzipped logs, as EMR Serverless leaves them in the bucket."""
+"""Reading the gzipped logs that EMR Serverless writes to the bucket."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
 
-_TAIL_BYTES = 64 * 1024  # kept of a log, which can be gigabytes
+_TAIL_BYTES = 64 * 1024  # held of a log, which can have gigabytes
 
 
 def last_lines(gzipped: Iterable[bytes], count: int = 1000) -> list[str]:
-    """The last lines of a gzip file, 64 KiB of them at most; of what is there when it is still being written."""
+    """The last lines of a gzip file, at most 64 KiB. A file that is still being written is read as far as it goes."""
     tail = b""
     for piece in _unzipped(gzipped):
         tail = (tail + piece)[-_TAIL_BYTES:]
@@ -17,7 +17,7 @@ def last_lines(gzipped: Iterable[bytes], count: int = 1000) -> list[str]:
 
 
 def first_lines(gzipped: Iterable[bytes]) -> list[str]:
-    """The lines with which a gzip file begins, about 64 KiB of them."""
+    """The first lines of a gzip file, about 64 KiB."""
     head = b""
     for piece in _unzipped(gzipped):
         head += piece
@@ -30,7 +30,7 @@ def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     reader = zlib.decompressobj(wbits=31)
     for chunk in chunks:
         yield reader.decompress(chunk)
-        while reader.eof and reader.unused_data:  # a file of several members, as appending writers make
+        while reader.eof and reader.unused_data:  # a file of several members, which writers that append produce
             rest = reader.unused_data
             reader = zlib.decompressobj(wbits=31)
             yield reader.decompress(rest)

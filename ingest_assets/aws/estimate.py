@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from ingest_assets.aws.raw_layer import RawLayer
 
 _NEWEST = 5
-"""So many executions are looked at."""
+"""How many executions an estimate is based on."""
 
 _SAME_SIZE = 1.5
-"""Executions whose sizes differ by less than this factor tell nothing about how the seconds grow with the size."""
+"""Executions whose sizes differ by less than this factor do not show how the seconds grow with the size."""
 
 _LEAST_BILLED = 60.0
 """Seconds that each worker is billed for at least: https://aws.amazon.com/emr/pricing/"""
@@ -56,7 +56,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Work:
-    """What an execution is asked for, as the manifests know these months; `new` months have not been ingested."""
+    """What an execution is asked to ingest, sized by the manifests; `new` months have never been ingested."""
 
     tables: tuple[str, ...]
     months: int
@@ -79,7 +79,7 @@ class Estimate:
         return f"{_asked(self.work)}: about {duration(self.seconds)}{start}, {dollars(self.usd)}"
 
     def against(self, seconds: float, usd: float | None) -> str:
-        """How far the estimate was off, for an execution that took these seconds and, where known, cost so much."""
+        """A sentence that compares the estimate with what the execution took and, if known, cost."""
         cost = "" if usd is None else f" and {dollars(usd)}"
         return (
             f"estimated about {duration(self.seconds)} and {dollars(self.usd)}; took {duration(seconds)}{cost}"
@@ -92,7 +92,7 @@ class Estimate:
 
 
 def nothing_known(work: Work) -> str:
-    """The sentence for work of which no execution is known."""
+    """The sentence for work that no past execution can be compared with."""
     return f"{_asked(work)}: how long it takes and what it costs is not known before a first execution"
 
 
@@ -201,12 +201,12 @@ def _asked(work: Work) -> str:
 
 
 def _rounded(number: int) -> int:
-    """To two digits: what follows them is not known."""
+    """The number rounded to two digits, which is as exact as an estimate is."""
     return round(number, 2 - len(str(number))) if number >= 100 else number
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that people would use."""
+    """Seconds as a text in seconds, minutes or hours."""
     if seconds < 90:
         return counted(round(seconds), "second")
     if seconds < 90 * 60:

@@ -34,19 +34,19 @@ _STATES = {
     "EMR Serverless CreateApplication": "Creating an EMR Serverless application",
     "EMR Serverless StartApplication": "Starting the application",
     STATE_OF_JOB: "Running the Spark job",
-    "List job runs": "Looking for job runs that are left",
+    "List job runs": "Looking for job runs that have not ended",
     "EMR Serverless CancelJobRun": "Cancelling the Spark job",
     STATE_AFTER_JOB: "Stopping the application",
     "EMR Serverless DeleteApplication": "Deleting the application",
-    "SuccessNotification": "Telling the topic that it succeeded",
-    "FailureNotification": "Telling the topic that it failed",
+    "SuccessNotification": "Publishing the success",
+    "FailureNotification": "Publishing the failure",
     "SendMessageToSQS": "Sending the result to the queue",
 }
 _TASKS = {
     "createApplication": "The creation of the application",
     "startApplication": "The start of the application",
     "startJobRun": "The Spark job",
-    "listJobRuns": "The look for job runs",
+    "listJobRuns": "The search for job runs",
     "cancelJobRun": "The cancellation of the Spark job",
     "stopApplication": "The stop of the application",
     "deleteApplication": "The deletion of the application",
@@ -67,7 +67,7 @@ class UnknownStatusError(DataLakeError):
 
 @dataclass(frozen=True)
 class Execution:
-    """What DescribeExecution says of an execution. `error` and `cause` are None unless it failed."""
+    """An execution as DescribeExecution returns it. `error` and `cause` are None unless it failed."""
 
     arn: str
     name: str
@@ -86,9 +86,9 @@ class Execution:
 
 @dataclass(frozen=True)
 class StateChange:
-    """A line of an execution's history worth telling: a task entered or failed, the end.
+    """An event of an execution's history that users see: a task was entered or failed, or the execution ended.
 
-    `state` is the state of the state machine that was entered, None for other lines.
+    `state` is the name of the state that was entered, None for other events.
     """
 
     event_id: int
@@ -129,13 +129,13 @@ def follow(
     deadline_seconds: float = math.inf,
     on_look: Callable[[], None] = lambda: None,
 ) -> Execution:
-    """Call `on_change` for every change until the execution has ended, and return it. Call `on_look` in each round.
+    """Call `on_change` for every change until the execution has ended, and return it. Call `on_look` after each look.
 
     Raises TimeoutError when it is still running after `deadline_seconds`; the execution then goes on.
     """
     last_event = 0
     for _ in polls(seconds=deadline_seconds, pause=poll_seconds):
-        # Before the history, so that the last changes are never missed.
+        # Described before the history is read, so that the last changes are never missed.
         execution = _known(client, arn) if last_event == 0 else describe(client, arn)
         for change in state_changes(client, arn, after=last_event):
             on_change(change)
@@ -147,7 +147,7 @@ def follow(
 
 
 def _known(client: SFNClient, arn: str) -> Execution:
-    """The execution. DescribeExecution is eventually consistent: it may not know at once what was started."""
+    """Describe the execution. DescribeExecution is eventually consistent: it may not know a new execution at once."""
     for _ in polls(seconds=_CONSISTENT_SECONDS, pause=0.5):
         try:
             return describe(client, arn)
@@ -183,6 +183,6 @@ def _change(event: HistoryEventTypeDef) -> StateChange | None:
 
 
 def _task(resource: str | None) -> str:
-    """What a task is called whose resource is as in `startJobRun.sync`."""
+    """The name for users of a task, by its resource, such as `startJobRun.sync`."""
     action = (resource or "").partition(".")[0]
     return _TASKS.get(action, f"Task {resource}" if resource else "A task")

@@ -1,7 +1,8 @@
-"""The EMR Serverless job run of an execution: find it, and stop it with the execution.
+"""The EMR Serverless job run of an execution: find it, and stop it together with the execution.
 
-StopExecution runs no further state of the state machine, and Step Functions cancels the job run on a best effort
-only (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html), so that both are done here.
+After StopExecution the state machine runs no further state, and Step Functions cancels the job run on a best-effort
+basis only (https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html). This module therefore
+cancels the job run and removes the application itself.
 """
 
 from __future__ import annotations
@@ -25,20 +26,23 @@ EndState = Literal["SUCCESS", "FAILED", "CANCELLED"]
 _RUN_JOB = "startJobRun.sync"
 _ENDED: tuple[EndState, ...] = ("SUCCESS", "FAILED", "CANCELLED")
 
-# Where Step Functions writes what a task sent and got, as JSON; the cause is the job run when Spark failed.
+# Where the history holds what a task sent and received, as JSON; the cause is the job run if Spark failed.
 _DOCUMENTS = (
     ("taskScheduledEventDetails", "parameters"),
     ("taskSubmittedEventDetails", "output"),
     ("taskSucceededEventDetails", "output"),
     ("taskFailedEventDetails", "cause"),
 )
-# What EMR Serverless answers when the thing has already gone where the call would bring it.
+# What EMR Serverless answers if the job run or application is already in the state that the call asks for.
 _TOO_LATE = {"ValidationException", "ConflictException", "ResourceNotFoundException"}
 
 
 @dataclass(frozen=True)
 class ExecutionJob:
-    """Application and job run of an execution, as far as it has come. `created`: the execution made the application."""
+    """The application and the job run of an execution, as far as its history names them.
+
+    `created` says that the execution created the application.
+    """
 
     application_id: str
     job_run_id: str | None = None
@@ -48,7 +52,7 @@ class ExecutionJob:
 
 
 def find(client: SFNClient, arn: str) -> ExecutionJob | None:
-    """The job run that the history of the execution tells of; None before an application is known."""
+    """The job that the execution's history names; None before it names an application."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     events = sorted((event for page in pages for event in page["events"]), key=lambda event: event["id"])
     run = ExecutionJob(application_id="")
@@ -91,7 +95,7 @@ def terminate(
     try:
         step_functions.stop_execution(executionArn=arn, error="Terminated", cause=cause)
     except ClientError as error:
-        if error_code(error) == "ExecutionDoesNotExist":  # interrupted before AWS knew of it
+        if error_code(error) == "ExecutionDoesNotExist":  # interrupted before AWS had started it
             return
         raise
     run = find(step_functions, arn)
@@ -118,12 +122,12 @@ def _documents(event: HistoryEventTypeDef) -> list[dict[str, Any]]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:  # a cause is plain text when EMR Serverless refused the request
+    except ValueError:  # a cause is plain text if EMR Serverless refused the request
         return None
 
 
 def _by_name(client: EMRServerlessClient, application_id: str, name: str) -> str | None:
-    """The job run that the state machine named after the execution, when the history has no answer of it yet."""
+    """The job run that has the execution's name, for a history that does not hold its id yet."""
     pages = client.get_paginator("list_job_runs").paginate(applicationId=application_id)
     return next((run["id"] for page in pages for run in page["jobRuns"] if run.get("name") == name), None)
 
@@ -134,7 +138,7 @@ def _cancel(client: EMRServerlessClient, application_id: str, job_run_id: str, p
     def ended() -> bool:
         return client.get_job_run(applicationId=application_id, jobRunId=job_run_id)["jobRun"]["state"] in _ENDED
 
-    _wait(ended, patience, f"job run {job_run_id} was told to cancel")
+    _wait(ended, patience, f"job run {job_run_id} has not ended")
 
 
 def _remove(client: EMRServerlessClient, application_id: str, patience: float) -> None:
@@ -146,7 +150,7 @@ def _remove(client: EMRServerlessClient, application_id: str, patience: float) -
             _unless_too_late(lambda: client.delete_application(applicationId=application_id))
         return state == "TERMINATED"
 
-    _wait(removed, patience, f"application {application_id} was told to stop")
+    _wait(removed, patience, f"application {application_id} is not deleted")
 
 
 def _unless_too_late(call: Callable[[], object]) -> None:
@@ -166,4 +170,4 @@ def _wait(done: Callable[[], bool], patience: float, what: str) -> None:
             if error_code(error) == "ResourceNotFoundException":
                 return
             raise
-    raise TimeoutError(f"{what}, and has not after {patience:.0f} s: look at it in the AWS console")
+    raise TimeoutError(f"{what} after {patience:.0f} s: look at it in the AWS console")

@@ -1,4 +1,4 @@
-"""Whether the schedule in EventBridge starts the same executions as the one that Dagster knows."""
+"""Whether the schedule in EventBridge starts the same executions as Dagster's schedules."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
 _FILE = "ingest_assets/aws/schedule_expression.py"
-_BY_HAND = "it was changed by hand, which deploy does not undo: change it back in EventBridge Scheduler"
-_ASK = "`python -m aws_setup status` says whether it was changed by hand"
+_BY_HAND = "somebody changed it by hand, which deploy does not undo: change it back in EventBridge Scheduler"
+_ASK = "`python -m aws_setup status` says whether somebody changed it by hand"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _remedy(setting: str, actual: str, expected: str, parameters: Mapping[str, s
 
 
 def _months_remedy(months: object, expression: str, parameters: Mapping[str, str] | None) -> str:
-    """`deploy` computes the months from the expression, so that they follow from the right one."""
+    """What to do about different months: `deploy` computes them from the expression."""
     if parameters is None:
         return _ASK
     if str(months) != parameters.get("TrailingMonths"):

@@ -1,10 +1,10 @@
-"""When the schedule starts an ingestion, in EventBridge's words and in Dagster's.
+"""When the schedule starts an ingestion: EventBridge's expression, and the cron that Dagster gets for it.
 
 The expression is defined here, for the CloudFormation template and for Dagster. EventBridge Scheduler's cron is
 described at https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 
-Dagster's cron has five fields, which cannot say L, W, # and years. It therefore gets one that holds every time of the
-expression, and `fires` says which of its ticks are EventBridge's too.
+Dagster's cron has five fields and cannot express L, W, # and years. Dagster therefore gets a cron that ticks at every
+time of the expression and at some others, and `fires` decides which ticks EventBridge has too.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ SCHEDULE_TIMEZONE = "America/Chicago"
 """The IANA time zone of SCHEDULE_EXPRESSION."""
 
 _CALENDAR = range(2024, 2052)
-"""28 years: every pair of a leap year or not and the weekday on which it begins, as often as it comes."""
+"""28 years hold every combination of leap year and first weekday, as often as they occur."""
 
 _ITEM = re.compile(r"(?:\*|(?P<first>[^-/*]+)(?:-(?P<last>[^-/*]+))?)(?:/(?P<step>[^-/]+))?")
 _KINDS = {
-    "rate": "it counts from the moment in which AWS made the schedule, which Dagster does not know",
-    "at": "it fires once, and a mirror of it would have nothing to do",
+    "rate": "it counts from the moment when AWS created the schedule, which Dagster does not know",
+    "at": "it fires only once, so that Dagster has nothing to mirror",
 }
 
 
 class CronError(InvalidInputError):
-    """The expression is none that EventBridge Scheduler takes, or none that Dagster can mirror."""
+    """EventBridge Scheduler rejects the expression, or Dagster's cron cannot express it."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class _Field:
     names: tuple[str, ...] = ()
 
     def read(self, text: str, expression: str) -> frozenset[int]:
-        """The numbers that the field lists. Raises CronError naming the item that is wrong."""
+        """The numbers that the field lists. Raises CronError, which names the wrong item."""
         return frozenset(number for item in text.split(",") for number in self.item(item, expression))
 
     def item(self, item: str, expression: str) -> range:
-        """The numbers of one item of the list. Raises CronError naming it when it is wrong."""
+        """The numbers of one item of the list. Raises CronError, which names the item, when it is wrong."""
         match = _ITEM.fullmatch(item)
         if match is None:
             raise CronError(f"{expression!r}: {item!r} is not {self.one}: write {self._hint()}")
@@ -62,7 +62,7 @@ class _Field:
         last = first if match["first"] and not match["step"] else self.high
         if match["last"]:
             last = self.number(match["last"], expression)
-        if last < first:  # AWS documents no range that goes on at the beginning of the field
+        if last < first:  # AWS documents no range that wraps around to the beginning of the field
             raise CronError(f"{expression!r}: the {self.many} {item} run backwards: write them as a list")
         step = match["step"] or "1"
         if not (step.isascii() and step.isdigit() and 1 <= int(step) <= self.high):
@@ -70,7 +70,7 @@ class _Field:
         return range(first, last + 1, int(step))
 
     def number(self, text: str, expression: str) -> int:
-        """The number that `text` says. Raises CronError naming it when it is wrong."""
+        """The number that `text` stands for. Raises CronError, which names the text, when it is wrong."""
         if text.upper() in self.names:
             return self.names.index(text.upper()) + self.low
         if text.isascii() and text.isdigit() and self.low <= int(text) <= self.high:
@@ -95,13 +95,13 @@ _YEAR = _Field("a year", "years", 1970, 2199)
 _WEEK = _Field("a week of the month", "weeks", 1, 5)
 _BEFORE = _Field("a number of days before the last", "days", 0, 30)
 
-# The days of the month whose last day is given that an item of a day field means.
+# An item of a day field as a function: from the last day of a month to the days that the item selects in it.
 _Days = Callable[[date], Iterator[int]]
 
 
 @dataclass(frozen=True)
 class _Times:
-    """The times that an expression names: its fields, those of days as rules of which there are one or more."""
+    """The times that an expression names. `days` has one function for each item of the day field."""
 
     minutes: frozenset[int]
     hours: frozenset[int]
@@ -110,7 +110,7 @@ class _Times:
     days: tuple[_Days, ...]
 
     def in_month(self, year: int, month: int) -> frozenset[int]:
-        """The days of the month on which it fires, whether or not the year is one of `years`."""
+        """The days of the month on which it fires; `years` is not considered."""
         if month not in self.months:
             return frozenset()
         last = date(year, month, monthrange(year, month)[1])
@@ -123,11 +123,11 @@ class _Times:
 
 
 def cron_schedule(expression: str) -> str:
-    """Five fields with which Dagster ticks at every time of `expression`, and at few others.
+    """A cron of five fields with which Dagster ticks at every time of `expression`, and at few others.
 
-    Every field is `*` or a list of numbers, so that nothing is left to how a reader of cron takes ranges and steps;
-    Sunday is 0 instead of EventBridge's 1. It is wider than the expression where that has L, W, # or years: `fires`
-    decides. Raises CronError for what is no expression of EventBridge, and for one that never fires.
+    Every field is `*` or a list of numbers, because readers of cron disagree on ranges and steps; Sunday is 0 instead
+    of EventBridge's 1. If the expression has L, W, # or years, the cron has more ticks, and `fires` decides. Raises
+    CronError if EventBridge would reject the expression, and if it never fires.
     """
     times, dates = _times(expression), _dates(expression)
     by_weekday = _fields(expression)[2] == "?"
@@ -145,12 +145,11 @@ def cron_schedule(expression: str) -> str:
 
 
 def fires(expression: str, moment: datetime) -> bool:
-    """Whether EventBridge fires at `moment`, a time of the schedule's zone. Raises CronError as cron_schedule does.
+    """Whether EventBridge fires at `moment`, a time in the schedule's zone. Raises CronError as cron_schedule does.
 
-    A time that the clock leaps over when it is changed is skipped by EventBridge, and made up for at the end of the
-    gap by Dagster. A time that the clock shows twice fires once in EventBridge, and twice in Dagster where the
-    expression has every hour; here the second one counts, which is the one that Dagster takes for all other
-    expressions.
+    When the clock is put forward, EventBridge skips the times in the gap, and Dagster ticks at its end. When the clock
+    is put back, EventBridge fires once at a time that occurs twice; Dagster ticks twice if the expression has every
+    hour, else at the second occurrence. This function accepts the second occurrence only.
     """
     times = _times(expression)
     if moment.minute not in times.minutes or moment.hour not in times.hours or not _fires_on(times, moment.date()):
@@ -159,7 +158,7 @@ def fires(expression: str, moment: datetime) -> bool:
 
 
 def last_tick_before(expression: str, day: date) -> datetime | None:
-    """When `expression` fires for the last time before `day`, in its own zone; None when not in 28 years."""
+    """The last time before `day` at which `expression` fires, in its own zone; None if it is over 28 years ago."""
     times = _times(expression)
     earlier = (day - timedelta(days=count) for count in range(1, len(_CALENDAR) * 366))
     last = next((one for one in earlier if _fires_on(times, one)), None)
@@ -167,7 +166,7 @@ def last_tick_before(expression: str, day: date) -> datetime | None:
 
 
 def same_times(one: str, other: str) -> bool:
-    """Whether two expressions fire at the same times; not when one of them is none that Dagster can mirror."""
+    """Whether two expressions fire at the same times; False if Dagster cannot express one of them."""
     try:
         left, right = _times(one), _times(other)
         return (left.minutes, left.hours, left.years, _dates(one)) == (
@@ -181,12 +180,12 @@ def same_times(one: str, other: str) -> bool:
 
 
 def trailing_months(expression: str) -> int:
-    """How many months before its own a tick ingests, so that the ticks of any 12 months cover all 12.
+    """How many months before its own a tick must ingest, so that the ticks of any 12 months cover all 12.
 
-    It is the longest way from one month with a tick to the next, and one month more: the last tick before a rest
-    sees its own month unfinished, and the month before it may still get late rows. For
-    `cron(0 2 1,15 MAR,APR,MAY,JUN ? *)`, which rests from June 15 to March 1, that is 10. Years do not count.
-    Raises CronError as cron_schedule does, and for an expression that rests for longer than a year.
+    It is the longest gap in months between two months with ticks, plus one: the last tick before the gap sees its own
+    month unfinished, and the month before may still get late rows. `cron(0 2 1,15 MAR,APR,MAY,JUN ? *)` pauses from
+    June 15 to March 1, which gives 10. The field of years is ignored. Raises CronError as cron_schedule does, and if
+    the expression pauses for longer than a year.
     """
     months = sorted({12 * day.year + day.month for day in _dates(expression)})
     longest = max(later - earlier for earlier, later in pairwise([*months, months[0] + 12 * len(_CALENDAR)]))
@@ -196,7 +195,7 @@ def trailing_months(expression: str) -> int:
 
 
 def _fields(expression: str) -> list[str]:
-    """The texts of the six fields; the year is `*` where it is left out."""
+    """The texts of the six fields; a missing year is `*`."""
     match = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", expression)
     if match and match[1] in _KINDS:
         raise CronError(f"{expression!r} cannot be mirrored in Dagster: {_KINDS[match[1]]}. Write it as cron(…)")
@@ -212,7 +211,7 @@ def _fields(expression: str) -> list[str]:
 def _times(expression: str) -> _Times:
     minute, hour, day, month, weekday, year = _fields(expression)
     if "#" in weekday and "," in weekday:
-        raise CronError(f"{expression!r}: EventBridge takes no list of days of the week with '#': write one of them")
+        raise CronError(f"{expression!r}: EventBridge accepts no list of days of the week with '#': write a single day")
     read, field = (_weekday_item, weekday) if day == "?" else (_day_item, day)
     return _Times(
         _MINUTE.read(minute, expression),
@@ -225,10 +224,10 @@ def _times(expression: str) -> _Times:
 
 @lru_cache
 def _dates(expression: str) -> tuple[date, ...]:
-    """The dates of _CALENDAR on which it fires. Raises CronError when there are none."""
+    """The dates of _CALENDAR on which it fires. Raises CronError if it never fires."""
     dates = tuple(_times(expression).calendar())
     if not dates:
-        raise CronError(f"{expression!r} never fires: no month of these has such a day")
+        raise CronError(f"{expression!r} never fires: none of its months has such a day")
     return dates
 
 
@@ -237,7 +236,7 @@ def _fires_on(times: _Times, day: date) -> bool:
 
 
 def _day_item(item: str, expression: str) -> _Days:
-    """What an item of the field day-of-month means: L the last day, L-3 the third before it, 15W a workday near it."""
+    """Read an item of day-of-month: L is the last day, L-3 the third day before it, 15W the workday nearest to 15."""
     if item.upper() == "LW":
         return lambda last: iter([_workday(last)])
     if item.upper() == "L" or item.upper().startswith("L-"):
@@ -251,7 +250,7 @@ def _day_item(item: str, expression: str) -> _Days:
 
 
 def _weekday_item(item: str, expression: str) -> _Days:
-    """What an item of the field day-of-week means: L is Saturday, 6L the last Friday, 3#2 the second Tuesday."""
+    """Read an item of day-of-week: L is Saturday, 6L the last Friday, 3#2 the second Tuesday."""
     if item.upper() == "L":
         return lambda last: _on(last, {_WEEKDAY.high})
     if "#" in item:
@@ -266,13 +265,13 @@ def _weekday_item(item: str, expression: str) -> _Days:
 
 
 def _on(last: date, weekdays: set[int]) -> Iterator[int]:
-    """The days of the month that ends with `last` on these days of the week."""
+    """The days of the month of `last`, its last day, that fall on these days of the week."""
     days = range(1, last.day + 1)
     return (day for day in days if last.replace(day=day).isoweekday() % 7 + 1 in weekdays)
 
 
 def _workday(day: date) -> int:
-    """The day from Monday to Friday that is nearest to `day` in its month."""
+    """The workday nearest to `day` in the same month."""
     nearest = {6: -1 if day.day > 1 else 2, 7: 1 if (day + timedelta(days=1)).month == day.month else -2}
     return day.day + nearest.get(day.isoweekday(), 0)
 

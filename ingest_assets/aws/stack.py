@@ -1,4 +1,4 @@
-"""The deployed stack: its status, its parameters, and the names that its outputs give to its resources."""
+"""The deployed stack: its status, its parameters, and the names of its resources from its outputs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 DEFAULT_STACK = "data-lake-ingestion"
 PROJECT = "data-lake-ingestion"
-"""The tag `project` of everything that belongs to this project, in whichever stack."""
+"""The value of the tag `project`, which everything of this project has in every stack."""
 
 
-# REVIEW_IN_PROGRESS has change sets and nothing else. What a failed creation made goes with it (RetainExceptOnCreate).
+# A stack in REVIEW_IN_PROGRESS has only change sets. RetainExceptOnCreate deletes what a failed creation made.
 _NEVER_MADE = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 
@@ -34,7 +34,7 @@ def stack_name() -> str:
 
 
 def stack_tags(stack: str) -> dict[str, str]:
-    """The tags that `deploy` gives to the stack, and CloudFormation to each of its resources that can have tags."""
+    """The tags that `deploy` gives to the stack. CloudFormation adds them to each resource that can have tags."""
     return {"project": PROJECT, "stack": stack}
 
 
@@ -60,7 +60,7 @@ class Stack:
     @property
     def made(self) -> bool:
         """Whether the stack has resources that an update can change: its creation or its first import succeeded."""
-        if self.status == "IMPORT_ROLLBACK_COMPLETE":  # an older stack, into which somebody imported, has outputs
+        if self.status == "IMPORT_ROLLBACK_COMPLETE":  # a stack that existed before the import has outputs
             return bool(self.outputs)
         return self.status not in _NEVER_MADE
 
@@ -93,7 +93,7 @@ def read_stack(client: CloudFormationClient, name: str) -> Stack:
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """The outputs of template.yaml that name what Dagster and the commands use."""
+    """The outputs of template.yaml that Dagster and the commands use."""
 
     bucket_name: str
     queue_url: str

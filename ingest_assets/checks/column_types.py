@@ -1,7 +1,7 @@
-"""Whether the Parquet files of a table's months agree in the types of their columns.
+"""Whether the Parquet files of all months of a table have the same column types.
 
-Spark reads a folder as one table only when they do: a column that was retyped in the source is of two types until the
-months that were ingested before are ingested again.
+Spark can read the folder as one table only then. A column that was retyped in the source has two types until the months
+from before are ingested again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Types = dict[str, str]
 
 
 def disagreement(raw_layer: RawLayer, manifest: Manifest) -> str | None:
-    """The columns that the month has in another type than its nearest months do, and which months to ingest again.
+    """The columns whose type differs from the nearest months, and which months to ingest again; None if none differs.
 
-    None when they agree. Columns that only one month has are no disagreement, so neither are those that `<name>_text`
-    adds. Only the nearest month before and after is asked, which finds the seam between two types with two requests.
-    Raises AwsError when the bucket cannot be read.
+    A column that only one of the months has (such as `<name>_text`) is no difference. Only the nearest month before and
+    the nearest after are compared: wherever the type changes, two neighbours differ. Raises AwsError when the bucket
+    cannot be read.
     """
     table, month = manifest.table, manifest.month
     here = raw_layer.current(table, month) or manifest  # a later execution may have written the month since
@@ -32,12 +32,12 @@ def disagreement(raw_layer: RawLayer, manifest: Manifest) -> str | None:
     every = {each.month: each for each in (*_with_types(raw_layer, table, labels), here)}
     latest = _latest_types(every.values())
     old = [label for label, each in sorted(every.items()) if _retyped(_types(each), latest)]
-    told = "; ".join(f"{name} is {_in_months(name, every)}" for name in retyped)
-    return f"Spark cannot read the Parquet files of the months as one table: {told}. Ingest again {', '.join(old)}."
+    columns = "; ".join(f"{name} is {_in_months(name, every)}" for name in retyped)
+    return f"Spark cannot read the Parquet files of the months as one table: {columns}. Ingest again {', '.join(old)}."
 
 
 def _types(manifest: Manifest) -> Types:
-    """The type of each column of a month's Parquet files; none for CSV, and for a month without files."""
+    """The type of each column of a month's Parquet files; empty for CSV, and for a month without files."""
     return {column.name: column.type for column in manifest.file_columns}
 
 
@@ -51,7 +51,7 @@ def _retyped(some: Types, others: Types) -> list[str]:
 
 
 def _latest_types(manifests: Iterable[Manifest]) -> Types:
-    """The type of each column in the manifest that was committed last of those that have the column."""
+    """The type of each column in the last committed manifest that has the column."""
     latest: Types = {}
     for each in sorted(manifests, key=lambda one: one.finished):
         latest.update(_types(each))

@@ -30,7 +30,7 @@ from spark_scripts.contract.wording import counted, spans
 
 @dataclass(frozen=True)
 class _Verdict:
-    """`numbers` are plotted over the months."""
+    """The outcome of a check. Dagster plots `numbers` over the months."""
 
     passed: bool
     description: str
@@ -40,7 +40,7 @@ class _Verdict:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is checked: a month of an asset, or all of it for None, and the materialisation that holds it."""
+    """What a check is about: a month of an asset (or all of it for None), and the materialisation that holds it."""
 
     asset: dg.AssetKey
     month: str | None
@@ -60,7 +60,7 @@ class Evaluated:
         )
 
     def repeated(self, done: dg.AssetCheckEvaluation) -> dg.AssetCheckEvaluation:
-        """A result that still holds."""
+        """An earlier result, which still holds, as a result of now."""
         return dg.AssetCheckEvaluation(
             asset_key=self.asset,
             check_name=done.check_name,
@@ -93,10 +93,10 @@ def evaluations(
 def evaluations_of_nothing(
     raw_layer: RawLayer, evaluated: Evaluated, names: Collection[str]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The results for a month that has never been ingested: nothing can be wrong but objects that are there.
+    """The results for a month that has never been ingested: they pass unless its folder has objects.
 
-    Without results Dagster shows the checks of a run that failed or was terminated as failed or skipped, and with
-    them the whole asset. Raises AwsError when the bucket cannot be read.
+    Without results Dagster shows the checks of a run that failed or was terminated, and with them the whole asset, as
+    failed or skipped. Raises AwsError when the bucket cannot be read.
     """
     stray = raw_layer.objects(evaluated.asset.path[-1], str(evaluated.month))
     for name in names:
@@ -104,24 +104,22 @@ def evaluations_of_nothing(
             text = f"not in any manifest: {', '.join(sorted(stray))}. The month has never been ingested."
             verdict = _Verdict(False, text, numbers={"unlisted_objects": len(stray)})
         else:
-            verdict = _Verdict(True, "has not been ingested: nothing to check.")
+            verdict = _Verdict(True, "never ingested, so there is no data to judge.")
         yield evaluated.result(name, verdict, {})
 
 
 def not_ingested(evaluated: Evaluated, reason: str, execution_name: str, links: Metadata) -> dg.AssetCheckEvaluation:
-    """The result for a month that an execution was to ingest and did not."""
+    """The result for a month that an execution should have ingested and did not."""
     metadata = {**links, EXECUTION_NAME: dg.MetadataValue.text(execution_name), "reason": dg.MetadataValue.text(reason)}
     return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(False, reason), metadata)
 
 
 def summary(evaluated: Evaluated, check: str, results: Sequence[dg.AssetCheckEvaluation]) -> dg.AssetCheckEvaluation:
-    """The result for the asset, of those of its months, when they were checked in a run without partitions."""
+    """One result for the whole asset, from the results of its months, for a run without partitions."""
     failed = [result for result in results if not result.passed]
     text = f"{counted(len(results), 'month')} checked"
     verdict = (
-        f"{text}; not passed: {spans(str(result.partition) for result in failed)}."
-        if failed
-        else f"{text}, all passed."
+        f"{text}; failed: {spans(str(result.partition) for result in failed)}." if failed else f"{text}, all passed."
     )
     worst = {result.severity for result in failed}
     severity = dg.AssetCheckSeverity.WARN if worst == {dg.AssetCheckSeverity.WARN} else dg.AssetCheckSeverity.ERROR
@@ -139,7 +137,7 @@ def _rows(manifest: Manifest) -> _Verdict:
     text = f"{counted(manifest.rows, 'row')} written, {manifest.source_rows:,} counted in the source"
     same = manifest.rows == manifest.source_rows
     if manifest.row_security:
-        text = f"{text} as its policies of row level security show it"
+        text = f"{text} as its row-level security policies show it"
     numbers = {"rows": manifest.rows, "source_rows": manifest.source_rows}
     if manifest.snapshot is None:
         return _Verdict(same, f"{text}, without a common snapshot.", dg.AssetCheckSeverity.WARN, numbers)
@@ -147,7 +145,7 @@ def _rows(manifest: Manifest) -> _Verdict:
 
 
 def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
-    """The folder against the current manifest: a later execution may have written the month since."""
+    """Compare the folder with the current manifest, because a later execution may have written the month since."""
     current = raw_layer.current(manifest.table, manifest.month) or manifest
     found = raw_layer.objects(manifest.table, manifest.month)
     listed = {file.key: file.bytes for file in current.files}
@@ -160,8 +158,8 @@ def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     numbers = {"objects": len(found), "bytes": sum(found.values()), **wrong}
     if found == listed:
         return _Verdict(True, f"{counted(len(found), 'object')}, {numbers['bytes']:,} bytes.", numbers=numbers)
-    told = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
-    text = f"{'; '.join(told)}. Ingest the month again, which removes what no manifest lists."
+    found_wrong = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
+    text = f"{'; '.join(found_wrong)}. Ingest the month again: that deletes every file that no manifest lists."
     return _Verdict(False, text, numbers=numbers)
 
 
@@ -169,13 +167,13 @@ def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     before = str(Month.parse(manifest.month).plus(-1))
     previous = raw_layer.current(manifest.table, before)
     changes = list(_changes(previous.columns, manifest.columns)) if previous else []
-    told = [f"Since {before}: {'; '.join(changes)}."] if changes else []
-    told += filter(None, [column_types.disagreement(raw_layer, manifest)])
-    if told:
-        return _Verdict(False, " ".join(told))
+    sentences = [f"Since {before}: {'; '.join(changes)}."] if changes else []
+    sentences += filter(None, [column_types.disagreement(raw_layer, manifest)])
+    if sentences:
+        return _Verdict(False, " ".join(sentences))
     if previous is None:
         return _Verdict(True, f"{before} has not been ingested: nothing to compare with.")
-    return _Verdict(True, f"The {len(manifest.columns)} columns of {before}.")
+    return _Verdict(True, f"The columns are those of {before}.")
 
 
 def _changes(before: Sequence[Column], now: Sequence[Column]) -> Iterator[str]:

@@ -1,1 +1,4 @@
-"""What Dagster's event log holds of each month: materialisation, metadata, checks."""
+"""What Dagster's event log gets and holds of each month: materialisation, check results, observation of the source.
+
+May import `aws`, `checks`, `resources` and the tables; the assets and sensors import it.
+"""

@@ -1,4 +1,4 @@
-"""What Dagster's event log holds of executions, whoever recorded it: the reason why nothing is recorded twice."""
+"""What Dagster's event log holds of executions, whoever recorded it, so that nothing is recorded twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAGE = 1000
 
 
 class EventLog:
-    """Which executions the event log has for a month. Reads every month once."""
+    """Reads the event log. Methods that begin with `has` read each month once; the others read it on every call."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
@@ -36,9 +36,9 @@ class EventLog:
         return execution in found
 
     def target(self, asset: dg.AssetKey, month: str | None) -> CheckTarget | None:
-        """The newest materialisation of the month, of any month for None: what a check made now is about.
+        """The newest materialisation of the month, or of any month for None: a check made now is about it.
 
-        Dagster takes a result that names another one, or none, for outdated. Looked up each time.
+        Dagster shows a result that names another materialisation, or none, as outdated.
         """
         wanted = dg.AssetRecordsFilter(asset, asset_partitions=None if month is None else [month])
         for record in self._instance.fetch_materializations(wanted, limit=1).records:
@@ -48,20 +48,22 @@ class EventLog:
         return None
 
     def last_result(self, check: dg.AssetCheckKey, month: str) -> tuple[dg.AssetCheckEvaluation, datetime] | None:
-        """The newest result of the check for the month, and when it was. Looked up each time."""
+        """The newest result of the check for the month, and its time."""
         return next(self.results(check, month), None)
 
     def results(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[tuple[dg.AssetCheckEvaluation, datetime]]:
-        """The results of the check for the month, the newest first, each with its time. Looked up each time.
+        """The results of the check for the month, the newest first, each with its time.
 
-        For None they are the results that name no month.
+        For None they are the results without a month.
         """
         for record in self._history(check, month, page=10):
-            if record.event is not None and isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else planned only
+            if record.event is not None and isinstance(
+                record.evaluation, dg.AssetCheckEvaluation
+            ):  # else it is only planned
                 yield record.evaluation, datetime.fromtimestamp(record.event.timestamp, UTC)
 
     def checked_in(self, run_id: str) -> set[tuple[str, str | None]]:
-        """Check and month of every result of the run."""
+        """The check and the month of every result that the run logged."""
         entries = self._instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = (entry.get_dagster_event().asset_check_evaluation_data for entry in entries)
         return {(evaluation.check_name, evaluation.partition) for evaluation in found}
@@ -78,11 +80,11 @@ class EventLog:
 
     def _evaluations(self, check: dg.AssetCheckKey, month: str | None) -> Iterator[str]:
         for record in self._history(check, month, page=_PAGE):
-            if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else one that is planned only
+            if isinstance(record.evaluation, dg.AssetCheckEvaluation):  # else it is only planned
                 yield from _execution(record.evaluation.metadata)
 
     def _history(self, check: dg.AssetCheckKey, month: str | None, page: int) -> Iterator[AssetCheckExecutionRecord]:
-        """What there is of the check for the month, the newest first."""
+        """The records of the check for the month, the newest first."""
         storage, cursor = self._instance.event_log_storage, None
         while True:
             records = storage.get_asset_check_execution_history(

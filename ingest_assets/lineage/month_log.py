@@ -27,7 +27,7 @@ Event = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an execution did not ingest what it was to. `at` is when it ended, None when it is the newest."""
+    """Why an execution did not ingest its months. `at` is when it ended, None for the newest execution."""
 
     reason: str
     execution_name: str
@@ -82,21 +82,21 @@ class MonthLog:
             self.log(result)
 
     def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
-        """Log the checks of a month as it is, whoever ingested it."""
+        """Log the checks of the month as it is now, whoever ingested it."""
         return self._check_current(month, self._current(month), self.checks)
 
     def check_all(self, months: Iterable[str]) -> None:
-        """Log the checks of months as they are and, since the run names none of them, of the asset."""
+        """Log the checks of months as they are now, and of the asset, because the run names no month."""
         results = [result for month in months for result in self.check_current(month)]
         for check in self.checks:
             of_months = [result for result in results if result.check_name == check]
             self.log(summary(self._evaluated(None), check, of_months))
 
     def leave(self, month: str, failure: Failure | None) -> None:
-        """Log the checks of a month that was to be ingested and was not: it is as it was before.
+        """Log the checks of a month that should have been ingested and was not, and so is as it was before.
 
-        Without results Dagster shows the checks of the run as skipped or failed. Without a `failure` the run was
-        terminated by its user, which is no failed check; nor is a failure before the month was ingested.
+        Without results Dagster shows the checks of the run as skipped or failed. If `failure` is None, a user
+        terminated the run, which fails no check. A failure from before the month was last ingested fails none either.
         """
         manifest = self._current(month)
         if failure is None or failure.precedes(manifest):
@@ -106,7 +106,7 @@ class MonthLog:
         self._check_current(month, manifest, [check for check in self.checks if check != EXECUTION_SUCCEEDED])
 
     def fail(self, month: str | None, failure: Failure) -> None:
-        """Log that the last execution for the month failed; for None, the last one for all months."""
+        """Log that the last execution for the month failed, or for None that the last one for all months did."""
         if EXECUTION_SUCCEEDED in self.checks:
             self.log(not_ingested(self._evaluated(month), failure.reason, failure.execution_name, failure.links))
 

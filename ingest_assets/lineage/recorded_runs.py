@@ -1,4 +1,4 @@
-"""Runs in Dagster's history of what Dagster did not execute: with plan, start and end, and what came of it."""
+"""Runs in Dagster's history for executions that Dagster did not start, with plan, start, end and events."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _STARTED_BY_TAG = "ingest/started_by"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Months of a table in an execution that has ended. Times are in seconds since 1970.
+    """What became of a table's months in an execution that has ended. Times are in seconds since 1970.
 
-    A month of None is every month that the table has. `failure` says why months are missing, None when none is.
+    A month of None stands for every month of the table. `failure` says why months are missing; it is None if none is.
     """
 
     table: str
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass
 class RecordedRun:
-    """A run whose events are reported. `at` is the time that they get, now when it is None."""
+    """A run whose events are reported. They get the time `at`, or the current time if it is None."""
 
     instance: dg.DagsterInstance
     run: dg.DagsterRun
@@ -65,7 +65,7 @@ class RecordedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether its end has been reported."""
+        """Whether the end of the run has been reported."""
         return self.run.is_finished
 
     def log(self, event: Event) -> None:
@@ -82,7 +82,7 @@ class RecordedRun:
             self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION, event, message=text)
 
     def start(self, outcome: Outcome) -> None:
-        """Report the start, unless that has been done. What follows gets the time of the end."""
+        """Report the start unless it has been reported. Events after it get the time of the execution's end."""
         self.at = outcome.started
         if self.run.status == dg.DagsterRunStatus.NOT_STARTED:
             text = f"Execution {outcome.execution_name} of Step Functions started. Dagster did not start it."
@@ -91,7 +91,7 @@ class RecordedRun:
         self.at = outcome.stopped
 
     def end(self, outcome: Outcome) -> None:
-        """Report the end, unless that has been done."""
+        """Report the end unless it has been reported."""
         if self.finished:
             return
         if outcome.failure is None:
@@ -102,8 +102,8 @@ class RecordedRun:
             self._report(dg.DagsterEventType.RUN_SUCCESS, message="All months are ingested.")
             return
         error = SerializableErrorInfo(outcome.failure.reason, [], "WorkflowError")
-        told = UserFailureData("failure", outcome.failure.reason, dict(outcome.failure.links))  # type: ignore[no-untyped-call]
-        data = StepFailureData(error, told)  # type: ignore[no-untyped-call]
+        failure = UserFailureData("failure", outcome.failure.reason, dict(outcome.failure.links))  # type: ignore[no-untyped-call]
+        data = StepFailureData(error, failure)  # type: ignore[no-untyped-call]
         self._report(dg.DagsterEventType.STEP_FAILURE, data, message=outcome.failure.reason)
         if outcome.aborted:
             self._report(dg.DagsterEventType.RUN_CANCELED, message=outcome.failure.reason)
@@ -137,12 +137,12 @@ class RecordedRuns:
     _jobs: dict[str, AssetJob] = field(default_factory=dict)
 
     def find(self, execution_arn: str, table: str, months: Collection[str | None]) -> RecordedRun | None:
-        """The run of these months of the execution, if it has been added."""
+        """The run that was added for these months of the execution, None if there is none."""
         run = self.instance.get_run_by_id(_run_id(execution_arn, table, months))
         return RecordedRun(self.instance, run, table) if run else None
 
     def add(self, outcome: Outcome) -> RecordedRun:
-        """A run that has not started."""
+        """Add a run, which has not started."""
         run_id = _run_id(outcome.execution_arn, outcome.table, outcome.months)
         run = self._job(outcome.table).add_run(self.instance, run_id, self._tags(outcome))
         return RecordedRun(self.instance, run, outcome.table)
@@ -168,6 +168,6 @@ class RecordedRuns:
 
 
 def _run_id(execution_arn: str, table: str, months: Collection[str | None]) -> str:
-    """Always the same for the same table and first month of an execution."""
+    """The run's id: always the same for the same table and first month of an execution."""
     first = min((month for month in months if month is not None), default="")
     return str(uuid5(NAMESPACE_URL, f"{execution_arn}/{table}/{first}"))

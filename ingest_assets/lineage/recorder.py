@@ -1,12 +1,11 @@
-"""Bring executions that Dagster did not follow to their end into its event log: each month once, with its checks.
+"""Record executions that no Dagster run followed to the end in the event log: each month once, with its checks.
 
-What an execution of one of Dagster's runs lacks there, because the run died or was terminated, goes into that run. Any
-other execution becomes runs of its own, one for each table and each range of adjacent months, with the times of the
-execution, under ids made from its ARN.
+If a Dagster run started the execution and died or was terminated, the missing events are added to that run. Any other
+execution gets runs of its own, one for each table and range of adjacent months, with the times of the execution and ids
+made from its ARN.
 
-There is no cursor: whether a month of an execution has been recorded is read in the event log itself, event by event.
-Messages that come twice, ticks that are replayed after a crash and previews of a tick in the UI therefore neither
-double nor lose anything.
+There is no cursor: the event log itself says whether a month of an execution has been recorded. Messages that arrive
+twice, ticks that are replayed after a crash, and previews of a tick in the UI therefore neither double nor lose events.
 """
 
 from __future__ import annotations
@@ -47,15 +46,15 @@ def last_run(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun 
 
 
 def is_being_recorded(run: dg.DagsterRun | None) -> bool:
-    """Whether the run that started an execution, or an automatic retry of it, is still to record the months."""
+    """Whether the run that started an execution, or an automatic retry of it, will still record the months."""
     return run is not None and (not run.is_finished or run.tags.get(WILL_RETRY_TAG) == "true")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was missing of an execution and has been recorded: months of a table, ingested or not (`failed`).
+    """The months of a table that have now been recorded for an execution, ingested or `failed`.
 
-    `failed` of every month that the table has is [""].
+    `failed` is [""] for every month of the table.
     """
 
     table: str
@@ -65,7 +64,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class _Work:
-    """Months of a table that belong into one run. `wanted` were asked for and not ingested; None is all."""
+    """Months of a table that belong in one run. `wanted` should have been ingested and were not; None means all."""
 
     table: str
     ingested: list[str]
@@ -73,7 +72,7 @@ class _Work:
 
 
 class Recorder:
-    """Records in the event log of `instance` what it lacks of executions."""
+    """Adds what the event log of `instance` lacks about executions."""
 
     def __init__(
         self,
@@ -90,10 +89,10 @@ class Recorder:
         self._runs = runs
         self._log = EventLog(instance)
         self.unknown: list[str] = []
-        """Tables and months of the executions that Dagster does not have."""
+        """Tables and months in the queue's executions that tables.yaml does not know."""
 
     def record(self, notification: Notification, run: dg.DagsterRun | None) -> list[Recorded]:
-        """Record what is missing of an execution that has ended; `run` is the last of Dagster's that followed it.
+        """Record what is missing for an execution that has ended. `run` is the last Dagster run that followed it.
 
         Raises AwsError when the bucket or Step Functions cannot be read.
         """
@@ -105,7 +104,7 @@ class Recorder:
         return [each for each in recorded if each.ingested or each.failed]
 
     def _works(self, notification: Notification) -> list[_Work]:
-        """What the execution ingested and what it was to ingest, by table."""
+        """What the execution ingested, and what it should have ingested, by table."""
         ingested = self._known_months(notification)
         wanted = list(self._requested(notification.request)) if notification.status != "SUCCEEDED" else []
         return [
@@ -128,7 +127,7 @@ class Recorder:
         return known
 
     def _into(self, run: dg.DagsterRun, work: _Work, notification: Notification) -> Recorded:
-        """Into the run that started the execution: what it has not logged itself."""
+        """Add to the run that started the execution what the run has not logged itself."""
         failure = None if run.status == dg.DagsterRunStatus.CANCELED else self._failure(notification)
         target = RecordedRun(self._instance, run, work.table)
         ingested = self._record_ingested(target, work, notification)
@@ -137,7 +136,7 @@ class Recorder:
         return Recorded(work.table, ingested, left if failure else [])
 
     def _into_its_own(self, work: _Work, notification: Notification) -> Recorded:
-        """Into a run made for it, unless nothing is missing."""
+        """Add to a run that is made for the execution, unless nothing is missing."""
         run = self._runs.find(notification.execution_arn, work.table, [*work.ingested, *work.wanted])
         if run is None and not self._is_missing(work, notification):
             return Recorded(work.table, [], [])
@@ -163,16 +162,16 @@ class Recorder:
         return months
 
     def _record_source(self, run: RecordedRun, work: _Work, notification: Notification) -> None:
-        """What the execution found of the table in PostgreSQL, unless a later execution has ingested the table since.
+        """Record what the execution found of the table in PostgreSQL, unless a later execution has ingested it since.
 
-        Every execution rewrites the manifest of the rows without a month, which therefore belongs to the last one.
+        Every execution rewrites the manifest of the rows without a month, so that it names the last one.
         """
         manifest = self._raw_layer.undated(work.table) if work.ingested else None
         if manifest is not None and manifest.execution == notification.execution_name:
             self._month_log(run, work.table, []).observe_source(manifest)
 
     def _record_left(self, run: RecordedRun, work: _Work, failure: Failure | None) -> list[str]:
-        """The months that were to be ingested and were not, those of which the run lacks a check."""
+        """Record the months that were not ingested and for which the run lacks a check; return them."""
         evaluated = self._log.checked_in(run.run.run_id)
         left = []
         for month in work.wanted:
@@ -193,7 +192,7 @@ class Recorder:
         return not all(self._log.has_check(dg.AssetCheckKey(asset, check), month, execution) for check in CHECKS)
 
     def _month(self, run: RecordedRun, table: str, month: str, notification: Notification) -> None:
-        """The materialisation and the checks of a month, those that the event log lacks."""
+        """Record the materialisation and the checks of a month that the event log lacks."""
         execution = notification.execution_name
         manifest = self._raw_layer.left_by(table, [month], execution)[month]
         metadata = month_metadata(
@@ -231,7 +230,7 @@ class Recorder:
         )
 
     def _times(self, work: _Work, notification: Notification) -> tuple[datetime | None, datetime | None]:
-        """Start and end of the execution, or else of what it ingested; None where neither is known."""
+        """Start and end of the execution, or else of the months that it ingested; None if neither is known."""
         if execution := self._described(notification):
             return execution.started, execution.stopped
         manifests = self._raw_layer.left_by(work.table, work.ingested, notification.execution_name).values()
@@ -239,7 +238,7 @@ class Recorder:
         return (datetime.fromisoformat(times[0]), datetime.fromisoformat(times[-1])) if times else (None, None)
 
     def _described(self, notification: Notification) -> Execution | None:
-        """The execution; None when Step Functions has forgotten it or keeps it from us."""
+        """The execution; None if Step Functions has forgotten it or denies access."""
         with aws_errors(f"describing execution {notification.execution_name}"):
             try:
                 return describe(self._account.step_functions(), notification.execution_arn)
@@ -247,11 +246,11 @@ class Recorder:
                 return None
 
     def _requested(self, request: object) -> Iterator[tuple[str, str | None]]:
-        """Table and month of what an execution was asked for; None for every month that the table has."""
+        """The tables and months that an execution was asked for; None stands for every month of the table."""
         tables = {name: spec.to_table() for name, spec in self._tables.items()}
         try:
             resolved = resolve(request, tables, datetime.now(UTC))
-        except InvalidInputError:  # what was asked for is nothing that Dagster has
+        except InvalidInputError:  # Dagster has no such table or month
             return
         for wanted in resolved:
             if wanted.months is None:
@@ -261,7 +260,7 @@ class Recorder:
 
 
 def _parts(work: _Work) -> Iterator[_Work]:
-    """The work by ranges of adjacent months, as a run of Dagster can name them."""
+    """Split the work into ranges of adjacent months, because a Dagster run can name one range."""
     months = {month for month in [*work.ingested, *work.wanted] if month is not None}
     for part in adjacent(months):
         ingested = [month for month in work.ingested if month in part]

@@ -47,7 +47,7 @@ def source_metadata(manifest: Manifest) -> Metadata:
 def undated_result(history: EventLog, key: dg.AssetKey, manifest: Manifest) -> dg.AssetCheckEvaluation:
     """Whether there are more rows without a date than at the execution before."""
     now, before = manifest.undated_rows, _undated_before(history, key, manifest)
-    text = f"{now:,} rows have no {manifest.date_column} in {manifest.table}: they are in the folder of NULL."
+    text = f"{now:,} rows of {manifest.table} have no {manifest.date_column}: they are in the folder of NULL."
     if before is not None and now > before:
         text = f"{text} That is {now - before:,} more than in the execution before."
     return dg.AssetCheckEvaluation(

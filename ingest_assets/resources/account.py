@@ -1,4 +1,4 @@
-"""The AWS account: its clients, and the names that the stack gave to its resources."""
+"""The AWS account: its clients, and the stack's outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AwsAccount(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
     _outputs: StackOutputs | None = PrivateAttr(default=None)
 
     def outputs(self) -> StackOutputs:
-        """What the stack calls its resources; asked once. Raises StackError or AwsError."""
+        """The stack's outputs, read once. Raises StackError or AwsError."""
         if self._outputs is None:
             with aws_errors("reading the stack's outputs"):
                 self._outputs = StackOutputs.read(self.cloudformation(), self.stack or stack_name())
@@ -77,9 +77,9 @@ class AwsAccount(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster'
 
 
 def _client(service: str) -> Any:
-    """A client with the credentials and the profile as they are now.
+    """A new client with the credentials and the profile of this moment.
 
-    A sensor asks for clients every 30 seconds. A session that reads AWS's data files anew costs 0.1 s of CPU each time.
+    A sensor asks for clients every 30 seconds, and reading AWS's data files again would cost 0.1 s of CPU each time.
     Not boto3's session: it adds a folder to the loader's search path whenever it is made.
     """
     session = Session()
@@ -89,6 +89,6 @@ def _client(service: str) -> Any:
 
 @cache
 def _loader() -> Loader:
-    """Keeps the data files of the services that were asked for."""
+    """The loader of AWS's data files, shared by all clients: it caches the files of each service."""
     loader: Loader = Session().get_component("data_loader")
     return loader

@@ -1,4 +1,4 @@
-"""The queue in which the ends of executions arrive."""
+"""The SQS queue in which notifications arrive."""
 
 # No `from __future__ import annotations`: Dagster looks for ResourceDependency in the annotations themselves.
 
@@ -22,7 +22,7 @@ _LONGEST_POSTPONEMENT = 12 * 3600  # of a visibility timeout
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it was received, for the `receives`th time."""
+    """A received message. `receives` counts how often it has been received."""
 
     id: str
     receipt: str
@@ -33,22 +33,25 @@ class Message:
 class Notifications(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's value type, unused here
     """The queue. Every method raises AwsError when it cannot be reached.
 
-    A message that is not deleted comes back after `visibility_seconds`, and is AWS's dead letter after the receives
-    that the queue allows.
+    A message that is not deleted becomes visible again after `visibility_seconds`. After the number of receives that
+    the queue allows, SQS moves it to the dead-letter queue.
     """
 
     account: dg.ResourceDependency[AwsAccount]
     queue_url: str | None = Field(default=None, description="Default: the stack's output.")
     visibility_seconds: int = Field(
-        default=90, ge=0, le=43_200, description="Until a message that was left comes back; longer than a tick takes."
+        default=90,
+        ge=0,
+        le=43_200,
+        description="Time until a message that was not deleted is visible again; must exceed a tick.",
     )
 
     def url(self) -> str:
-        """The queue of this deployment."""
+        """The address of the queue."""
         return self.queue_url or self.account.outputs().queue_url
 
     def receive(self, *, seconds: float, limit: int) -> Iterator[Message]:
-        """Messages until the queue gives none, at most `limit`, for about `seconds`."""
+        """Receive until the queue is empty, `limit` messages have arrived, or about `seconds` have passed."""
         client, url = self._client(), self.url()
         deadline = Deadline(seconds)
         received = 0
@@ -58,7 +61,7 @@ class Notifications(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagst
                     QueueUrl=url,
                     MaxNumberOfMessages=_BATCH,
                     VisibilityTimeout=self.visibility_seconds,
-                    WaitTimeSeconds=1,  # asks all of SQS's servers: a short poll may find nothing in a full queue
+                    WaitTimeSeconds=1,  # a long poll asks all servers; a short one may find nothing in a full queue
                     MessageSystemAttributeNames=["ApproximateReceiveCount"],
                 )
             messages = answer.get("Messages", [])
@@ -70,18 +73,18 @@ class Notifications(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagst
                 yield Message(message["MessageId"], message["ReceiptHandle"], message["Body"], receives)
 
     def delete(self, messages: Iterable[Message]) -> None:
-        """Acknowledge messages. One that cannot be deleted comes back, which does no harm."""
+        """Delete messages. A message that cannot be deleted arrives again, which does no harm."""
         client, url = self._client(), self.url()
         receipts = [message.receipt for message in messages]
         for start in range(0, len(receipts), _BATCH):
             batch = enumerate(receipts[start : start + _BATCH])
-            with aws_errors("acknowledging messages"):
+            with aws_errors("deleting messages"):
                 client.delete_message_batch(
                     QueueUrl=url, Entries=[{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in batch]
                 )
 
     def postpone(self, messages: Iterable[Message]) -> None:
-        """Let messages come back ever later: ten receives cover more than two days."""
+        """Hide messages for a time that grows with each receive: ten receives cover more than two days."""
         client, url = self._client(), self.url()
         for message in messages:
             seconds = min(60 * 3 ** (message.receives - 1), _LONGEST_POSTPONEMENT)

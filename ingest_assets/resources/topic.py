@@ -11,7 +11,7 @@ from ingest_assets.aws.errors import aws_errors
 from ingest_assets.aws.messages import Notification
 from ingest_assets.resources.account import AwsAccount
 
-_LONGEST_SUBJECT = 99  # SNS takes less than 100 characters, of ASCII
+_LONGEST_SUBJECT = 99  # SNS accepts fewer than 100 ASCII characters
 
 
 class Alerts(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's value type, unused here

@@ -1,1 +1,4 @@
-"""The sensors: the queue of ended executions, failed runs, overdue months."""
+"""The sensors: ended executions in the queue, failed runs, overdue months.
+
+May import everything but the assets and the workflow.
+"""

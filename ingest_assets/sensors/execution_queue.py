@@ -1,7 +1,7 @@
-"""The sensor on the queue in which the ends of executions arrive.
+"""The sensor that reads the notifications about ended executions from the queue.
 
-A message is deleted when the event log holds all of its execution, and comes back when the tick dies before.
-Executions that a Dagster run started are recorded by that run, and here when it died before.
+It deletes a message when the event log holds every month of the execution; if the tick dies before, the message arrives
+again. A Dagster run records the execution that it started; the sensor does it if the run died before.
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of a sensor's function themselves.
@@ -40,7 +40,7 @@ class _Execution:
 
 @dataclass
 class _Inbox:
-    """What was received in a tick. `done` needs nothing more."""
+    """The messages of a tick. Those in `done` need nothing more, those in `poison` cannot be read."""
 
     executions: dict[str, _Execution] = field(default_factory=dict)
     done: list[Message] = field(default_factory=list)
@@ -63,7 +63,7 @@ class _Inbox:
 
 @dataclass
 class _Tick:
-    """What a tick did."""
+    """What a tick has done."""
 
     acknowledged: list[Message] = field(default_factory=list)
     postponed: list[Message] = field(default_factory=list)
@@ -71,37 +71,37 @@ class _Tick:
     executions: int = 0
     later: int = 0
 
-    def told(self, unknown: Sequence[str], poison: Sequence[str]) -> str:
-        """It, for people."""
+    def summary(self, unknown: Sequence[str], poison: Sequence[str]) -> str:
+        """One line for the tick's message."""
         return "; ".join(self._parts(unknown, poison)) or "the queue is empty"
 
     def _parts(self, unknown: Sequence[str], poison: Sequence[str]) -> Iterator[str]:
-        of = counted(self.executions, "execution")
+        source = counted(self.executions, "execution")
         if ingested := _by_table((each.table, each.ingested) for each in self.recorded):
-            yield f"recorded {ingested} of {of}"
+            yield f"recorded {ingested} from {source}"
         if failed := _by_table((each.table, each.failed) for each in self.recorded):
-            yield f"recorded that {failed} failed in {of}" if not ingested else f"recorded that {failed} failed"
+            yield f"recorded that {failed} failed in {source}" if not ingested else f"recorded that {failed} failed"
         if self.acknowledged:
             yield f"acknowledged {counted(len(self.acknowledged), 'message')}"
         if self.postponed:
-            yield f"left {counted(len(self.postponed), 'message')} to the runs that started their executions"
+            yield f"left {counted(len(self.postponed), 'message')} for the runs that started their executions"
         if self.later:
-            yield f"left {counted(self.later, 'execution')} to the next ticks"
+            yield f"left {counted(self.later, 'execution')} for the next ticks"
         if unknown:
             yield f"not in tables.yaml: {_named(unknown)}"
         if poison:
-            yield f"left to the dead-letter queue: {_named(poison)}"
+            yield f"left for the dead-letter queue: {_named(poison)}"
 
 
 def queue_sensor(*, tables: Sequence[TableSpec]) -> dg.SensorDefinition:
-    """Records what the queue tells of executions in the event log, and acknowledges what is there."""
+    """The sensor that records executions from the queue in the event log and then deletes their messages."""
     by_name = {table.name: table for table in tables}
 
     @dg.sensor(
         name=QUEUE,
         minimum_interval_seconds=30,
         default_status=sensor_status(),
-        description="Records executions that Dagster did not start: EventBridge's, those by hand, and of dead runs.",
+        description="Records executions that EventBridge or a person started, and those whose Dagster run died.",
     )
     def sensor(
         context: dg.SensorEvaluationContext, raw_layer: RawLayerResource, notifications: Notifications
@@ -115,7 +115,7 @@ def queue_sensor(*, tables: Sequence[TableSpec]) -> dg.SensorDefinition:
         notifications.postpone(tick.postponed)
         for line in inbox.poison:
             context.log.warning(f"message {line}")
-        return dg.SensorResult(skip_reason=tick.told(recorder.unknown, inbox.poison))
+        return dg.SensorResult(skip_reason=tick.summary(recorder.unknown, inbox.poison))
 
     return sensor
 
@@ -144,7 +144,7 @@ def _record(instance: dg.DagsterInstance, inbox: _Inbox, recorder: Recorder) -> 
 
 
 def _by_table(recorded: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """Tables with their months, as in `orders 2024-01 to 2024-03, sales 2024-02`; a month of "" is every one."""
+    """Tables with their months, such as `orders 2024-01 to 2024-03, sales 2024-02`; a month of "" stands for all."""
     months: dict[str, set[str]] = {}
     for table, some in recorded:
         months.setdefault(table, set()).update(some)

@@ -1,8 +1,8 @@
-"""Whether the month of the schedule's last tick has been ingested by the end of that day.
+"""The sensor that fails the check ingested_in_time of a month that is overdue.
 
-It is a check of each month, as the others are: the run that ingests a month logs that it is there, and the sensor logs
-for a month that it is overdue. Neither needs a step of its own. Not a FreshnessPolicy, which takes the newest
-materialisation of any month for fresh (https://github.com/dagster-io/dagster/discussions/34023).
+A month is overdue if it has not been ingested by the end of the day of its schedule's tick. The run that ingests the
+month passes the check, this sensor fails it; neither needs a step of its own. A FreshnessPolicy would count the newest
+materialisation of any month (https://github.com/dagster-io/dagster/discussions/34023).
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of a sensor's function themselves.
@@ -27,19 +27,19 @@ SENSOR = "overdue_months"
 def freshness_sensor(
     *, tables: Sequence[TableSpec], now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> dg.SensorDefinition:
-    """Logs a failed check, once, for a month that is overdue at the instant `now`."""
+    """The sensor that logs a failed check, once, for each month that is overdue at the instant `now`."""
 
     @dg.sensor(
         name=SENSOR,
         minimum_interval_seconds=600,
         default_status=freshness_status(),
-        description="Fails the check of the month of the schedule's last tick when it is not ingested in time.",
+        description="Fails the check ingested_in_time of the month that the schedule's last tick should have ingested.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         overdue = list(_overdue(context.instance, tables, now()))
         named = ", ".join(f"{event.asset_key.path[-1]} {event.partition}" for event in overdue)
-        told = f"overdue: {named}" if overdue else "no other month is overdue"
-        return dg.SensorResult(skip_reason=told, asset_events=overdue)
+        message = f"overdue: {named}" if overdue else "no new month is overdue"
+        return dg.SensorResult(skip_reason=message, asset_events=overdue)
 
     return sensor
 
@@ -66,10 +66,10 @@ def _overdue(
 
 
 def _is_settled(instance: dg.DagsterInstance, table: TableSpec, month: str) -> bool:
-    """Whether the month has been ingested, or has been logged as overdue before."""
+    """Whether the month has been ingested, or has been logged as overdue already."""
     key = raw_layer_key(table.name)
     if instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[month]), limit=1).records:
         return True
-    # Once only: Dagster 1.13 stores one result of a check and month without a run (`asset_check_executions` is unique).
+    # Dagster 1.13 stores only one result without a run for a check and month (`asset_check_executions` is unique).
     last = EventLog(instance).last_result(dg.AssetCheckKey(key, INGESTED_IN_TIME), month)
     return last is not None and not last[0].passed

@@ -1,10 +1,10 @@
-"""The sensor that tells the failure topic of runs that failed without an execution.
+"""The sensor that publishes runs that failed without an execution to the failure topic.
 
-Of an execution the state machine tells itself, or EventBridge when it was aborted; a run that started none would fail
-in silence. A failed run is told once, and again only when Dagster's daemon dies before it has stored the cursor. Of a
-run that is retried automatically the last retry is told.
+The state machine publishes the failure of an execution, and EventBridge an aborted one; a run that started no execution
+would fail silently. Each failed run is published once, or again if Dagster's daemon dies before it has stored the
+cursor. If a run is retried automatically, only the last retry is published.
 
-This is no `@run_failure_sensor`, which goes on behind a run whose alert could not be sent (dagster 1.13,
+A `@run_failure_sensor` would not do: it skips a run whose alert could not be sent (dagster 1.13,
 _handle_run_reactions). The cursor here is the storage id of the last failure that needs nothing more.
 """
 
@@ -24,7 +24,7 @@ from ingest_assets._compat import (
     WILL_RETRY_TAG,
     JobFailureData,
 )
-from ingest_assets.asset_keys import raw_layer_key
+from ingest_assets.asset_keys import raw_layer_key, table_of_job
 from ingest_assets.automation import sensor_status
 from ingest_assets.aws.executions import shortened
 from ingest_assets.aws.messages import DAGSTER, Notification
@@ -35,24 +35,24 @@ from spark_scripts.contract.months import Month
 
 NAME = "run_failure_alerts"
 
-_MOST_FAILURES = 25  # of a tick, which Dagster ends after 60 s
-_RETRY_SECONDS = 300.0  # in which Dagster starts the retry that it means to make
+_MOST_FAILURES = 25  # in one tick, which Dagster ends after 60 s
+_RETRY_SECONDS = 300.0  # in which Dagster starts a retry, if it makes one
 _MOST_NAMED = 3
 
 
 def alert_sensor() -> dg.SensorDefinition:
-    """Publishes the runs of this code location that fail without an execution after the sensor's first tick."""
+    """The sensor for the runs of this code location that fail after the sensor's first tick."""
 
     @dg.sensor(
         name=NAME,
         minimum_interval_seconds=30,
         default_status=sensor_status(),
-        description="Tells the failure topic of runs that failed without an execution.",
+        description="Publishes runs that failed without an execution to the failure topic.",
     )
     def sensor(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SensorResult:
         if context.cursor is None:
             return dg.SensorResult(
-                skip_reason="tells of the runs that fail from now on", cursor=str(_last_failure(context.instance))
+                skip_reason="publishes the runs that fail from now on", cursor=str(_last_failure(context.instance))
             )
         tick = _Tick(context, alerts)
         cursor = context.cursor
@@ -60,27 +60,28 @@ def alert_sensor() -> dg.SensorDefinition:
             if not tick.settle(record):
                 break
             cursor = str(record.storage_id)
-        told = f"told of {', '.join(tick.told)}" if tick.told else "no other run has failed without an execution"
-        return dg.SensorResult(skip_reason=told, cursor=cursor)
+        runs = ", ".join(tick.published)
+        message = f"published {runs}" if runs else "no run has failed without an execution since"
+        return dg.SensorResult(skip_reason=message, cursor=cursor)
 
     return sensor
 
 
 class _Tick:
-    """Publishes what needs it; `told` are the runs."""
+    """Publishes failures; `published` names their runs."""
 
     def __init__(self, context: dg.SensorEvaluationContext, alerts: Alerts) -> None:
-        self.told: list[str] = []
+        self.published: list[str] = []
         self._context = context
         self._instance = context.instance
         self._alerts = alerts
         self._location = context.code_location_origin.location_name if context.code_location_origin else None
 
     def settle(self, failure: dg.EventLogRecord) -> bool:
-        """Publish the failure if it is to be, and say whether it needs nothing more.
+        """Publish the failure if it must be, and return whether it needs nothing more.
 
-        Raises AwsError or StackError when it could not be published, unless others were in this tick: the cursor of a
-        tick that fails is lost.
+        Raises AwsError or StackError when the failure could not be published. If another one was published in this
+        tick, that is a warning only, because the cursor of a tick that fails is lost.
         """
         run = self._instance.get_run_by_id(failure.run_id)
         if run is None or _location(run) != self._location:
@@ -92,21 +93,21 @@ class _Tick:
         try:
             self._publish(run, failure)
         except DataLakeError as error:
-            if not self.told:
+            if not self.published:
                 raise
-            self._context.log.warning(f"{error} The next tick tries again.")
+            self._context.log.warning(f"{error}. The next tick tries again.")
             return False
-        self.told.append(f"run {run.run_id}")
+        self.published.append(f"run {run.run_id}")
         return True
 
     def _awaits_retry(self, run: dg.DagsterRun, failed_at: float) -> bool:
-        """Whether it is still to be seen if the run is retried; Dagster writes that down after the failure."""
+        """Whether the run may still be retried; Dagster decides that after it has recorded the failure."""
         if not self._instance.run_retries_enabled or run.tags.get(WILL_RETRY_TAG) == "false":
             return False
         return AUTO_RETRY_RUN_ID_TAG not in run.tags and time.time() < failed_at + _RETRY_SECONDS
 
     def _has_execution(self, run: dg.DagsterRun) -> bool:
-        """Whether the run started an execution or went on with one; a re-execution by hand inherits the tag."""
+        """Whether the run started or re-attached to an execution. A re-execution by hand inherits its parent's tag."""
         name = run.tags.get(EXECUTION_TAG)
         if name is None or run.parent_run_id is None or RETRY_NUMBER_TAG in run.tags:
             return name is not None
@@ -117,8 +118,8 @@ class _Tick:
         error, cause = _reason(failure)
         subject = f"Dagster run {run.run_id[:8]} failed: {_subject(run)}"
         sentence = (
-            f"The Dagster run {run.run_id} of {_subject(run)} failed and started no execution. Mend the cause, then "
-            f"re-execute the run in Dagster. What is known of the reason: {cause}"
+            f"The Dagster run {run.run_id} of {_subject(run)} failed and started no execution. Fix the cause, then "
+            f"re-execute the run in Dagster. Reason: {cause}"
         )
         self._alerts.publish(subject=subject, sentence=sentence, notification=_notification(run, error, cause))
 
@@ -139,7 +140,7 @@ def _location(run: dg.DagsterRun) -> str | None:
 
 
 def _subject(run: dg.DagsterRun) -> str:
-    """What the run was to do: its assets, else its checks, else its job; and its months."""
+    """What the run should have done: its assets, else its checks, else its job; and its months."""
     selected = run.asset_selection or run.asset_check_selection or ()
     names = sorted(key.to_user_string() for key in selected)
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
@@ -149,15 +150,23 @@ def _subject(run: dg.DagsterRun) -> str:
 
 
 def _notification(run: dg.DagsterRun, error: str, cause: str) -> Notification:
-    tables = [key.path[-1] for key in run.asset_selection or () if key == raw_layer_key(key.path[-1])]
+    tables = _tables(run)
     months = _months(run)
     table = {"table": tables[0], "months": months} if len(tables) == 1 and months else {}
     request = {**table, "requested_by": run.run_id}
     return Notification("FAILED", execution_arn="", request=request, error=error, cause=cause, source=DAGSTER)
 
 
+def _tables(run: dg.DagsterRun) -> list[str]:
+    """The tables of the run's raw layers; a run that was launched from the page of a job has no selection of assets."""
+    if run.asset_selection:
+        return [key.path[-1] for key in run.asset_selection if key == raw_layer_key(key.path[-1])]
+    table = table_of_job(run.job_name)
+    return [] if table is None else [table]
+
+
 def _months(run: dg.DagsterRun) -> list[str]:
-    """The months of the run; of one whose partitions are no months, the ends of its range."""
+    """The months of the run; if its partitions are no months, the first and the last partition."""
     if PARTITION_NAME_TAG in run.tags:
         return [run.tags[PARTITION_NAME_TAG]]
     first, last = run.tags.get(ASSET_PARTITION_RANGE_START_TAG), run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
@@ -171,7 +180,7 @@ def _months(run: dg.DagsterRun) -> list[str]:
 
 
 def _reason(failure: dg.EventLogRecord) -> tuple[str, str]:
-    """The name of what went wrong, and its text: of the first step that failed, if one did."""
+    """Name and text of the error of the first failed step, else of the run."""
     event = failure.event_log_entry.get_dagster_event()
     data = event.event_specific_data
     if not isinstance(data, JobFailureData) or data.error is None:

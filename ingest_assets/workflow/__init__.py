@@ -1,1 +1,4 @@
-"""The resource that runs an execution of the state machine, follows it, and explains its failures."""
+"""Runs an execution of the state machine for a Dagster run: start or re-attach, follow, explain a failure.
+
+May import `aws`, `resources`, metadata and tables.
+"""

@@ -128,7 +128,7 @@ class ExecutionRun:
             self._start_execution()
             self._context.log.info(f"Started execution {name}: {link}")
         else:
-            self._context.log.info(f"Going on with execution {name}, which is {self._attempt.found.status}: {link}")
+            self._context.log.info(f"Re-attached to execution {name}, which is {self._attempt.found.status}: {link}")
         self._context.instance.add_run_tags(self._context.run.run_id, {EXECUTION_TAG: name})
 
     def _start_execution(self) -> None:
@@ -156,7 +156,7 @@ class ExecutionRun:
             except AwsError as error:
                 if not error.transient or outage.passed:
                     raise
-                self._context.log.warning(f"{error} Trying again.")
+                self._context.log.warning(f"{error}. Trying again.")
                 continue
             self._check_run()
             if execution is not None:
@@ -191,7 +191,8 @@ class ExecutionRun:
         if run.status == dg.DagsterRunStatus.CANCELED:  # by force, without waiting for this process
             raise RunTerminatedError
         raise IngestionError(
-            f"The run is {run.status.value} already: execution {self._attempt.name} is left to the run's retry."
+            f"Dagster has ended this run as {run.status.value}: its automatic retry follows execution"
+            f" {self._attempt.name}."
         )
 
     def _terminate(self, cause: str) -> None:
@@ -203,7 +204,7 @@ class ExecutionRun:
                 self._account.step_functions(), self._account.emr_serverless(), self._attempt.arn, cause=cause
             )
         except (ClientError, BotoCoreError, TimeoutError) as error:
-            log.error(f"Not all of execution {name} could be stopped: {error}")
+            log.error(f"Could not stop every part of execution {name}: {error}")
         else:
             log.info(f"Terminated execution {name}, its job run and its application.")
 
@@ -229,7 +230,7 @@ class ExecutionRun:
         text = [headline, *evidence.lines()]
         if len(self._months) > 1:
             done = spans(month.manifest.month for month in committed) or "none"
-            text.insert(1, f"Committed all the same: {done} of {counted(len(self._months), 'month')}")
+            text.insert(1, f"Committed before the failure: {done} of {counted(len(self._months), 'month')}")
         bucket = self._raw_layer.bucket_name()
         return WorkflowError(
             "\n".join(text),

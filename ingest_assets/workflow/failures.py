@@ -1,4 +1,4 @@
-"""Failures of an execution, told from what Step Functions, EMR Serverless and the Spark driver left behind."""
+"""Explains why an execution failed, from what Step Functions, EMR Serverless and the Spark driver left."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from spark_scripts.contract.errors import IngestionError
 
 # `IngestionError: …`, which the job ends with, or else `org.apache.spark.SparkException: …`.
 _ERROR_LINES = (re.compile(r"\w+Error: "), re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)\b"))
-# `26/11/22 21:25:03 INFO ShutdownHookManager: …`: what Spark says before the job has begun and after its last word.
+# `26/11/22 21:25:03 INFO ShutdownHookManager: …`: what Spark logs before the job starts and after it ends.
 _CHATTER = re.compile(r"[\d/]+ [\d:]+ (?:INFO |WARN (?:NativeCodeLoader|Utils|MetricsConfig|SparkConf): )")
 _LINES = 20
 _RETRY = (
-    "mend the cause, then materialise again the months that were not committed; on the page of a backfill, "
-    "*Re-execute from failure* does these alone"
+    "fix the cause, then materialise the months that were not committed; on the page of a backfill, "
+    "*Re-execute from failure* runs only these"
 )
 _ADVICE = {
     "is being written by execution": "wait until the execution named above has ended, then start again",
@@ -29,16 +29,18 @@ _ADVICE = {
         "check that PostgreSQL is up, and that SubnetIds and SecurityGroupIds let the job reach it"
     ),
     "ServiceQuotaExceeded": "wait for other applications to stop, or ask AWS for a larger quota of EMR Serverless",
-    "AccessDenied|not authorized": "give the role named above the right; `aws_setup deploy` mends the stack's own",
+    "AccessDenied|not authorized": (
+        "grant the role named above this permission; `aws_setup deploy` repairs the stack's own roles"
+    ),
 }
-"""What to try, by what the reason says. The first that is found counts."""
+"""What to try, by a pattern in the reason. The first match counts."""
 
 
 class WorkflowError(IngestionError):
-    """An execution did not ingest all that it was asked to.
+    """An execution did not ingest every month that it was asked for.
 
-    `committed` are the months that it did ingest, `links` leads to where the failure can be seen, `summary` is one
-    line of the message.
+    `committed` are the months that it did ingest, `links` leads to the pages that show the failure, `summary` is the
+    message in one line.
     """
 
     def __init__(
@@ -53,14 +55,17 @@ class WorkflowError(IngestionError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a failure. `logs` holds the ends of the driver's logs by address, what the job said last."""
+    """What is known about a failure.
+
+    `logs` holds the last lines of the driver's logs by address; the job's own come last.
+    """
 
     execution: Execution | None
     job_run: ExecutionJob | None = None
     logs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def spark_error(self) -> str | None:
-        """The last error in the driver's logs; what EMR Serverless says where there is no such line."""
+        """The last error in the driver's logs, or what EMR Serverless reports if there is no such line."""
         lines = [line for log in self.logs.values() for line in log]
         for pattern in _ERROR_LINES:
             for line in reversed(lines):
@@ -69,7 +74,7 @@ class Evidence:
         return self.job_run.details if self.job_run else None
 
     def reason(self) -> str | None:
-        """What failed, as near to the cause as is known."""
+        """The most precise reason that is known; None if none is."""
         known = self.spark_error() or (self.execution and self.execution.cause)
         return shortened(known) if known else None
 
@@ -79,7 +84,7 @@ class Evidence:
         return next((text for pattern, text in _ADVICE.items() if re.search(pattern, known, re.IGNORECASE)), _RETRY)
 
     def lines(self) -> list[str]:
-        """The reason, the job run and the end of its log, for people."""
+        """The lines that users see: the reason, the job run, what to try, and the end of the logs."""
         text = []
         if self.execution and self.execution.error:
             text.append(f"Step Functions: {self.execution.error}")
@@ -94,6 +99,6 @@ class Evidence:
         return text
 
 
-def _last_lines(log: Sequence[str], told: str | None) -> Sequence[str]:
-    """The last lines of a log, without those that Spark writes at its start and end, and that which is told already."""
-    return [line for line in log if line != told and not _CHATTER.match(line)][-_LINES:]
+def _last_lines(log: Sequence[str], shown: str | None) -> Sequence[str]:
+    """The last lines of a log, without Spark's lines about its start and end and without the `shown` line."""
+    return [line for line in log if line != shown and not _CHATTER.match(line)][-_LINES:]

@@ -1,4 +1,4 @@
-"""The estimate with which a run's log begins, and how far it was off at the end."""
+"""The estimate at the start of a run's log, and its error at the end of the run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from spark_scripts.contract.months import Month
 
 @dataclass(frozen=True)
 class Forecast:
-    """A sentence about what an execution will probably take and cost, and the estimate where there is one."""
+    """A sentence about what an execution will probably take and cost, and the estimate if there is one."""
 
     sentence: str
     found: Estimate | None = None
 
     def compared(self, execution: Execution, usd: float | None) -> Metadata:
-        """How far the estimate was off, as metadata; nothing where there was no estimate of the whole execution."""
+        """The error of the estimate as metadata; empty if the whole execution was not estimated."""
         if self.found is None or not self.found.whole or execution.started is None or execution.stopped is None:
             return {}
         seconds = (execution.stopped - execution.started).total_seconds()
@@ -40,12 +40,12 @@ class Forecast:
 def forecast(
     account: AwsAccount, raw_layer: RawLayer, state_machine_arn: str, prices: Prices, table: str, months: Sequence[str]
 ) -> Forecast:
-    """The forecast for these months of a table. No run fails for want of it: the sentence then gives the reason."""
+    """The forecast for these months of a table; it fails no run, but gives the reason why there is no estimate."""
     asked = {table: [Month.parse(month) for month in months]}
     try:
         with aws_errors("estimating the execution"):
             work, past = estimate.look(raw_layer, account.step_functions(), state_machine_arn, asked)
             found = estimate.estimate(work, past, workers(account.parameters()), prices)
     except DataLakeError as error:
-        return Forecast(f"Without an estimate: {error}")
+        return Forecast(f"No estimate: {error}")
     return Forecast(str(found or estimate.nothing_known(work)), found)

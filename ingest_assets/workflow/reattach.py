@@ -1,9 +1,9 @@
-"""Which execution a Dagster run stands for: a new one, or the one that it started before its worker died.
+"""Which execution a Dagster run follows: a new one, or the one that an earlier run started before its worker died.
 
-When a worker dies, Dagster's `run_retries` starts another run, which has to go on with the same execution. Execution
-names are therefore made from the first run of such a chain, the table, the months and the number of the attempt; the
-first attempt that is not a failure is the one. A re-execution by hand begins a chain of its own and always ingests
-anew.
+When a worker dies, Dagster's `run_retries` starts another run, which must follow the same execution. The name of an
+execution is therefore made from the first run of such a chain, the table, the months and the number of the attempt; a
+run takes the first attempt that has not failed. A re-execution by hand starts a chain of its own and always ingests
+again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TABLE_LENGTH = 20
 
 @dataclass(frozen=True)
 class Attempt:
-    """An execution to start, or one to go on with when `found` is what AWS says of it."""
+    """An execution to start, or to follow if AWS has it already (`found`)."""
 
     name: str
     state_machine_arn: str
@@ -43,9 +43,9 @@ class Attempt:
 
 
 def first_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """The run that `run` retries automatically, directly or through other retries; its own id when it is none.
+    """The id of the run that `run` retries automatically, directly or through other retries; else its own id.
 
-    Dagster's root run id does not do: a re-execution by hand has the one of the run that it repeats.
+    Dagster's root run id would not do, because a re-execution by hand has that of the run that it repeats.
     """
     while RETRY_NUMBER_TAG in run.tags and run.parent_run_id:
         parent = instance.get_run_by_id(run.parent_run_id)
@@ -58,7 +58,7 @@ def first_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def execution_name(run_id: str, table: str, months: Sequence[str], attempt: int) -> str:
     """The name of an execution, such as `orders-2024-02-to-2024-03-1f2e3d4c-0a1b2c3d-1`.
 
-    Always the same for the same arguments, made of letters, digits, `_` and `-`, at most 63 characters.
+    It is always the same for the same arguments, has only letters, digits, `_` and `-`, and at most 63 characters.
     """
     months = sorted(months)
     span = months[0] if len(months) == 1 else f"{months[0]}-to-{months[-1]}"

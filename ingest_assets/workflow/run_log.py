@@ -36,7 +36,7 @@ class RunLog:
         self._last_event = change.event_id
         (self._log.warning if change.failed else self._log.info)(change.text)
         if change.state == STATE_OF_JOB:
-            self._log.info(f"To open its Spark UI: python -m aws_setup dashboard {self._execution}")
+            self._log.info(f"To open the job's Spark UI: python -m aws_setup dashboard {self._execution}")
         return True
 
     def report_job(self) -> None:

@@ -38,7 +38,7 @@ def recorded(dagster: Webserver, table: str, *months: str) -> list[tuple[str, st
 
 def noticed(dagster: Webserver) -> bool:
     """Whether a tick of the sensor has recorded the execution that Dagster did not start."""
-    return any(tick.startswith("recorded sales 2024-02 of 1 execution") for tick in dagster.ticks(SENSOR))
+    return any(tick.startswith("recorded sales 2024-02 from 1 execution") for tick in dagster.ticks(SENSOR))
 
 
 def shown(dagster: Webserver, table: str) -> dict[str, dict[str, int]]:
@@ -97,7 +97,9 @@ def resumed(services: Services, source: psycopg.Connection[Any], launched: Launc
         assert dagster.run(killed.id).status == "STARTED"
         process(dagster, killed, "parent process").kill()
         [retry] = until(lambda: dagster.runs(parent_run_id=killed.id))
-        until(lambda: f"Going on with execution {killed.execution}, which is RUNNING" in "".join(dagster.log(retry.id)))
+        until(
+            lambda: f"Re-attached to execution {killed.execution}, which is RUNNING" in "".join(dagster.log(retry.id))
+        )
         assert services.processes(killed.execution) == spark
     retried = dagster.ended(retry.id)
     until(lambda: not step.is_running())  # it outlives its worker
@@ -144,7 +146,7 @@ def test_an_execution_that_dagster_did_not_start_is_a_run_with_asset_month_start
     assert dagster.run(event.run_id).months == ("2024-02", "2024-02")
 
 
-def test_the_months_before_the_one_that_fails_are_kept(services: Services, failed: Backfill) -> None:
+def test_the_months_before_the_failed_one_stay_materialised(services: Services, failed: Backfill) -> None:
     assert (failed.status, failed.materialized, failed.failed) == ("COMPLETED_FAILED", 2, 3)
     [run] = failed.runs
     assert services.status(run.execution) == "FAILED"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import tempfile
 import threading
 import time
@@ -23,7 +24,7 @@ from aws_setup.job_bundle.java import java_home
 from aws_setup.job_bundle.jdbc import driver_jar
 from aws_setup.local.class_archive import java_options
 from aws_setup.local.emulator.emrserverless.job_run import SparkJob
-from aws_setup.local.emulator.spark.submit import SparkSubmit
+from aws_setup.local.emulator.spark.submit import JAVA_OPTIONS, SparkSubmit
 from aws_setup.local.processes.child import Child
 from tests.integration.conftest import ROOT, Account
 
@@ -166,6 +167,8 @@ class Launcher:
         if endpoint:
             environment["AWS_ENDPOINT_URL_S3"] = endpoint
         command = [word.replace("spark.master=local[*]", f"spark.master={master}") for word in runner.command(job)]
+        options = f"{JAVA_OPTIONS} {java_options()} {os.environ.get('SPARK_SUBMIT_OPTS', '')}"
+        command[1:1] = ["--conf", f"spark.executor.defaultJavaOptions={options}"]  # for a master local-cluster
         with (home / "log").open("wb") as log:
             child = Child(command, env=environment, cwd=home, stdout=log, stderr=log, grace=1)
         with child:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -36,15 +37,22 @@ def _wrong_password(
     client.put_secret_value(SecretId=outputs.database_secret_arn, SecretString=right)
 
 
+@pytest.fixture(scope="module")
+def followed(account: object) -> str:
+    """What `trigger --wait` printed about the execution that ingested February."""
+    with contextlib.redirect_stdout(StringIO()) as out:
+        assert main(["trigger", "--wait", "--input", FEBRUARY]) == 0
+    return out.getvalue()
+
+
 def test_trigger_follows_the_execution_and_counts_what_it_ingested(
-    account: object, source: psycopg.Connection[Any], capsys: Capture
+    followed: str, source: psycopg.Connection[Any], capsys: Capture
 ) -> None:
-    assert main(["trigger", "--wait", "--input", FEBRUARY]) == 0
     counted = source.execute(
         "SELECT count(*) FROM mockrecord WHERE start_date_time >= '2024-02-01' AND start_date_time < '2024-03-01'"
     ).fetchone()
     assert counted is not None
-    lines = capsys.readouterr().out.splitlines()
+    lines = followed.splitlines()
     assert lines[0].startswith("started arn:aws:states:")
     assert any(re.fullmatch(r"\d\d:\d\d:\d\d Running the Spark job", line) for line in lines)
     assert any(line.startswith("mockrecord: slices by ") for line in lines)
@@ -148,11 +156,10 @@ def test_status_reports_an_application_that_is_left_over(
     assert line.endswith("idle, which costs nothing; left over, since no execution is running: stop and delete it")
 
 
+@pytest.mark.usefixtures("followed")
 def test_preflight_finds_nothing_to_do_in_a_working_account_and_says_what_the_last_job_ran_on(
-    outputs: StackOutputs, capsys: Capture
+    capsys: Capture,
 ) -> None:
-    assert main(["trigger", "--wait", "--input", FEBRUARY]) == 0
-    capsys.readouterr()
     assert main(["preflight"]) == 0
     *others, last = capsys.readouterr().out.splitlines()
     assert {line.split()[1] for line in others} == {"ok"}

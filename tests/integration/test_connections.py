@@ -122,7 +122,7 @@ def test_the_error_says_that_readers_reach_another_server_than_the_driver(
     with new_server(embedded_programs()) as other, other.connect() as owner:
         owner.execute(_PREPARED)
         with proxy(lambda number: reader.port if number < 2 else other.database.port) as endpoint:
-            message = "plain: .*snapshot .*reached another server than the driver: give the host name of one instance"
+            message = "plain.*snapshot .*reached another server than the driver: give the host name of one instance"
             with pytest.raises(IngestionError, match=message):
                 ingestion(replace(reader, port=endpoint.port), PLAIN)
 
@@ -131,7 +131,7 @@ def test_the_error_about_too_few_connections_says_how_many_the_job_needs(
     ingestion: Ingestion, reader: Database, owner: psycopg.Connection[Any]
 ) -> None:
     owner.execute("ALTER ROLE reader CONNECTION LIMIT 2")
-    message = "plain: .*too many connections for role.*the job needs two connections and one more for each task"
+    message = "plain.*too many connections for role.*the job needs two connections and one more for each task"
     with pytest.raises(IngestionError, match=message):
         ingestion(reader, PLAIN)
 

@@ -153,7 +153,7 @@ def test_the_run_s_log_follows_the_states(february: Finished) -> None:
         "Running the Spark job",
         "Stopping the application",
         "Deleting the application",
-        "Telling the topic that it succeeded",
+        "Publishing the success",
         "Sending the result to the queue",
         "The execution succeeded",
     ]
@@ -266,7 +266,7 @@ def test_tables_that_are_not_deployed_start_nothing(
     monkeypatch.setenv("INGEST_TABLES", str(path))
     before = executions(session, outputs)
     result = dagster.run("mockrecord", "2024-02")
-    assert "(mockrecord, orders differ): on AWS run `python -m aws_setup deploy`" in dagster.failure(result)
+    assert "(mockrecord, orders): on AWS run `python -m aws_setup deploy`" in dagster.failure(result)
     assert executions(session, outputs) == before
 
 
@@ -276,7 +276,7 @@ def test_without_the_local_account_one_line_says_what_to_do(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     text = dagster.failure(dagster.run("mockrecord", "2024-02"))
     assert text.startswith("reading the stack's outputs: nothing answers at http://127.0.0.1:1")
-    assert "start Dagster with `make dev`" in text
+    assert "Start it with `make dev`" in text
     assert len(text.splitlines()) == 1
 
 

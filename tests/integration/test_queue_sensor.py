@@ -154,4 +154,4 @@ def test_executions_are_recorded_once_whatever_comes_twice_or_in_disorder(
         assert len(ticks.told) < 20
     kinds = ("materialization", *CHECKS)
     assert recorded(instance) == Counter((kind, month, name) for name, month in executions.items() for kind in kinds)
-    assert any("left to the dead-letter queue: " in told and " is not JSON" in told for told in ticks.told)
+    assert any("left for the dead-letter queue: " in told and " is not JSON" in told for told in ticks.told)

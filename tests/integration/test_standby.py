@@ -106,5 +106,5 @@ def test_the_error_about_a_standby_that_cancels_the_reading_names_the_settings_t
     with while_reading(trigger, "slow"), pytest.raises(IngestionError) as raised:
         run("standby", slow)
     trigger.finish()
-    raised.match("slow: .*due to conflict with recovery.*max_standby_streaming_delay or set hot_standby_feedback")
+    raised.match("slow.*due to conflict with recovery.*max_standby_streaming_delay or set hot_standby_feedback")
     assert "does not exist" not in str(raised.value)

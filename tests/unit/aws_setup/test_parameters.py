@@ -36,11 +36,11 @@ def test_a_file_sets_texts_numbers_booleans_and_lists(tmp_path: Path) -> None:
     [
         ("", "is not a mapping of template parameters"),
         ("- BucketName", "is not a mapping of template parameters"),
-        ("BucketName: a\nBucketName: b", "line 2: the key 'BucketName' stands twice"),
+        ("BucketName: a\nBucketName: b", "line 2: the key 'BucketName' appears twice"),
         ("BucketName: a\n? [a, b]\n: c", "line 2: a key must be a single text, not a list or a mapping"),
         ("? {a: b}\n: c", "line 1: a key must be a single text"),
         ("1: a", "unknown parameter 1"),
-        ("BucketName: 2024-13-45", "line 1: '2024-13-45' is no value"),
+        ("BucketName: 2024-13-45", "line 1: '2024-13-45' cannot be read as a value"),
         ("BucketName: \x01", "special characters are not allowed"),
         ("BucketName: " + "[" * 5000, "is nested too deeply"),
         ("BucketName: {a: b}", "BucketName must be a string"),

@@ -24,7 +24,7 @@ def values(node: Any) -> list[Any]:
 
 
 def test_a_template_in_which_a_key_stands_twice_is_refused() -> None:
-    with pytest.raises(yaml.MarkedYAMLError, match=r"the key 'Type' stands twice"):
+    with pytest.raises(yaml.MarkedYAMLError, match=r"the key 'Type' appears twice"):
         short_forms.read("Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Type: AWS::SNS::Topic\n")
 
 

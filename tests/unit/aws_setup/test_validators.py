@@ -40,10 +40,9 @@ def test_every_policy_of_the_template_is_checked_with_its_names_filled_in() -> N
 
 @installed
 def test_checkov_finds_a_public_bucket() -> None:
-    document = variants.variant("defaults")
-    assert validators.checkov(PROGRAMS, {"good": document}).unexplained == 0
-    document["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] = False
-    outcome = validators.checkov(PROGRAMS, {"open": document})
+    good, public = variants.variant("defaults"), variants.variant("defaults")
+    public["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]["BlockPublicPolicy"] = False
+    outcome = validators.checkov(PROGRAMS, {"good": good, "public": public})
     assert outcome.unexplained == 1
     assert "FAILED CKV_AWS_54 Bucket" in outcome.lines[-1]
 

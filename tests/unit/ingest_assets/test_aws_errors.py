@@ -67,7 +67,7 @@ def test_without_region_and_credentials_the_account_says_so(monkeypatch: pytest.
         AwsAccount().outputs()
 
 
-def test_the_stack_s_outputs_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stack_s_outputs_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def read(_: object, stack: str) -> str:

@@ -162,7 +162,7 @@ def test_every_month_of_a_run_has_results_of_its_own(aws: FakeAws, dagster: Dags
         assert results(dagster, check) == dict.fromkeys(["2024-01", "2024-02"], True)
 
 
-def test_the_months_of_a_failed_run_are_told_apart(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_failed_run_passes_the_committed_months_and_fails_the_others(aws: FakeAws, dagster: Dagster) -> None:
     execution = aws.step_functions.next
     execution.answers, execution.status = [aws.commits("2024-01")], "FAILED"
     assert not dagster.materialize("2024-01", "2024-03").success

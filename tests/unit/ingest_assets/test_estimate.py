@@ -57,7 +57,7 @@ def test_executions_that_step_functions_has_forgotten_give_the_time_of_reading_a
     )
 
 
-def test_months_that_were_never_ingested_are_told() -> None:
+def test_the_sentence_says_which_months_were_never_ingested() -> None:
     some = Work(("orders",), months=24, new=3, rows=240, bytes=800 * MB)
     assert str(estimated(some, Past(800 * MB, 450, 480, 540))).startswith(
         "24 months of orders (3 of them never ingested, taken as average months), about 240 rows: about 9 minutes"

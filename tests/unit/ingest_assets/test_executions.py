@@ -34,7 +34,7 @@ def test_every_task_of_the_state_machine_has_a_sentence() -> None:
     assert {*found.values()} == executions._TASKS.keys()
 
 
-def test_a_state_is_told_in_words_with_its_name_beside() -> None:
+def test_a_change_holds_a_sentence_and_the_name_of_the_state() -> None:
     [known, unknown] = changes(entered("SendMessageToSQS"), entered("New state"))
     assert (known.text, known.state) == ("Sending the result to the queue", "SendMessageToSQS")
     assert (unknown.text, unknown.state) == ("State New state", "New state")
@@ -48,13 +48,13 @@ def test_a_state_is_told_in_words_with_its_name_beside() -> None:
         ({}, "A task failed (no error is known)"),
     ],
 )
-def test_a_task_that_failed_is_told_as_a_failure(event: dict[str, str], text: str) -> None:
+def test_a_task_that_failed_is_reported_as_a_failure(event: dict[str, str], text: str) -> None:
     [change] = changes({"type": "TaskFailed", "taskFailedEventDetails": event})
     assert (change.text, change.failed) == (text, True)
 
 
 @pytest.mark.parametrize("kind", ["ExecutionSucceeded", "ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"])
-def test_every_end_is_told_and_only_a_success_is_no_failure(kind: str) -> None:
+def test_every_end_is_reported_and_all_but_a_success_are_failures(kind: str) -> None:
     [change] = changes({"type": kind})
     assert change.failed == (kind != "ExecutionSucceeded")
     assert change.text.startswith("The execution ")

@@ -55,7 +55,7 @@ def test_what_spark_says_while_it_shuts_down_is_left_out() -> None:
 def test_an_empty_log_is_not_mentioned() -> None:
     spark, job_run, advice = evidence([]).lines()
     assert (spark, job_run) == ("Spark: Job failed. ExitCode: 1.", "Job run 00fjob of application 00fapp")
-    assert advice.startswith("What to try: mend the cause, then materialise again the months that were not")
+    assert advice.startswith("What to try: fix the cause, then materialise the months that were not")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_spark_says_of_itself_is_no_excerpt() -> None:
     assert shown([native, lost, *SHUTDOWN]) == [lost]
 
 
-def test_the_error_is_told_once() -> None:
+def test_the_error_appears_once_in_the_message() -> None:
     log = ["Traceback (most recent call last):", '  File "main.py"', "IngestionError: column x is gone"]
     text = "\n".join(evidence(log).lines())
     assert text.count("column x is gone") == 1

@@ -52,7 +52,7 @@ def test_the_month_of_the_last_tick_is_overdue_when_it_is_not_ingested_whatever_
     ]
 
 
-def test_a_month_is_told_once_and_is_in_order_when_it_has_been_ingested(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_month_is_reported_overdue_once_and_passes_when_it_has_been_ingested(aws: FakeAws, dagster: Dagster) -> None:
     [event] = tick(dagster, DURING_THE_REST)
     assert event.description == "2026-06 was due by the end of 2026-06-15 and has not been ingested."
     assert tick(dagster, DURING_THE_REST) == []

@@ -57,12 +57,12 @@ def test_nothing_is_found_before_there_is_an_application() -> None:
     assert found(entered("Read input"), scheduled("createApplication.sync", Name="EMR-Step-Function")) is None
 
 
-def test_a_kept_application_is_told_apart() -> None:
+def test_an_application_that_was_given_is_not_one_that_was_created() -> None:
     events = [scheduled("startApplication.sync", ApplicationId="kept"), submitted()]
     assert found(events[0]) == ExecutionJob("kept", None, created=False)
 
 
-def test_a_failed_job_run_tells_its_details() -> None:
+def test_a_failed_job_run_has_its_details() -> None:
     cause = json.dumps({"JobRunId": JOB, "State": "FAILED", "StateDetails": "IngestionError: no such column"})
     run = found(*NORMAL, {"type": "TaskFailed", "taskFailedEventDetails": {"cause": cause}})
     assert run
@@ -80,13 +80,13 @@ def test_terminating_stops_the_execution_its_job_run_and_its_application() -> No
     assert emr_serverless.calls == [f"cancel {JOB}", f"stop {APPLICATION}", f"delete {APPLICATION}"]
 
 
-def test_terminating_leaves_a_kept_application_running() -> None:
+def test_terminating_leaves_an_application_that_was_given_running() -> None:
     emr_serverless = FakeEmrServerless()
     stop(history(scheduled("startApplication.sync", ApplicationId=APPLICATION), submitted()), emr_serverless)
     assert emr_serverless.calls == [f"cancel {JOB}"]
 
 
-def test_a_job_run_that_the_history_does_not_tell_yet_is_found_by_its_name() -> None:
+def test_a_job_run_that_the_history_does_not_name_yet_is_found_by_its_name() -> None:
     emr_serverless = FakeEmrServerless(job_name="n1")
     stop(history(*NORMAL[:3]), emr_serverless)
     assert emr_serverless.calls[0] == f"cancel {JOB}"
@@ -105,7 +105,7 @@ def test_an_execution_that_was_never_started_needs_no_stop() -> None:
 
 
 def test_a_job_run_that_does_not_end_is_named_after_the_patience() -> None:
-    with pytest.raises(TimeoutError, match=f"job run {JOB} was told to cancel, and has not after 0 s"):
+    with pytest.raises(TimeoutError, match=f"job run {JOB} has not ended after 0 s"):
         stop(history(*NORMAL), FakeEmrServerless(obeys=False), patience=0.0)
 
 

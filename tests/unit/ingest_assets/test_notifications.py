@@ -32,7 +32,7 @@ def test_a_notification_is_the_same_by_topic_raw_or_direct(form: Any) -> None:
 
 
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"])
-def test_the_end_of_an_execution_is_told_by_eventbridge(status: str) -> None:
+def test_an_event_of_eventbridge_reports_the_end_of_an_execution(status: str) -> None:
     found = parse(json.dumps(status_change(status)))
     assert (found.status, found.execution_arn, found.source) == (status, EXECUTION, "eventbridge")
     assert found.request == {"table": "mockrecord", "months": ["2024-02"]}

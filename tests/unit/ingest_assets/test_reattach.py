@@ -25,7 +25,7 @@ def retry_of(instance: dg.DagsterInstance, parent: dg.DagsterRun, tags: dict[str
     return run
 
 
-def test_a_name_tells_table_months_run_and_attempt() -> None:
+def test_a_name_holds_table_months_run_and_attempt() -> None:
     assert re.fullmatch(r"orders-2024-02-1f2e3d4c-[0-9a-f]{8}-1", execution_name(RUN, "orders", ["2024-02"], 1))
     name = execution_name(RUN, "orders", ["2024-03", "2024-02"], 2)
     assert re.fullmatch(r"orders-2024-02-to-2024-03-1f2e3d4c-[0-9a-f]{8}-2", name)

@@ -58,14 +58,16 @@ def test_months_apart_are_a_run_each(aws: FakeAws, queue: Queue) -> None:
     for month in ("2024-01", "2024-02", "2024-05"):
         aws.s3.commit(month, "n1")
     aws.sqs.send(notification("SUCCEEDED", months=("2024-01", "2024-02", "2024-05")))
-    assert queue.tick() == "recorded mockrecord 2024-01 to 2024-02, 2024-05 of 1 execution; acknowledged 1 message"
+    assert queue.tick() == "recorded mockrecord 2024-01 to 2024-02, 2024-05 from 1 execution; acknowledged 1 message"
     assert records(queue).keys() == {"2024-01..2024-02", "2024-05"}
 
 
 def test_a_failure_is_a_run_that_failed_with_the_reason_and_is_not_retried(aws: FakeAws, queue: Queue) -> None:
     aws.s3.commit("2024-01", "n1")
     aws.sqs.send(notification("FAILED", months=("2024-01", "2024-02"), error="States.TaskFailed", cause="no column"))
-    told = "recorded mockrecord 2024-01 of 1 execution; recorded that mockrecord 2024-02 failed; acknowledged 1 message"
+    told = (
+        "recorded mockrecord 2024-01 from 1 execution; recorded that mockrecord 2024-02 failed; acknowledged 1 message"
+    )
     assert queue.tick() == told
     run = records(queue)["2024-01..2024-02"].dagster_run
     assert run.status == dg.DagsterRunStatus.FAILURE
@@ -102,7 +104,7 @@ def test_a_failure_of_every_month_is_a_run_of_the_asset(aws: FakeAws, queue: Que
     assert {record.dagster_run.status for record in queue.instance.get_run_records()} == {dg.DagsterRunStatus.FAILURE}
 
 
-def test_a_failure_that_is_told_after_the_month_was_ingested_fails_no_check(
+def test_a_failure_that_arrives_after_the_month_was_ingested_fails_no_check(
     aws: FakeAws, dagster: Dagster, queue: Queue
 ) -> None:
     aws.s3.commit("2024-02", "n2", undated_rows=0)  # finished in 2026

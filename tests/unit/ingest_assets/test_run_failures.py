@@ -27,7 +27,7 @@ from tests.unit.ingest_assets.conftest import OUTPUTS
 from tests.unit.ingest_assets.fakes import FakeAws, client_error
 from tests.unit.ingest_assets.harness import KEY, ranged
 
-NOTHING = "no other run has failed without an execution"
+NOTHING = "no run has failed without an execution since"
 
 
 @dataclass
@@ -109,13 +109,13 @@ def elsewhere() -> RemoteJobOrigin:
     return RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "__ASSET_JOB")
 
 
-def test_a_run_that_failed_before_its_execution_is_told(aws: FakeAws, sns: FakeSns, daemon: Daemon) -> None:
+def test_a_run_that_failed_before_its_execution_is_published(aws: FakeAws, sns: FakeSns, daemon: Daemon) -> None:
     aws.s3.objects.clear()
     job = build_definitions().get_repository_def().get_job("__ASSET_JOB")
     run = job.execute_in_process(
         instance=daemon.instance, asset_selection=[KEY], tags=ranged("2024-01", "2024-03"), raise_on_error=False
     )
-    assert daemon.tick() == f"told of run {run.run_id}"
+    assert daemon.tick() == f"published run {run.run_id}"
     [alert] = sns.published
     reason = "no tables are deployed: run `python -m aws_setup deploy`"
     assert alert["TopicArn"] == OUTPUTS.failure_topic_arn
@@ -124,7 +124,7 @@ def test_a_run_that_failed_before_its_execution_is_told(aws: FakeAws, sns: FakeS
     assert alert["Message"]["default"] == alert["Message"]["email"]
     assert alert["Message"]["email"] == (
         f"The Dagster run {run.run_id} of raw_layer/mockrecord 2024-01 to 2024-03 failed and started no execution. "
-        f"Mend the cause, then re-execute the run in Dagster. What is known of the reason: {reason}"
+        f"Fix the cause, then re-execute the run in Dagster. Reason: {reason}"
     )
     assert json.loads(alert["Message"]["sqs"]) == {
         "version": 1,
@@ -158,22 +158,22 @@ def test_the_alert_has_the_keys_of_the_state_machines_message(sns: FakeSns, daem
 def test_failures_before_the_first_tick_are_history(sns: FakeSns, daemon: Daemon) -> None:
     daemon.cursor = None
     daemon.fails()
-    assert daemon.tick() == "tells of the runs that fail from now on"
+    assert daemon.tick() == "publishes the runs that fail from now on"
     assert daemon.tick() == NOTHING
     later = daemon.fails()
     daemon.tick()
     assert sns.runs == [later]
 
 
-def test_a_failed_run_is_told_once(sns: FakeSns, daemon: Daemon) -> None:
+def test_a_failed_run_is_published_once(sns: FakeSns, daemon: Daemon) -> None:
     runs = [daemon.fails(), daemon.fails()]
-    assert daemon.tick() == f"told of run {runs[0]}, run {runs[1]}"
+    assert daemon.tick() == f"published run {runs[0]}, run {runs[1]}"
     daemon.tick()
     assert sns.runs == runs
 
 
 @pytest.mark.parametrize("message", ["worker gone", None])
-def test_a_run_without_a_failed_step_is_told_with_dagsters_reason(
+def test_a_run_without_a_failed_step_is_published_with_dagsters_reason(
     message: str | None, sns: FakeSns, daemon: Daemon
 ) -> None:
     run_id = daemon.fails(message)
@@ -184,7 +184,7 @@ def test_a_run_without_a_failed_step_is_told_with_dagsters_reason(
     assert run_id in sns.published[0]["Message"]["email"]
 
 
-def test_an_error_is_told_by_what_caused_it(sns: FakeSns, daemon: Daemon) -> None:
+def test_an_error_is_published_with_its_first_cause(sns: FakeSns, daemon: Daemon) -> None:
     @dg.op
     def divide() -> None:
         raise ValueError("é" * 5000)
@@ -230,6 +230,11 @@ def test_an_error_is_told_by_what_caused_it(sns: FakeSns, daemon: Daemon) -> Non
             "raw_layer/mockrecord:fresh",
             {},
         ),
+        (
+            {"job_name": "ingest_mockrecord", "tags": {"dagster/partition": "2024-02"}},
+            "ingest_mockrecord 2024-02",
+            {"table": "mockrecord", "months": ["2024-02"]},
+        ),
         ({"job_name": "nightly"}, "nightly", {}),
         ({"job_name": "n" * 200}, "n" * 70, {}),
     ],
@@ -250,7 +255,7 @@ def test_a_run_with_an_execution_is_left_to_the_state_machine(sns: FakeSns, daem
     assert sns.published == []
 
 
-def test_a_reexecution_by_hand_that_started_none_is_told(sns: FakeSns, daemon: Daemon) -> None:
+def test_a_reexecution_by_hand_that_started_no_execution_is_published(sns: FakeSns, daemon: Daemon) -> None:
     parent = daemon.fails(tags={EXECUTION_TAG: "n1"})
     inherits = daemon.fails(tags={EXECUTION_TAG: "n1"}, parent_run_id=parent, root_run_id=parent)
     daemon.fails(tags={EXECUTION_TAG: "n2"}, parent_run_id=parent, root_run_id=parent)
@@ -265,11 +270,11 @@ def test_a_run_of_another_code_location_is_left_to_that(sns: FakeSns, daemon: Da
     assert sns.runs == [own]
 
 
-def test_of_a_run_that_is_retried_the_last_retry_is_told(sns: FakeSns, daemon: Daemon) -> None:
+def test_only_the_last_retry_of_a_run_is_published(sns: FakeSns, daemon: Daemon) -> None:
     first = daemon.fails(retries=1)
     assert daemon.tick() == NOTHING
     last = daemon.retry_fails(first)
-    assert daemon.tick() == f"told of run {last}"
+    assert daemon.tick() == f"published run {last}"
     assert sns.runs == [last]
 
 
@@ -280,7 +285,7 @@ def test_a_retry_that_went_on_with_an_execution_is_left_to_the_state_machine(sns
     assert sns.published == []
 
 
-def test_a_failure_is_not_told_before_dagster_has_decided_on_a_retry(
+def test_a_failure_is_not_published_before_dagster_has_decided_on_a_retry(
     sns: FakeSns, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as undecided:
@@ -293,7 +298,9 @@ def test_a_failure_is_not_told_before_dagster_has_decided_on_a_retry(
     assert sns.runs == [first, second]
 
 
-def test_a_run_whose_retry_never_comes_is_told(sns: FakeSns, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_retry_never_starts_is_published(
+    sns: FakeSns, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_id = daemon.fails(retries=1)
     daemon.tick()
     assert sns.runs == []
@@ -302,7 +309,7 @@ def test_a_run_whose_retry_never_comes_is_told(sns: FakeSns, daemon: Daemon, mon
     assert sns.runs == [run_id]
 
 
-def test_without_automatic_retries_a_failure_is_told_at_once(sns: FakeSns) -> None:
+def test_without_automatic_retries_a_failure_is_published_at_once(sns: FakeSns) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         daemon = Daemon(instance)
         daemon.tick()
@@ -323,7 +330,7 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_tick(sns: FakeSns, 
 def test_alerts_that_were_sent_are_not_sent_again_when_the_next_one_cannot_be(sns: FakeSns, daemon: Daemon) -> None:
     runs = [daemon.fails() for _ in range(3)]
     sns.answers = [None, client_error("Throttling")]
-    assert daemon.tick() == f"told of run {runs[0]}"
+    assert daemon.tick() == f"published run {runs[0]}"
     daemon.tick()
     assert sns.runs == runs
 

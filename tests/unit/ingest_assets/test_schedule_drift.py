@@ -36,7 +36,7 @@ def test_without_the_stack_s_parameters_status_says_why_the_months_differ() -> N
     (line,) = differences(replace(SAME, input='{"trailing_months": 2}'))
     assert line == (
         "schedule ingests 2 months before the running one in EventBridge, Dagster 10: `python -m aws_setup status` says"
-        " whether it was changed by hand"
+        " whether somebody changed it by hand"
     )
 
 
@@ -44,7 +44,7 @@ def test_without_the_stack_s_parameters_status_says_why_the_months_differ() -> N
 def test_a_schedule_that_sends_another_input_differs(request_: str) -> None:
     (line,) = differences(replace(SAME, input=request_), PARAMETERS)
     assert line.startswith(
-        "schedule ingests no months before the running one in EventBridge, Dagster 10: it was changed by hand"
+        "schedule ingests no months before the running one in EventBridge, Dagster 10: somebody changed it by hand"
     )
 
 

@@ -5,6 +5,7 @@ import re
 from calendar import SUNDAY, Calendar, monthrange
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import islice, takewhile
 
 import pytest
@@ -24,8 +25,8 @@ from spark_scripts.contract.months import Month
 
 SEED = "cron(0 2 1,15 MAR,APR,MAY,JUN ? *)"
 
-MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FIRST, LAST = datetime(2023, 1, 1), datetime(2032, 1, 1)  # with two leap years
 
 
@@ -85,7 +86,8 @@ def test_a_wrong_expression_is_refused_with_its_fault(expression: str, message: 
         trailing_months(expression)
 
 
-def holds(field: str, number: int, names: Sequence[str] = (), lowest: int = 0) -> bool:
+@cache
+def holds(field: str, number: int, names: tuple[str, ...] = (), lowest: int = 0) -> bool:
     """Whether EventBridge takes the number for one of the field's, worked out item by item."""
 
     def read(text: str) -> int:
@@ -285,7 +287,7 @@ def test_the_times_are_those_of_another_reader_of_eventbridges_cron(seed: int) -
         ("cron(0 2 L-31 * ? *)", "'31' is not a number of days before the last: write 0 to 30"),
         ("cron(0 2 32W * ? *)", "'32' is not a day of the month: write 1 to 31"),
         ("cron(0 2 ? * 3#6 *)", "'6' is not a week of the month: write 1 to 5"),
-        ("cron(0 2 ? * 3#1,6#3 *)", "EventBridge takes no list of days of the week with '#'"),
+        ("cron(0 2 ? * 3#1,6#3 *)", "EventBridge accepts no list of days of the week with '#'"),
         ("cron(0 2 ? * MONDAYL *)", "did you mean MON"),
         ("cron(0 2 1 * ? 1969)", "'1969' is not a year: write 1970 to 2199"),
         ("cron(0 2 31W FEB ? *)", "never fires"),
@@ -306,11 +308,11 @@ def test_the_times_are_those_of_another_reader_of_eventbridges_cron(seed: int) -
         ("cron(0 2 1,,2 * ? *)", "'' is not a day of the month"),
         ("cron(0 2 30,31 FEB ? *)", "never fires"),
         ("rate(1 day)", r"cannot be mirrored in Dagster: it counts from the moment .* Write it as cron"),
-        ("at(2026-11-20T13:00:00)", "cannot be mirrored in Dagster: it fires once"),
+        ("at(2026-11-20T13:00:00)", "cannot be mirrored in Dagster: it fires only once"),
         ("0 2 1 * *", "not of the form"),
     ],
 )
-def test_what_dagster_cannot_be_told_is_refused(expression: str, message: str) -> None:
+def test_an_expression_that_dagster_cannot_mirror_is_refused(expression: str, message: str) -> None:
     with pytest.raises(CronError, match=message):
         cron_schedule(expression)
 

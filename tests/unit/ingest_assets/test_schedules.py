@@ -201,27 +201,27 @@ def test_the_preview_of_a_tick_to_come_asks_for_months_that_exist(scheduler: Fak
     assert evaluate(tick, now=TICK, tables=[table()]).months == {"raw_layer/orders": ("2025-08", "2026-03")}
 
 
-def test_nothing_is_asked_for_while_the_schedule_in_aws_is_enabled(scheduler: FakeScheduler) -> None:
+def test_a_tick_requests_no_run_while_the_schedule_in_aws_is_enabled(scheduler: FakeScheduler) -> None:
     scheduler.schedule["State"] = "ENABLED"
     evaluated = evaluate(TICK)
     assert evaluated.skipped == (
-        "schedule is ENABLED in EventBridge, which starts the execution of this tick. For Dagster to do it: "
+        "schedule is ENABLED in EventBridge, which starts the execution of this tick. To let Dagster start it: "
         "python -m aws_setup deploy --parameter ScheduleState=DISABLED"
     )
     assert evaluated.log == []
 
 
-def test_another_state_in_aws_is_warned_of(scheduler: FakeScheduler) -> None:
+def test_a_tick_warns_that_the_schedule_in_aws_is_not_enabled(scheduler: FakeScheduler) -> None:
     evaluated = evaluate(TICK)
     assert len(evaluated.requests) == 2
     assert evaluated.log == [
         "WARNING: schedule is DISABLED in EventBridge, so that Dagster's schedules start the executions. "
-        "For EventBridge to do it: python -m aws_setup deploy --parameter ScheduleState=ENABLED"
+        "To let EventBridge start them: python -m aws_setup deploy --parameter ScheduleState=ENABLED"
     ]
 
 
 @pytest.mark.parametrize("expression", ["cron(0 3 1,15 MAR,APR,MAY,JUN ? *)", "cron(0 2 L * ? *)", "rate(1 day)"])
-def test_another_expression_in_aws_is_warned_of(expression: str, scheduler: FakeScheduler) -> None:
+def test_a_tick_warns_that_aws_has_another_expression(expression: str, scheduler: FakeScheduler) -> None:
     scheduler.schedule |= {"State": "ENABLED", "ScheduleExpression": expression}
     assert evaluate(TICK).log == [
         f"WARNING: schedule has the expression {expression} in EventBridge, Dagster has {SEED}: python -m aws_setup "
@@ -238,7 +238,7 @@ def test_the_same_times_in_other_words_are_no_drift(scheduler: FakeScheduler) ->
 
 
 @pytest.mark.parametrize(("zone", "named"), [("Europe/Berlin", "Europe/Berlin"), (None, "UTC")])
-def test_another_time_zone_in_aws_is_warned_of(zone: str | None, named: str, scheduler: FakeScheduler) -> None:
+def test_a_tick_warns_that_aws_has_another_time_zone(zone: str | None, named: str, scheduler: FakeScheduler) -> None:
     del scheduler.schedule["ScheduleExpressionTimezone"]
     scheduler.schedule |= {"State": "ENABLED", **({"ScheduleExpressionTimezone": zone} if zone else {})}
     assert evaluate(TICK).log == [
@@ -264,8 +264,8 @@ def test_a_time_that_the_clock_leaps_over_is_skipped(scheduler: FakeScheduler, m
     )
     assert missing.isoformat() == "2026-03-08T03:00:00-05:00"  # Dagster makes up for it at the end of the gap
     assert evaluate(missing).skipped == (
-        "cron(0 2 7-9 MAR ? *) does not fire at 2026-03-08T03:00:00-05:00: Dagster's cron cannot say it exactly, or "
-        "the clocks are changed"
+        "cron(0 2 7-9 MAR ? *) does not fire at 2026-03-08T03:00:00-05:00: Dagster's cron expresses it only "
+        "roughly, or the clocks changed"
     )
     assert evaluate(before).requests
     assert evaluate(after).requests

@@ -92,7 +92,7 @@ def test_a_foreign_execution_is_recorded_month_by_month_and_then_acknowledged(aw
     aws.s3.commit("2024-01", "n1", rows=5)
     aws.s3.commit("2024-02", "n1", rows=7)
     aws.sqs.send(notification("SUCCEEDED", months=("2024-01", "2024-02")))
-    assert queue.tick() == "recorded mockrecord 2024-01 to 2024-02 of 1 execution; acknowledged 1 message"
+    assert queue.tick() == "recorded mockrecord 2024-01 to 2024-02 from 1 execution; acknowledged 1 message"
     assert (queue.recorded(), queue.left) == (whole("2024-01", "2024-02"), 0)
     assert queue.tick() == "the queue is empty"
 
@@ -117,7 +117,7 @@ def test_messages_that_come_twice_in_any_order_and_form_are_recorded_once(aws: F
     for name in ("n2", "n1", "n2"):
         message = notification("SUCCEEDED", name)
         aws.sqs.send(message, {"TopicArn": "arn", "Message": json.dumps(message)}, status_change("SUCCEEDED", name))
-    assert queue.tick() == "recorded mockrecord 2024-02 of 2 executions; acknowledged 9 messages"
+    assert queue.tick() == "recorded mockrecord 2024-02 from 2 executions; acknowledged 9 messages"
     aws.sqs.send(notification("SUCCEEDED", "n1"))
     assert queue.tick() == "acknowledged 1 message"
     assert queue.recorded() == whole("2024-02") + whole("2024-02", execution="n2")
@@ -186,7 +186,7 @@ def test_a_failure_of_what_nobody_has_is_acknowledged(aws: FakeAws, queue: Queue
     assert queue.recorded() == Counter()
 
 
-def test_months_and_tables_that_dagster_does_not_have_are_named(aws: FakeAws, queue: Queue) -> None:
+def test_the_tick_names_months_and_tables_that_dagster_does_not_have(aws: FakeAws, queue: Queue) -> None:
     aws.s3.commit("1999-12", "n1")
     aws.s3.commit("2024-02", "n1", table="gone")
     aws.sqs.send({**notification("SUCCEEDED"), "input": {}})
@@ -198,7 +198,7 @@ def test_an_execution_is_left_to_its_run_while_that_runs(aws: FakeAws, queue: Qu
     aws.s3.commit("2024-02", "n1")
     aws.sqs.send(notification("SUCCEEDED", requested_by=run.run_id))
     for _ in range(4):
-        assert queue.tick() == "left 1 message to the runs that started their executions"
+        assert queue.tick() == "left 1 message for the runs that started their executions"
     assert (queue.recorded(), queue.left) == (Counter(), 1)
     assert aws.sqs.postponed == {"m0": 60 * 27}  # after 1, 3 and 9 minutes
 
@@ -239,7 +239,7 @@ def test_an_execution_of_a_run_that_will_be_retried_is_left_to_the_retry(aws: Fa
     instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": retry.run_id})
     assert "left 1 message" in queue.tick()
     instance.report_run_failed(retry)
-    assert queue.tick() == "recorded mockrecord 2024-02 of 1 execution; acknowledged 1 message"
+    assert queue.tick() == "recorded mockrecord 2024-02 from 1 execution; acknowledged 1 message"
 
 
 def test_a_run_that_was_terminated_has_no_failed_check_and_no_second_run(
@@ -270,7 +270,7 @@ def test_what_a_run_did_not_log_before_it_was_terminated_is_logged_in_it(
     run = create_run_for_test(queue.instance, status=dg.DagsterRunStatus.CANCELED)
     aws.s3.commit("2024-01", "n1")
     aws.sqs.send(notification("ABORTED", months=("2024-01", "2024-02"), requested_by=run.run_id))
-    assert queue.tick() == "recorded mockrecord 2024-01 of 1 execution; acknowledged 1 message"
+    assert queue.tick() == "recorded mockrecord 2024-01 from 1 execution; acknowledged 1 message"
     assert queue.recorded() == whole("2024-01")
     assert dagster.checks("2024-02") == dict.fromkeys(CHECKS, True)
     [record] = queue.instance.fetch_materializations(KEY, limit=10).records
@@ -299,7 +299,7 @@ def test_alerts_of_dagster_and_executions_that_run_on_are_acknowledged(aws: Fake
 def test_poison_is_named_and_left_to_the_dead_letter_queue(aws: FakeAws, queue: Queue) -> None:
     aws.s3.commit("2024-02", "n1")
     aws.sqs.send("poison", notification("SUCCEEDED"))
-    told = "recorded mockrecord 2024-02 of 1 execution; acknowledged 1 message; left to the dead-letter queue: "
+    told = "recorded mockrecord 2024-02 from 1 execution; acknowledged 1 message; left for the dead-letter queue: "
     assert queue.tick() == f"{told}m0 is not JSON"
     assert (queue.recorded(), queue.left) == (whole("2024-02"), 1)
 
@@ -312,8 +312,8 @@ def test_a_tick_is_bounded_and_the_next_ones_do_the_rest(
         aws.sqs.send(notification("SUCCEEDED", f"n{number}"))
     with monkeypatch.context() as patch:
         patch.setattr("ingest_assets.sensors.execution_queue._RECORD_SECONDS", 0.0)
-        assert queue.tick() == "left 3 executions to the next ticks"
-    assert queue.tick() == "recorded mockrecord 2024-02 of 3 executions; acknowledged 3 messages"
+        assert queue.tick() == "left 3 executions for the next ticks"
+    assert queue.tick() == "recorded mockrecord 2024-02 from 3 executions; acknowledged 3 messages"
     assert queue.left == 0
 
 

@@ -27,7 +27,7 @@ def ingest(aws: FakeAws, dagster: Dagster, months: Mapping[str, int]) -> dg.Exec
             told: Any = {"undated_rows": undated, "table_comment": "Mock exams", "table_rows": 200, "table_bytes": 8192}
             aws.s3.commit(month, aws.step_functions.started[-1]["name"], **told)
 
-    aws.step_functions.next = FakeExecution(answers=[commit])
+    aws.step_functions.next = FakeExecution(answers=[commit])  # the estimate describes those of the runs before
     result = dagster.materialize(min(months), max(months))
     assert result.success
     return result
@@ -49,7 +49,7 @@ def observed(dagster: Dagster) -> dict[str, Any]:
     return {name: value(record.asset_observation.metadata, name) for name in record.asset_observation.metadata}
 
 
-def test_a_run_tells_what_the_table_in_the_source_is(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_run_logs_columns_size_and_comment_of_the_table_in_postgresql(aws: FakeAws, dagster: Dagster) -> None:
     ingest(aws, dagster, {"2024-02": 12})
     found = observed(dagster)
     assert (found["dagster/row_count"], found["dagster/size_bytes"], found["comment"]) == (200, 8192, "Mock exams")
@@ -61,14 +61,14 @@ def test_a_run_tells_what_the_table_in_the_source_is(aws: FakeAws, dagster: Dags
     ]
 
 
-def test_rows_without_a_date_are_told_once_for_the_table_and_warned_of_when_they_become_more(
+def test_rows_without_a_date_are_one_result_for_the_table_and_a_warning_when_there_are_more(
     aws: FakeAws, dagster: Dagster
 ) -> None:
     ingest(aws, dagster, {"2024-01": 12, "2024-02": 12})
     ingest(aws, dagster, {"2024-02": 12})
     ingest(aws, dagster, {"2024-01": 15, "2024-02": 15})
     ingest(aws, dagster, {"2024-03": 15})
-    same = "rows have no start_date_time in mockrecord: they are in the folder of NULL."
+    same = "rows of mockrecord have no start_date_time: they are in the folder of NULL."
     assert undated(dagster) == [
         (True, f"15 {same}"),
         (False, f"15 {same} That is 3 more than in the execution before."),
@@ -100,5 +100,5 @@ def test_observing_a_table_reads_what_the_last_execution_left_whoever_started_it
     assert (observed(dagster)["dagster/row_count"], observed(dagster)["execution_name"]) == (7, "by-hand")
     assert undated(dagster)[0] == (
         True,
-        "4 rows have no start_date_time in mockrecord: they are in the folder of NULL.",
+        "4 rows of mockrecord have no start_date_time: they are in the folder of NULL.",
     )

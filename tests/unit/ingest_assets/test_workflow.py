@@ -71,7 +71,7 @@ def test_a_range_is_one_execution_and_each_month_has_its_own_metadata(aws: FakeA
     assert rows == {"2024-01": 1, "2024-02": 2, "2024-03": 2}
 
 
-def test_the_run_s_log_tells_states_once_and_months_as_they_commit(aws: FakeAws, dagster: Dagster) -> None:
+def test_the_run_s_log_has_each_state_once_and_each_month_when_it_is_committed(aws: FakeAws, dagster: Dagster) -> None:
     execution = aws.step_functions.next
     execution.answers = [nothing, aws.commits("2024-01"), nothing, aws.commits("2024-02")]
     execution.events.append(entered("Succeeded"))
@@ -80,7 +80,7 @@ def test_the_run_s_log_tells_states_once_and_months_as_they_commit(aws: FakeAws,
     log = [line for line in dagster.log() if not line.startswith(("Materialized", "Resource"))]
     told = log[log.index(next(line for line in log if line.startswith("Started execution mock"))) :][:7]
     assert told[0].startswith(f"Started execution {name}: https://us-east-1.console.aws.amazon.com/states/")
-    opens = f"To open its Spark UI: python -m aws_setup dashboard {name}"
+    opens = f"To open the job's Spark UI: python -m aws_setup dashboard {name}"
     assert told[1:5] == [
         "Creating an EMR Serverless application",
         "Running the Spark job",
@@ -108,13 +108,13 @@ def test_a_run_that_succeeds_says_nothing_of_outputs_that_are_missing(aws: FakeA
     assert not [line for line in dagster.log() if "did not yield" in line]
 
 
-def test_a_kept_application_is_named_in_the_input(aws: FakeAws, dagster: Dagster) -> None:
+def test_an_application_that_was_given_is_named_in_the_input(aws: FakeAws, dagster: Dagster) -> None:
     aws.step_functions.next.answers = [aws.commits("2024-02")]
     assert dagster.materialize("2024-02", application_id="00kept").success
     assert aws.step_functions.started[0]["input"]["application_id"] == "00kept"
 
 
-def test_a_failure_tells_state_error_job_run_and_the_end_of_the_driver_s_log(aws: FakeAws, dagster: Dagster) -> None:
+def test_a_failure_names_state_error_and_job_run_and_ends_with_the_driver_s_log(aws: FakeAws, dagster: Dagster) -> None:
     fail(aws.step_functions.next)
     lines = [f"INFO line {number}" for number in range(30)]
     aws.s3.log(*lines)
@@ -126,7 +126,7 @@ def test_a_failure_tells_state_error_job_run_and_the_end_of_the_driver_s_log(aws
     text = dagster.failure_text().splitlines()
     name = aws.step_functions.started[0]["name"]
     folder = f"s3://lake/logs/applications/{APPLICATION}/jobs/{JOB}/SPARK_DRIVER"
-    assert text[4].startswith("What to try: mend the cause, then materialise again the months that were not")
+    assert text[4].startswith("What to try: fix the cause, then materialise the months that were not")
     del text[4]
     assert text[:5] == [
         f"Execution {name} is FAILED",
@@ -143,13 +143,13 @@ def test_a_failure_tells_state_error_job_run_and_the_end_of_the_driver_s_log(aws
     assert dagster.months() == {}
 
 
-def test_without_a_log_the_failure_tells_what_emr_serverless_says(aws: FakeAws, dagster: Dagster) -> None:
+def test_without_a_log_the_failure_gives_the_reason_of_emr_serverless(aws: FakeAws, dagster: Dagster) -> None:
     fail(aws.step_functions.next, "Job failed. ExitCode: 1. IngestionError: wrong password")
     assert not dagster.materialize("2024-02").success
     assert "Spark: Job failed. ExitCode: 1. IngestionError: wrong password" in dagster.failure_text()
 
 
-def test_an_execution_refused_before_any_application_tells_its_cause(aws: FakeAws, dagster: Dagster) -> None:
+def test_the_failure_of_an_execution_without_an_application_gives_its_cause(aws: FakeAws, dagster: Dagster) -> None:
     aws.step_functions.next = FakeExecution("FAILED", events=[], error="InvalidInput", cause="months is empty")
     assert not dagster.materialize("2024-02").success
     text = dagster.failure_text()
@@ -164,7 +164,7 @@ def test_months_committed_before_a_failure_are_materialised(aws: FakeAws, dagste
     assert {month: value(metadata, "dagster/partition_row_count") for month, metadata in months.items()} == {
         "2024-01": 4
     }
-    assert "Committed all the same: 2024-01 of 3 months" in dagster.failure_text()
+    assert "Committed before the failure: 2024-01 of 3 months" in dagster.failure_text()
 
 
 def test_months_of_an_earlier_execution_are_not_materialised_by_a_failure(aws: FakeAws, dagster: Dagster) -> None:
@@ -172,7 +172,7 @@ def test_months_of_an_earlier_execution_are_not_materialised_by_a_failure(aws: F
     fail(aws.step_functions.next)
     assert not dagster.materialize("2024-01", "2024-02").success
     assert dagster.months() == {}
-    assert "Committed all the same: none of 2 months" in dagster.failure_text()
+    assert "Committed before the failure: none of 2 months" in dagster.failure_text()
 
 
 def test_a_success_without_a_manifest_is_a_failure(aws: FakeAws, dagster: Dagster) -> None:
@@ -200,7 +200,7 @@ def test_a_run_names_its_execution_in_a_tag(aws: FakeAws, dagster: Dagster) -> N
     assert run.tags["ingest/execution"] == aws.step_functions.started[0]["name"]
 
 
-def test_the_run_s_log_tells_each_line_of_the_job_once_and_how_far_it_has_come(aws: FakeAws, dagster: Dagster) -> None:
+def test_the_run_s_log_has_each_line_of_the_job_once_and_the_job_s_progress(aws: FakeAws, dagster: Dagster) -> None:
     progress = Progress("", ("mockrecord: slices by ctid",), 1, "mockrecord", all_months=2, all_rows=20)
 
     def tells() -> None:

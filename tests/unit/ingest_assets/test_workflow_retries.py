@@ -43,7 +43,7 @@ def test_an_automatic_retry_goes_on_with_the_running_execution(
     aws.step_functions.executions[name].answers = [nothing, lambda: aws.s3.commit("2024-02", name)]
     assert dagster.materialize("2024-02").success
     assert aws.step_functions.started == []
-    assert f"Going on with execution {name}, which is RUNNING" in "\n".join(dagster.log())
+    assert f"Re-attached to execution {name}, which is RUNNING" in "\n".join(dagster.log())
     assert value(dagster.months()["2024-02"], "execution_name") == name
 
 
@@ -65,7 +65,7 @@ def test_an_automatic_retry_gives_a_failed_execution_a_new_attempt(
     assert [started["name"] for started in aws.step_functions.started] == [f"{name.removesuffix('-1')}-2"]
 
 
-def test_a_re_execution_by_hand_ingests_anew(aws: FakeAws, dagster: Dagster, left_behind: Leave) -> None:
+def test_a_re_execution_by_hand_ingests_again(aws: FakeAws, dagster: Dagster, left_behind: Leave) -> None:
     name = left_behind("SUCCEEDED", {})
     aws.s3.commit("2024-02", name)
     aws.step_functions.next.answers = [aws.commits("2024-02")]
@@ -94,7 +94,7 @@ def test_a_step_whose_run_was_given_up_leaves_the_execution_to_the_retry(aws: Fa
 
     aws.step_functions.next.answers = [nothing, give_up, aws.commits("2024-02")]
     assert not dagster.materialize("2024-02").success
-    assert "The run is FAILURE already" in dagster.failure_text()
+    assert "Dagster has ended this run as FAILURE" in dagster.failure_text()
     assert dagster.months() == {}
     assert aws.step_functions.stopped == []
 
