@@ -17,6 +17,7 @@ import pytest
 
 from aws_setup.cli import main
 from ingest_assets.aws.stack import StackOutputs
+from tests.integration.local_aws.conftest import wait_for
 
 Capture = pytest.CaptureFixture[str]
 FEBRUARY = '{"table": "mockrecord", "months": ["2024-02"]}'
@@ -148,6 +149,7 @@ def test_status_reports_an_application_that_is_left_over(
         name="EMR-Step-Function", releaseLabel="emr-7.14.0", type="SPARK", clientToken="left"
     )
     left = made["applicationId"]
+    wait_for(client, left, "CREATED")  # an application that is still being created cannot be deleted
     try:
         assert main(["status", "--no-drift"]) == 0
     finally:
