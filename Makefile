@@ -31,7 +31,7 @@ dev: $(INSTALLED) ## Local AWS account and Dagster's UI on http://127.0.0.1:3000
 test: $(INSTALLED) $(CLASSES) $(VALIDATORS) debian s3a ## All tests: unit, integration, end to end, and in a browser where there is one
 	$(PYTHON) -m pytest --numprocesses 2
 
-unit: $(INSTALLED) ## The tests that start no servers and no Spark, in about a minute
+unit: $(INSTALLED) ## The tests that start no servers and no Spark, in under a minute
 	$(PYTHON) -m pytest --numprocesses 2 tests/unit
 
 check: $(INSTALLED) $(VALIDATORS) ## Format, lint, types, template and its policies, Dagster definitions

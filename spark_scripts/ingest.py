@@ -1,4 +1,4 @@
-"""Ingest the tables of an execution, one after the other, and try again those that others needed meanwhile."""
+"""Ingest the tables of an execution, one after the other, and retry tables that other sessions needed meanwhile."""
 
 from __future__ import annotations
 

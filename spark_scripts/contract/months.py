@@ -154,7 +154,7 @@ class _Undated(Partition):
 
     @property
     def folder_values(self) -> tuple[str, str]:
-        """Twice what Spark and Hive read as NULL (ExternalCatalogUtils.DEFAULT_PARTITION_NAME)."""
+        """For both columns the value that Spark and Hive read as NULL (ExternalCatalogUtils.DEFAULT_PARTITION_NAME)."""
         return "__HIVE_DEFAULT_PARTITION__", "__HIVE_DEFAULT_PARTITION__"
 
     @property

@@ -25,7 +25,7 @@ _DAY = "month_day"
 
 
 class RowFormat(Protocol):
-    """What Spark reads, and what it writes of that.
+    """The query that Spark reads, and the columns of its result that Spark writes.
 
     `day` is the last column that Spark writes, and partitions by. `empty_file_bytes` is the size of a file without a
     row, which is not published; None where that size is not certain.

@@ -1,4 +1,4 @@
-"""What moto's S3 does differently from AWS in a bucket with versioning, put right.
+"""Corrects how moto's S3 differs from AWS in a bucket with versioning.
 
 moto 5.2.5 has the folders of deleted objects among CommonPrefixes: it counts delete markers as keys. S3A then finds
 folders that are not there. Drop this when `S3Backend.list_objects` leaves delete markers out from the start.
