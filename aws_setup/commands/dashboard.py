@@ -9,6 +9,7 @@ from boto3.session import Session
 from aws_setup.errors import UsageError
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.executions import execution_arn
 from ingest_assets.aws.job_runs import find
 from ingest_assets.aws.stack import StackOutputs, stack_name
 
@@ -37,10 +38,9 @@ def address(session: Session, stack: str, execution: str) -> str:
     Raises UsageError when the execution is unknown, has no job run yet, or its application is gone.
     """
     outputs = StackOutputs.read(session.client("cloudformation"), stack)
-    machine = outputs.state_machine_arn.replace(":stateMachine:", ":execution:")
     client = session.client("stepfunctions")
     try:
-        run = find(client, f"{machine}:{execution}")
+        run = find(client, execution_arn(outputs.state_machine_arn, execution))
     except client.exceptions.ExecutionDoesNotExist as error:
         raise UsageError(f"the state machine has no execution named {execution}") from error
     if run is None or run.job_run_id is None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from boto3.session import Session
 from botocore.exceptions import ClientError
@@ -57,32 +57,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Deploy, or show what would change."""
-    wanted: dict[str, Any] = {
-        "stack": stack_name(),
-        "parameters": given_parameters(options),
-        "tables": None,
-        "driver_jar": jdbc.driver_jar(),
-        "report": say,
-        "ignore": options.ignore,
-    }
+    request = DeployRequest(
+        stack_name(), given_parameters(options), driver_jar=jdbc.driver_jar(), ignore=options.ignore
+    )
     if options.dry_run:
-        dry_run(Session(), **wanted)
+        dry_run(Session(), request, say)
     else:
         # In a pipeline nobody can answer, and a new stack is what was asked for.
         confirm = agreed if options.yes or not sys.stdin.isatty() else ask
-        deploy(Session(), **wanted, confirm=confirm)
+        deploy(Session(), request, say, confirm)
     return 0
 
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """What the user asked to deploy. `given` are the template parameters, `ignore` the checks to leave out."""
+    """What to deploy from this checkout.
+
+    `given` are template parameters; the others keep their values. `tables` is the path of a tables.yaml, None stands
+    for the environment's. `ignore` names the preflight checks to leave out.
+    """
 
     stack: str
     given: Mapping[str, str]
-    tables: Path | None
     driver_jar: Path
-    ignore: Collection[str]
+    tables: Path | None = None
+    ignore: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -108,28 +107,18 @@ class _Plan:
 
 
 def deploy(
-    session: Session,
-    *,
-    stack: str,
-    parameters: Mapping[str, str],
-    tables: Path | None,
-    driver_jar: Path,
-    report: Report,
-    ignore: Collection[str] = (),
-    confirm: Callable[[str], bool] = lambda _: True,
+    session: Session, request: DeployRequest, report: Report, confirm: Callable[[str], bool] = agreed
 ) -> StackOutputs:
-    """Create the stack named `stack` from this checkout, or update it, and return its outputs.
+    """Create the stack or update it, and return its outputs.
 
-    `parameters` are template parameters; the others keep their values. `tables` is the path of a tables.yaml, None
-    stands for the environment's. `report` gets a line per step; the first names account and region. `ignore` names the
-    preflight checks to leave out. `confirm` is called before a stack is created. Raises UsageError, TablesError and
-    CronError before anything is changed, and DeployError with the preflight's errors, with CloudFormation's reasons, or
-    because `confirm` returned False.
+    `report` gets a line per step; the first names account and region. `confirm` is called before a stack is created.
+    Raises UsageError, TablesError and CronError before anything is changed, and DeployError with the preflight's
+    errors, with CloudFormation's reasons, or because `confirm` returned False.
     """
-    client = session.client("cloudformation")
+    client, stack = session.client("cloudformation"), request.stack
     where = _where(session)
     report(f"deploying stack {stack} to {where}")
-    plan = _plan(session, DeployRequest(stack, parameters, tables, driver_jar, ignore), report)
+    plan = _plan(session, request, report)
     if plan.found is None and not confirm(f"There is no stack {stack} in {where}. Create it?"):
         raise DeployError("nothing was deployed")
     if plan.bucket is not None:
@@ -151,23 +140,14 @@ def deploy(
     return outputs
 
 
-def dry_run(
-    session: Session,
-    *,
-    stack: str,
-    parameters: Mapping[str, str],
-    tables: Path | None,
-    driver_jar: Path,
-    report: Report,
-    ignore: Collection[str] = (),
-) -> None:
+def dry_run(session: Session, request: DeployRequest, report: Report) -> None:
     """Run all checks of `deploy` and `report` what it would change, without changing anything.
 
     Raises the errors that `deploy` raises.
     """
-    client = session.client("cloudformation")
+    client, stack = session.client("cloudformation"), request.stack
     report(f"looking at stack {stack} in {_where(session)}")
-    plan = _plan(session, DeployRequest(stack, parameters, tables, driver_jar, ignore), report)
+    plan = _plan(session, request, report)
     if plan.found is not None and plan.existing is None and plan.found.status != "REVIEW_IN_PROGRESS":
         report(f"stack {stack} is {plan.found.status}: deploy would delete it and create it again")
         return

@@ -16,6 +16,7 @@ from boto3.session import Session
 
 from aws_setup.commands.progress_view import ProgressView
 from aws_setup.commands.terminal import say
+from aws_setup.errors import UsageError
 from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.cost import LIST_PRICES, workers
@@ -110,7 +111,7 @@ def start(session: Session, stack: str, request: object, report: Report) -> Star
 def foretell(session: Session, stack: str, request: object) -> str:
     """One line about what an execution with this input will probably take and cost. Starts nothing.
 
-    Takes the input and raises errors as `start` does.
+    Takes the input and raises errors as `start` does, and UsageError for a refresh.
     """
     found = read_stack(session.client("cloudformation"), stack)
     outputs = StackOutputs.of(found)
@@ -118,9 +119,14 @@ def foretell(session: Session, stack: str, request: object) -> str:
     raw_layer = RawLayerOfBucket(session.client("s3"), outputs.bucket_name)
     if request is None:
         request = _scheduled_input(session, outputs.schedule_name, now)
+    requests = check_request(request, raw_layer.deployed_tables(), now)
+    if any(one.refresh for one in requests):
+        raise UsageError(
+            "a refresh cannot be estimated, because it finds out itself which months have changed: trigger it with"
+            ' "dry_run": true to count them'
+        )
     asked = {
-        one.table.name: one.months or one.table.months_until(Month.current(one.table.timezone, now))
-        for one in check_request(request, raw_layer.deployed_tables(), now)
+        one.table.name: one.months or one.table.months_until(Month.current(one.table.timezone, now)) for one in requests
     }
     work, past = estimate.look(raw_layer, session.client("stepfunctions"), outputs.state_machine_arn, asked)
     return str(estimate.estimate(work, past, workers(found.parameters), LIST_PRICES) or estimate.nothing_known(work))

@@ -215,15 +215,10 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         return partial(SparkOverS3a, spark_home=s3a.spark_home(self._home.work / "spark", s3a.jars()))
 
     def _deploy(self, driver_jar: Path) -> tuple[str, str]:
-        outputs = deploy.deploy(
-            boto3.session.Session(),
-            stack=self._stack_name,
-            parameters=self._parameters,
-            tables=self._tables,
-            driver_jar=driver_jar,
-            report=lambda _: None,
-            ignore=self._ignored,
+        request = deploy.DeployRequest(
+            self._stack_name, self._parameters, driver_jar, tables=self._tables, ignore=self._ignored
         )
+        outputs = deploy.deploy(boto3.session.Session(), request, lambda _: None)
         return outputs.database_secret_arn, f"stack {self._stack_name} with bucket {outputs.bucket_name}"
 
     def _project_variables(self) -> dict[str, str]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import fmean, median
+from statistics import fmean, linear_regression, median
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.cost import Prices, Usage
 from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.executions import describe
+from ingest_assets.aws.executions import describe, execution_arn
 from ingest_assets.aws.job_runs import job_seconds
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
@@ -115,12 +115,9 @@ def _reading(size: int, past: Sequence[Past]) -> float:
     least = min(seconds)
     if max(sizes) < _SAME_SIZE * min(sizes):
         return max(least, fmean(seconds) * size / fmean(sizes))
-    mean_size, mean_seconds = fmean(sizes), fmean(seconds)
-    spread = sum((one - mean_size) ** 2 for one in sizes)
-    slope = sum((a - mean_size) * (b - mean_seconds) for a, b in zip(sizes, seconds, strict=True)) / spread
+    slope, start = linear_regression(sizes, seconds)
     if slope <= 0:
-        return mean_seconds
-    start = mean_seconds - slope * mean_size
+        return fmean(seconds)
     return start + slope * size if start > 0 else max(least, size * sum(seconds) / sum(sizes))
 
 
@@ -141,13 +138,15 @@ def _work(asked: Mapping[str, Collection[Month]], current: Mapping[str, Sequence
     rows = size = 0.0
     new = 0
     for table, months in asked.items():
-        known = {manifest.month: manifest for manifest in current[table] if manifest.month != UNDATED.key}
-        found = [known[month.key] for month in months if month.key in known]
+        known = {manifest.partition: manifest for manifest in current[table] if manifest.partition != UNDATED}
+        found = [known[month] for month in months if month in known]
         missing = len(months) - len(found)
-        average = known.values() or ()
-        rows += sum(one.rows for one in found) + missing * (fmean(one.rows for one in average) if average else 0)
-        size += sum(one.bytes for one in found) + missing * (fmean(one.bytes for one in average) if average else 0)
         new += missing
+        rows += sum(one.rows for one in found)
+        size += sum(one.bytes for one in found)
+        if known:  # a missing month counts as an average one
+            rows += missing * fmean(one.rows for one in known.values())
+            size += missing * fmean(one.bytes for one in known.values())
     return Work(tuple(asked), sum(len(months) for months in asked.values()), new, round(rows), round(size))
 
 
@@ -157,7 +156,7 @@ class _History:
     def __init__(self, raw_layer: RawLayer, step_functions: SFNClient, state_machine_arn: str) -> None:
         self._raw_layer = raw_layer
         self._step_functions = step_functions
-        self._executions = state_machine_arn.replace(":stateMachine:", ":execution:")
+        self._state_machine_arn = state_machine_arn
 
     def newest(self, manifests: Iterable[Manifest]) -> list[Past]:
         """The newest executions that left these manifests."""
@@ -170,7 +169,7 @@ class _History:
         if not any(manifest.bytes for manifest in manifests):
             return None
         size, reading = sum(manifest.bytes for manifest in manifests), _reading_seconds(manifests)
-        arn = f"{self._executions}:{name}"
+        arn = execution_arn(self._state_machine_arn, name)
         try:
             execution, job = describe(self._step_functions, arn), job_seconds(self._step_functions, arn)
         except ClientError as error:

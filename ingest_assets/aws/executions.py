@@ -103,6 +103,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_CAUSE else f"{text[:LONGEST_CAUSE]}…"
 
 
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    """The ARN that the execution with this name has or will have."""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+
 def describe(client: SFNClient, arn: str) -> Execution:
     """The execution as it is now. Raises UnknownStatusError for a status outside ExecutionStatus."""
     answer = client.describe_execution(executionArn=arn)

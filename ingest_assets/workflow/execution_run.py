@@ -216,10 +216,12 @@ class ExecutionRun:
         missing = [month for month in self._months if month not in manifests]
         if missing:
             raise self._failure(f"is SUCCEEDED but left no manifest of {', '.join(missing)}", execution)
-        months = self._ingested(manifests, self._evidence(execution).job_run)
+        job_run = self._evidence(execution).job_run
+        months = self._ingested(manifests, job_run)
         if expected is None:
             return months
-        error = expected.compared(execution, self._used.usd(self._settings.prices) if self._used else None)
+        total = self._total(job_run)
+        error = expected.compared(execution, total.usd(self._settings.prices) if total else None)
         return [replace(month, metadata={**month.metadata, **error}) for month in months]
 
     def _failure(self, verdict: str, execution: Execution | None = None) -> WorkflowError:
@@ -270,7 +272,7 @@ class ExecutionRun:
 
     def _ingested(self, manifests: Mapping[str, Manifest], job_run: ExecutionJob | None) -> list[IngestedMonth]:
         """The months with their metadata, and with their shares of what the job run cost if that is known."""
-        total = self._usage(job_run) or self._used
+        total = self._total(job_run)
         shares = by_month(total, manifests.values()) if total else {}
         bucket, arn = self._raw_layer.bucket_name(), self._attempt.arn
         ingested = []
@@ -279,6 +281,10 @@ class ExecutionRun:
             cost = shares[month].metadata(self._settings.prices) if month in shares else {}
             ingested.append(IngestedMonth(manifest, {**metadata, **cost}))
         return ingested
+
+    def _total(self, job_run: ExecutionJob | None) -> Usage | None:
+        """What the job run is billed for, or had used when it ended."""
+        return self._usage(job_run) or self._used
 
     def _job_run(self) -> ExecutionJob | None:
         with aws_errors(f"reading the history of {self._attempt.name}"):

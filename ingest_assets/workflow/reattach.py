@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from ingest_assets._compat import RETRY_NUMBER_TAG
 from ingest_assets.aws.errors import error_code
-from ingest_assets.aws.executions import Execution, describe
+from ingest_assets.aws.executions import Execution, describe, execution_arn
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -39,7 +39,7 @@ class Attempt:
     @property
     def arn(self) -> str:
         """The ARN that the execution has or will have."""
-        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{self.name}"
+        return execution_arn(self.state_machine_arn, self.name)
 
 
 def first_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spark_scripts.postgres.counts import Count
 
 
-class RawLayer:
+class PublishedTable:
     """What the raw layer holds of a table: the current manifests, and all objects in the table's folder."""
 
     def __init__(self, lake: Lake, table: str) -> None:
@@ -42,21 +42,21 @@ class RawLayer:
 def changed_counts(
     job: JobContext, table: Table, states: States, counts: Sequence[Count], *, dry_run: bool
 ) -> list[Count]:
-    """Those of the counts whose partitions a refresh ingests; write down what was found.
+    """Return the counts of the partitions that a refresh has to ingest, and write what was found.
 
-    The findings keep the partitions that an attempt before in the same execution has ingested.
+    What was found includes the partitions that an earlier attempt of the same execution has ingested.
     """
-    raw = RawLayer(job.lake, table.name)
+    published = PublishedTable(job.lake, table.name)
     keys = [each.partition.key for each in counts]
-    changed = {each.partition.key: _reason(raw, table, states, each.partition) for each in counts}
+    changed = {each.partition.key: _reason(published, table, states, each.partition) for each in counts}
     reasons = job.changes.setdefault(table.name, {})
     reasons.update({key: reason for key, reason in changed.items() if reason is not None})
-    unchanged = {key: raw.manifests[key].execution for key in keys if key not in reasons}
+    unchanged = {key: published.manifests[key].execution for key in keys if key not in reasons}
     execution = job.source.execution
     write_findings(job, Refresh(table.name, execution, dry_run, dict(reasons), unchanged, states.reason or None))
     if not dry_run:
         for key in unchanged:
-            raw.delete_leftovers(raw.manifests[key])
+            published.delete_leftovers(published.manifests[key])
     return [each for each in counts if changed[each.partition.key] is not None]
 
 
@@ -66,13 +66,13 @@ def write_findings(job: JobContext, found: Refresh) -> None:
     job.reporter.say(f"{found.table}: {found.summary()}")
 
 
-def _reason(raw: RawLayer, table: Table, states: States, partition: Partition) -> Optional[str]:
-    manifest, state = raw.manifests.get(partition.key), states.of(partition)
+def _reason(published: PublishedTable, table: Table, states: States, partition: Partition) -> Optional[str]:
+    manifest, state = published.manifests.get(partition.key), states.of(partition)
     if manifest is None:
         return "was not ingested before"
     if state is None:
         return states.reason or "the calendar of time zones does not reach the month"
-    missing = raw.missing(manifest)
+    missing = published.missing(manifest)
     if missing:
         return f"{missing.key} is not there with its {missing.bytes} bytes"
     return difference(manifest.source_state, state, trust_restarts=table.trust_restarts)

@@ -1,15 +1,15 @@
-"""Whether a month has changed since it was ingested: its state, which the snapshot of the job tells exactly.
+"""The state of a month in the source, which shows whether the month has changed since it was ingested.
 
 PostgreSQL writes the id of the transaction that made it into every row version (`xmin`). The state of a month is the
 number of its rows, the sum of `hashtextextended(xmin, tableoid)` over them, the identity of the server's history, and
-digests of all else that a value's text depends on. Two states are equal if and only if the month holds the same rows.
+digests of all else that a value's text depends on. Where two states are equal, the month holds the same rows.
 
 The proof. Let S be the snapshot of the recorded state and T the one of today, of one table in one history of one
 server, so one of them sees whatever the other sees, and more; let it be T.
-1. All rows of a transaction become visible at once, those of its subtransactions too. A row version that T sees and S
-   does not was made by a transaction of which S sees nothing. So no row that S sees carries its id.
-2. So where the month has a new row version, its pairs of id and table are others than they were. The table is part of
-   the pair because a partition may come with rows that a known transaction wrote before it was attached.
+1. All rows of a transaction become visible at once, those of its subtransactions too. If T sees a row version and S
+   does not, S sees nothing of the transaction that made it. So no row that S sees carries its id.
+2. So a new row version gives the month a pair of id and table that it did not have. The table is part of the pair
+   because a partition may be attached with rows that an old transaction wrote.
 3. Where the month has no new row version, the rows of T are among those of S. They are the same when the count is.
    (The sum changes as well when rows are gone. The count is a second witness, and the reason that people read.)
 4. The month of a row, and the text of its values, follow from the row version and from what the digests hold.

@@ -1,9 +1,9 @@
-"""What the text of a table's rows depends on besides the rows, as digests, and what keeps it from being told.
+"""What the text of a table's rows depends on besides the rows, as digests, and why some tables can have no state.
 
 The catalog is read under the job's snapshot, but PostgreSQL writes a value by the catalog of that moment. So the rows
 of pg_enum and pg_extension count with their own transaction ids: labels that are renamed while the months are read,
-and named back before the next refresh, are a difference. Columns need no such care, the locks of the reading keep
-their changes out, and the number of a column or attribute is never used twice.
+and named back before the next refresh, are a difference. Columns need no such care: while the job reads, its locks
+prevent their changes, and PostgreSQL never uses the number of a column or attribute twice.
 """
 
 from __future__ import annotations

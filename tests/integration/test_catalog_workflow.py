@@ -78,15 +78,9 @@ def catalogued(account: Account, session: Session, outputs: StackOutputs) -> Ite
         "GlueDatabase": DATABASE,
         "SparkSubmitParameters": NO_METASTORE,
     }
-    made = deploy.deploy(
-        session,
-        stack=STACK,
-        parameters=parameters,
-        tables=None,
-        driver_jar=driver_jar(),
-        report=lambda _: None,
-        ignore=account.environment["INGEST_IGNORE_CHECKS"].split(","),
-    )
+    ignored = account.environment["INGEST_IGNORE_CHECKS"].split(",")
+    request = deploy.DeployRequest(STACK, parameters, driver_jar(), ignore=ignored)
+    made = deploy.deploy(session, request, lambda _: None)
     yield Catalogued(session, made, account.lake)
     session.client("cloudformation").delete_stack(StackName=STACK)
 

@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -47,15 +46,9 @@ def deployed(session: boto3.session.Session, tmp_path_factory: pytest.TempPathFa
 
     def deployed(stack: str, **parameters: str) -> StackOutputs:
         given = {"BucketName": f"lake-{stack}", **parameters}
-        return deploy.deploy(
-            session,
-            stack=stack,
-            parameters=given,
-            tables=None,
-            driver_jar=Path(driver),
-            report=lambda _: None,
-            ignore=preflight.CHECKS,  # driver and network are names alone here
-        )
+        # Driver and network are names alone here.
+        request = deploy.DeployRequest(stack, given, driver, ignore=preflight.CHECKS)
+        return deploy.deploy(session, request, lambda _: None)
 
     return deployed
 

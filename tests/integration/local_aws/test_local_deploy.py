@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from aws_setup.commands.deploy import deploy, dry_run
+from aws_setup.commands.deploy import DeployRequest, deploy, dry_run
 from aws_setup.commands.destroy import destroy
 from aws_setup.commands.secret import put_database_secret
 from aws_setup.errors import DeployError
@@ -38,15 +38,7 @@ class Commands:
 
     def deploy(self, *, dry: bool = False, **parameters: str) -> list[str]:
         lines: list[str] = []
-        act = dry_run if dry else deploy
-        act(
-            self.session,
-            stack=STACK,
-            parameters=parameters,
-            tables=None,
-            driver_jar=self.driver,
-            report=lines.append,
-        )
+        (dry_run if dry else deploy)(self.session, DeployRequest(STACK, parameters, self.driver), lines.append)
         return lines
 
     def destroy(self, *, delete_data: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from aws_setup.cloudformation.parameters import defaults
 from aws_setup.commands import preflight
-from aws_setup.commands.deploy import deploy, dry_run
+from aws_setup.commands.deploy import DeployRequest, deploy, dry_run
 from aws_setup.job_bundle import artifacts
 from tests.unit.aws_setup.answers import STACK, known
 from tests.unit.aws_setup.fakes import FakeSession
@@ -45,15 +45,8 @@ def run(session: FakeSession, driver: Path) -> Run:
     def run(act: Callable[..., Any] = deploy, stack: str = STACK, **given: str) -> list[str]:
         lines: list[str] = []
         known(session)
-        act(
-            session.typed,
-            stack=stack,
-            parameters=given,
-            tables=None,
-            driver_jar=driver,
-            report=lines.append,
-            ignore=preflight.CHECKS,  # they have tests of their own
-        )
+        # The checks have tests of their own.
+        act(session.typed, DeployRequest(stack, given, driver, ignore=preflight.CHECKS), lines.append)
         session.assert_all_called()
         where, *lines = lines
         assert where.endswith(

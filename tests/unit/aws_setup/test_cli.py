@@ -157,22 +157,19 @@ def test_wrong_arguments_exit_with_2(capsys: Capture, arguments: list[str], mess
 
 @pytest.mark.parametrize("chosen", ["deploy", "dry_run"])
 def test_deploy_passes_its_parameters_on(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
-    seen: list[Mapping[str, Any]] = []
-
-    def act(_: object, **given: object) -> None:
-        seen.append(given)
-
-    monkeypatch.setattr(deploy, chosen, act)
-    monkeypatch.setattr(jdbc, "driver_jar", lambda: "a jar")
+    seen: list[deploy.DeployRequest] = []
+    jar = Path("a jar")
+    monkeypatch.setattr(deploy, chosen, lambda _, request, *__: seen.append(request))
+    monkeypatch.setattr(jdbc, "driver_jar", lambda: jar)
     monkeypatch.setenv("INGEST_STACK", "mine")
     flags = ["--dry-run"] if chosen == "dry_run" else []
     assert cli.main(["deploy", "--parameter", "A=1", "--parameter", "B=x=y", *flags]) == 0
-    assert (seen[0]["stack"], seen[0]["parameters"], seen[0]["driver_jar"]) == ("mine", {"A": "1", "B": "x=y"}, "a jar")
+    assert seen == [deploy.DeployRequest("mine", {"A": "1", "B": "x=y"}, jar, ignore=[])]
 
 
 def test_a_parameter_of_the_command_line_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(deploy, "deploy", lambda _, **given: seen.append(given["parameters"]))
+    monkeypatch.setattr(deploy, "deploy", lambda _, request, *__: seen.append(request.given))
     monkeypatch.setattr(jdbc, "driver_jar", lambda: "a jar")
     path = tmp_path / "production.yaml"
     path.write_text("BucketName: lake\nDriverCores: 4\n")
@@ -188,7 +185,7 @@ def test_deploy_asks_before_it_creates_a_stack_if_somebody_can_answer(
     terminal: bool, flags: list[str], answer: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
-    monkeypatch.setattr(deploy, "deploy", lambda _, **given: seen.append(given["confirm"]("Make it?")))
+    monkeypatch.setattr(deploy, "deploy", lambda *given: seen.append(given[-1]("Make it?")))
     monkeypatch.setattr(jdbc, "driver_jar", lambda: "a jar")
     monkeypatch.setattr("sys.stdin.isatty", lambda: terminal)
     monkeypatch.setattr("builtins.input", lambda _: answer)

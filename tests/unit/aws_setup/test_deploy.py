@@ -10,7 +10,7 @@ from botocore.stub import ANY
 
 from aws_setup.cloudformation import template
 from aws_setup.commands import preflight
-from aws_setup.commands.deploy import deploy, dry_run
+from aws_setup.commands.deploy import DeployRequest, deploy, dry_run
 from aws_setup.errors import DeployError, UsageError
 from ingest_assets.aws.schedule_expression import CronError
 from ingest_assets.aws.stack import StackOutputs
@@ -46,17 +46,9 @@ def test_a_stack_is_created_only_after_the_user_agrees(session: FakeSession, dri
         asked.append(question)
         return False
 
+    request = DeployRequest(STACK, {"BucketName": "lake"}, driver, ignore=preflight.CHECKS)
     with pytest.raises(DeployError, match="nothing was deployed"):
-        deploy(
-            session.typed,
-            stack=STACK,
-            parameters={"BucketName": "lake"},
-            tables=None,
-            driver_jar=driver,
-            report=print,
-            ignore=preflight.CHECKS,
-            confirm=refuse,
-        )
+        deploy(session.typed, request, print, refuse)
     session.assert_all_called()  # nothing was changed: a call that is not expected fails
     assert asked == [f"There is no stack {STACK} in account 123456789012, region us-east-1. Create it?"]
 
@@ -217,15 +209,7 @@ def test_deploy_returns_the_outputs(session: FakeSession, driver: Path, paramete
     )
     uploads(session)
     known(session)
-    outputs = deploy(
-        session.typed,
-        stack=STACK,
-        parameters={},
-        tables=None,
-        driver_jar=driver,
-        report=print,
-        ignore=preflight.CHECKS,
-    )
+    outputs = deploy(session.typed, DeployRequest(STACK, {}, driver, ignore=preflight.CHECKS), print)
     assert outputs == StackOutputs("lake", *[OUTPUTS[key] for key in list(OUTPUTS)[1:]])
 
 

@@ -14,7 +14,7 @@ from botocore.stub import ANY
 
 from aws_setup.cloudformation import retained, template
 from aws_setup.commands import preflight
-from aws_setup.commands.deploy import deploy, dry_run
+from aws_setup.commands.deploy import DeployRequest, deploy, dry_run
 from aws_setup.errors import DeployError
 from ingest_assets.aws.stack import Stack
 from tests.unit.aws_setup import answers
@@ -132,15 +132,7 @@ def run(session: FakeSession, tmp_path: Path) -> Run:
 
     def run(act: Callable[..., Any] = deploy) -> list[str]:
         lines: list[str] = []
-        act(
-            session.typed,
-            stack=STACK,
-            parameters={},
-            tables=None,
-            driver_jar=jar,
-            report=lines.append,
-            ignore=preflight.CHECKS,
-        )
+        act(session.typed, DeployRequest(STACK, {}, jar, ignore=preflight.CHECKS), lines.append)
         session.assert_all_called()
         return lines
 
