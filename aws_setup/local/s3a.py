@@ -59,7 +59,7 @@ _UNREACHABLE = re.compile(r"Could not transfer|Cannot access .* in offline mode|
 
 
 class JarsNotFoundError(LocalAccountError):
-    """The jars of S3A cannot be had here: there is no Maven, or it does not reach Maven Central."""
+    """The jars of S3A are not available: Maven is missing, or cannot reach Maven Central."""
 
 
 def jars(cache: Path = CACHE, environ: Mapping[str, str] = MappingProxyType(os.environ)) -> Path:

@@ -80,7 +80,7 @@ class RawLayer(ABC):
         return None if content is None else Progress.readable(content.decode())
 
     def committed(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
-        """The manifests of those of the months whose current content this execution wrote."""
+        """The manifests of the months whose current content this execution wrote."""
         current = {month: self.current(table, month) for month in months}
         return {month: found for month, found in current.items() if found and found.execution == execution}
 

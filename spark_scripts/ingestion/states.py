@@ -34,7 +34,7 @@ def table_state(source: Source, table: Table, relation: Relation) -> Union[Table
     if isinstance(source.server, NoStateError):
         return source.server
     try:
-        return read_table_state(source.connection, source.server, table, relation, common_snapshot=True)
+        return read_table_state(source.connection, source.server, table, relation)
     except NoStateError as error:
         return error
 

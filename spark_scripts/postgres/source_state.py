@@ -78,15 +78,11 @@ class TableState:
         return SourceState(rows, ids, self.server, {**self.definition, "bounds": bounds})
 
 
-def read_table_state(
-    connection: Queries, server: Server, table: Table, relation: Relation, *, common_snapshot: bool
-) -> TableState:
+def read_table_state(connection: Queries, server: Server, table: Table, relation: Relation) -> TableState:
     """The state of the relation of `table`, in the snapshot of `connection`.
 
     Raises NoStateError, which says why, where no state may be recorded or trusted, and SourceError when it is lost.
     """
-    if not common_snapshot:
-        raise NoStateError("the server exports no snapshot, so the rows may be others than those counted")
     try:
         with connection.letting_go():
             [found] = connection.rows(_OID, relation.name)

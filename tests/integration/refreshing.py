@@ -198,7 +198,7 @@ def states(
     known: Iterable[int] = (),
 ) -> dict[int, SourceState]:
     """The state of each month that the table has or that is `known`. Raises NoStateError."""
-    table_state = read_table_state(session, server, table, relation, common_snapshot=True)
+    table_state = read_table_state(session, server, table, relation)
     query = sql.count_by_month(relation.name, relation.date, "TRUE", {}, blocks=False, ids=rule.ids)
     counts = {row["day"]: row for row in session.rows(query)}
     bounds = month_bounds(session, relation.date, {*counts, *known})

@@ -58,11 +58,11 @@ def owner(server: Server) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-def state_of(connection: psycopg.Connection[Any], table: Table = TABLE, *, common_snapshot: bool = True) -> object:
+def state_of(connection: psycopg.Connection[Any], table: Table = TABLE) -> object:
     session = Session(connection)
     session.begin()
     relation = relation_of(session, table)
-    return read_table_state(session, read_server(session), table, relation, common_snapshot=common_snapshot)
+    return read_table_state(session, read_server(session), table, relation)
 
 
 @pytest.mark.parametrize("made", UNFIT)
@@ -72,13 +72,11 @@ def test_a_table_that_cannot_tell_is_refused_with_the_reason(made: str, owner: p
         state_of(owner)
 
 
-def test_row_security_and_readers_without_the_snapshot_leave_no_state(owner: psycopg.Connection[Any]) -> None:
+def test_row_security_leaves_no_state(owner: psycopg.Connection[Any]) -> None:
     owner.execute(PLAIN)
     assert state_of(owner)
     with pytest.raises(NoStateError, match="row_security is on"):
         state_of(owner, replace(TABLE, row_security=True))
-    with pytest.raises(NoStateError, match="the server exports no snapshot"):
-        state_of(owner, common_snapshot=False)
 
 
 def test_a_role_with_grants_on_columns_alone_is_told_what_to_grant(owner: psycopg.Connection[Any]) -> None:
