@@ -127,6 +127,23 @@ def test_the_error_says_that_readers_reach_another_server_than_the_driver(
                 ingestion(replace(reader, port=endpoint.port), PLAIN)
 
 
+def test_without_a_common_snapshot_the_months_are_ingested_without_a_state_and_the_log_says_why(
+    ingestion: Ingestion,
+    reader: Database,
+    owner: psycopg.Connection[Any],
+    bucket: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    owner.execute("REVOKE EXECUTE ON FUNCTION pg_export_snapshot() FROM PUBLIC")
+    try:
+        ingestion(reader, PLAIN)
+    finally:
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_export_snapshot() TO PUBLIC")
+    found = manifests(bucket, PLAIN)["2024-02"]
+    assert (found.rows, found.snapshot, found.source_state) == (10, None, None)
+    assert "plain: months have no state of the source: the server exports no snapshot" in capfd.readouterr().out
+
+
 def test_the_error_about_too_few_connections_says_how_many_the_job_needs(
     ingestion: Ingestion, reader: Database, owner: psycopg.Connection[Any]
 ) -> None:

@@ -78,19 +78,6 @@ def test_the_months_of_a_view_are_ingested_without_a_state_and_the_log_says_why_
     assert capfd.readouterr().out.count("seen: months have no state of the source: job.seen is a view") == 1
 
 
-def test_without_a_common_snapshot_the_months_are_ingested_without_a_state_and_the_log_says_why(
-    run: Run, records: Table, bucket: Path, source: psycopg.Connection[Any], capfd: pytest.CaptureFixture[str]
-) -> None:
-    source.execute("REVOKE EXECUTE ON FUNCTION pg_export_snapshot() FROM PUBLIC")
-    try:
-        run("first", records)
-    finally:
-        source.execute("GRANT EXECUTE ON FUNCTION pg_export_snapshot() TO PUBLIC")
-    assert manifest(bucket, records, JANUARY).source_state is None
-    assert manifest(bucket, records, JANUARY).rows
-    assert "months have no state of the source: the server exports no snapshot" in capfd.readouterr().out
-
-
 def test_what_a_crash_could_lose_gets_no_state_and_the_server_is_asked_once(
     run: Run, records: Table, bucket: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
