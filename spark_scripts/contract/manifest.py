@@ -48,7 +48,9 @@ class Manifest:
     Spark type; empty for CSV, and for a month without files. With `row_security` the rows are those that the policies
     of the table show to the job's user. `table_comment`, `table_bytes` (with indexes) and `table_rows` (PostgreSQL's
     estimate) are of the whole table in the source; None where the database has none. `source_state` is the state of the
-    month in that snapshot; None where the source has none, and in manifests of releases before it.
+    month in that snapshot; None where the source has none, and in manifests of releases before it. `content` is a
+    digest of the rows of the files, whatever their order: equal contents have equal digests; None in manifests of
+    releases before it.
     """
 
     table: str
@@ -74,6 +76,7 @@ class Manifest:
     table_bytes: Optional[int] = None
     table_rows: Optional[int] = None
     source_state: Optional[SourceState] = None
+    content: Optional[str] = None
 
     @property
     def partition(self) -> Partition:
