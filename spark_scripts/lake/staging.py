@@ -87,12 +87,12 @@ class Stage:
         return staged
 
     def _check_count_back(self, undated: bool) -> None:
-        spark_io.check_count_back(self._table, [column.name for column in self._relation.columns], undated)
+        spark_io.check_count_back(self._table, self._relation.names, undated)
 
     def _row_format(self, lossy: Collection[str]) -> RowFormat:
         if self._table.format == "csv":
-            return CsvLines(self._relation, self._table)
-        return TypedColumns(self._relation, self._table, lossy)
+            return CsvLines(self._relation, self._table, self._source.database.pepper)
+        return TypedColumns(self._relation, self._table, self._source.database.pepper, lossy)
 
     def _write(
         self, row_format: RowFormat, query: str, slices: Sequence[Slice], folder: str
