@@ -111,7 +111,7 @@ class MonthLog:
             self.log(not_ingested(self._evaluated(month), failure.reason, failure.execution_name, failure.links))
 
     def _evaluated(self, month: str | None) -> Evaluated:
-        return Evaluated(self.asset, month, self.history.target(self.asset, month))
+        return Evaluated(self.asset, month, self.history.target(self.asset, month), self.table)
 
     def _current(self, month: str) -> Manifest | None:
         return self.raw_layer.current(self.table.name, month)

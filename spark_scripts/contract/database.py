@@ -44,8 +44,8 @@ _ENGINES = ("postgres", "postgresql", "aurora-postgresql")
 class Database:
     """Where the source is and who reads it. Password and pepper are in neither `repr` nor the URL.
 
-    `sslmode` and `sslrootcert` are as `tls.checked` returns them, `options` as in libpq. `pepper` is the key under which
-    columns are hashed, "" where the secret has none; it never goes to PostgreSQL.
+    `sslmode` and `sslrootcert` are as `tls.checked` returns them, `options` as in libpq. `pepper` is the key of the
+    hashes, "" where the secret has none; it never goes to PostgreSQL.
     """
 
     host: str
