@@ -42,6 +42,11 @@ class ColumnSpec(BaseModel):
         _check_one(self, "as in `{hash: true}`")
         return self
 
+    @property
+    def hides(self) -> bool:
+        """Whether the values do not arrive as they are."""
+        return self.keep is None and self.join is None
+
 
 def check_columns(date_column: str, columns: Mapping[str, ColumnSpec], only: list[str] | None) -> None:
     """Raise ValueError when the columns that an entry names do not go together."""

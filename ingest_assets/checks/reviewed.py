@@ -6,7 +6,6 @@ the entry asked for hashes or masks still holds the plain values, which only ano
 
 from __future__ import annotations
 
-from ingest_assets.columns import ColumnSpec
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.personal_data import CREDENTIAL, kind_of
@@ -14,15 +13,18 @@ from spark_scripts.contract.personal_data import CREDENTIAL, kind_of
 
 def to_review(table: TableSpec | None, manifest: Manifest) -> dict[str, str]:
     """The columns that arrived as they are, look like personal data, and that the entry does not name: their kinds."""
-    named = {*table.columns, *(table.only or ())} if table else set()
-    whole = (column.name for column in manifest.columns if column.treatment is None)
-    return {name: kind for name in whole if name not in named and (kind := kind_of(name))}
+    if table and table.only is not None:
+        return {}
+    named = table.columns if table else {}
+    return {name: kind for name in _whole(manifest) if name not in named and (kind := kind_of(name))}
 
 
 def still_plain(table: TableSpec | None, manifest: Manifest) -> list[str]:
     """The columns that the entry hides, and that the month holds as they are."""
-    hidden = {name for name, spec in table.columns.items() if _hides(spec)} if table else set()
-    return [column.name for column in manifest.columns if column.treatment is None and column.name in hidden]
+    if table is None:
+        return []
+    hidden = {name for name, spec in table.columns.items() if spec.hides}
+    return [name for name in _whole(manifest) if name in hidden or (table.only is not None and name not in table.only)]
 
 
 def explained(manifest: Manifest, kinds: dict[str, str], plain: list[str]) -> str:
@@ -44,8 +46,8 @@ def explained(manifest: Manifest, kinds: dict[str, str], plain: list[str]) -> st
     return " ".join(texts)
 
 
-def _hides(spec: ColumnSpec) -> bool:
-    return spec.keep is None and spec.join is None
+def _whole(manifest: Manifest) -> list[str]:
+    return [column.name for column in manifest.columns if column.treatment is None]
 
 
 def _proposed(kind: str) -> str:
