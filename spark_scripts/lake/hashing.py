@@ -21,10 +21,10 @@ _BLOCK = 64
 
 def with_pads(frame: DataFrame, pepper: str) -> DataFrame:
     """`frame`, its rows in their order, with the columns of the pepper."""
-    return frame.crossJoin(F.broadcast(_one_row(frame, *_pads(pepper.encode()))))
+    return frame.crossJoin(F.broadcast(_one_row(frame, *pads(pepper.encode()))))
 
 
-def _pads(key: bytes) -> tuple[bytes, bytes]:
+def pads(key: bytes) -> tuple[bytes, bytes]:
     """The key as HMAC puts it before the inner and the outer hash."""
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)

@@ -47,7 +47,7 @@ _SPARK_EXPRESSIONS = {
 INNER_PAD, OUTER_PAD = "inner_pad", "outer_pad"
 """The columns of the frame that hold the pepper in HMAC's two forms; see `hashing.py`."""
 
-_HMAC = f"sha2(concat({OUTER_PAD}, unhex(sha2(concat({INNER_PAD}, CAST({{}} AS BINARY)), 256))), 256)"
+HMAC = f"sha2(concat({OUTER_PAD}, unhex(sha2(concat({INNER_PAD}, CAST({{}} AS BINARY)), 256))), 256)"
 """HMAC-SHA-256 of a text in UTF-8, in hex: https://datatracker.ietf.org/doc/html/rfc2104. NULL for NULL."""
 
 _INFINITE = f"NOT {call('isfinite', '{0}')}"
@@ -105,7 +105,7 @@ def csv_parts(columns: Sequence[SourceColumn], treated: Mapping[str, Options]) -
             fields.append(_csv_field(column, options, comma))
             continue
         parts.append(Projection("line", _concatenated([*fields, literal(comma)])))
-        parts.append(Projection("line", _text(column, options), f"coalesce({_HMAC}, '')"))
+        parts.append(Projection("line", _text(column, options), f"coalesce({HMAC}, '')"))
         fields = []
     return [*parts, Projection("line", _concatenated(fields))] if fields else parts
 
@@ -191,7 +191,7 @@ def _kind(column: SourceColumn) -> str:
 
 def _typed(column: SourceColumn, options: Options, lossy: bool) -> Projection:
     if options:
-        return Projection(column.name, _text(column, options), _HMAC if "hash" in options else None)
+        return Projection(column.name, _text(column, options), HMAC if "hash" in options else None)
     name, kind = quote(column.name), _kind(column)
     expression = _EXPRESSIONS.get(kind, "{}").format(name)
     if lossy:
