@@ -18,7 +18,7 @@ from aws_setup.cloudformation import retained
 from aws_setup.cloudformation.parameters import name_suffix
 from aws_setup.commands.terminal import say
 from aws_setup.errors import UsageError
-from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.errors import error_code, is_denied
 from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from spark_scripts.contract.database import (
     OPTIONAL,
@@ -124,6 +124,11 @@ def _stored(session: Session, secret_id: str) -> Mapping[str, Any]:
     try:
         return secret_fields(secret_id, client.get_secret_value(SecretId=secret_id).get("SecretString"))
     except ClientError as missing:
+        if is_denied(missing):
+            raise UsageError(
+                f"you may not read the secret {secret_id}, and its {PEPPER_FIELD} would be lost: give {PEPPER_FIELD} in"
+                " the input (empty for none), or ask for secretsmanager:GetSecretValue"
+            ) from missing
         if error_code(missing) != "ResourceNotFoundException":
             raise
     except InvalidInputError:

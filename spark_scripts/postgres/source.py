@@ -238,7 +238,7 @@ class Source:
         hashed, pepper = privacy.hashed(table.columns), self.database.pepper
         if hashed and not pepper:
             raise InvalidInputError(
-                f"table {table.name}: {', '.join(hashed)} cannot be hashed, because the database secret has no"
+                f"{table.name}: {', '.join(hashed)} cannot be hashed, because the database secret has no"
                 f" {privacy.PEPPER_FIELD}: make one with `python -m aws_setup secret --new-pepper`"
             )
         return privacy.fingerprint(pepper) if hashed else ""
@@ -279,8 +279,7 @@ def _left_out(table: Table, names: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(named) - set(names))
         if unknown:
             raise InvalidInputError(
-                f"table {table.name}: {table.table} has no column {', '.join(unknown)}, named in `{key}`: fix"
-                " tables.yaml"
+                f"{table.name}: {table.table} has no column {', '.join(unknown)}, named in `{key}`: fix tables.yaml"
             )
     return table.left_out(names)
 

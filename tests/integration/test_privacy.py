@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,20 @@ import psycopg
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Column
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.privacy import fingerprint
+from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.tables import Table
+from spark_scripts.ingest import ingest
+from spark_scripts.lake.bucket import Lake
+from spark_scripts.lake.publish import lock_key
+from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres.source import Source
 from tests.integration import type_tables
 from tests.integration.published import Run, manifest
 from tests.integration.type_cases import SCALARS
@@ -194,3 +203,80 @@ def test_an_entry_that_does_not_fit_the_table_is_refused(
     execute(people, "ALTER TABLE private.people ADD COLUMN tags text[]")
     with pytest.raises(IngestionError, match=message):
         run("private-unfit", replace(PEOPLE, **changes))
+
+
+@pytest.fixture
+def ingested(spark: SparkSession, lake: Lake) -> Callable[..., None]:
+    """Ingest people from a database with a pepper of the test's choice."""
+
+    def ingested(execution: str, database: Database, table: Table = PEOPLE, *, refresh: bool = False) -> None:
+        with (
+            Locks.taken(spark, database, execution, [lock_key(lake.bucket, table.name)]) as locks,
+            Source.connect(spark, database, execution) as source,
+        ):
+            ingest(spark, source, locks, lake, [TableRequest(table, None, refresh)])
+
+    return ingested
+
+
+def test_without_a_pepper_nothing_is_read_and_the_error_says_what_to_do(
+    ingested: Callable[..., None], database: Database, people: psycopg.Connection[Any], bucket: Path
+) -> None:
+    table = replace(PEOPLE, name="unpeppered")
+    with pytest.raises(IngestionError) as error:
+        ingested("unpeppered", replace(database, pepper=""), table)
+    assert str(error.value) == (
+        "1 of 1 table failed: unpeppered: email, ref cannot be hashed, because the database secret has no"
+        " PII_PEPPER: make one with `python -m aws_setup secret --new-pepper`"
+    )
+    assert manifests(bucket, table) == {}
+
+
+def test_after_a_rotation_of_the_pepper_a_refresh_hashes_every_month_again(
+    ingested: Callable[..., None], database: Database, people: psycopg.Connection[Any], bucket: Path
+) -> None:
+    ingested("first", database)
+    ingested("same", database, refresh=True)
+    assert {each.execution for each in manifests(bucket, PEOPLE).values()} == {"first"}
+    rotated = replace(database, pepper="1e" * 32)
+    ingested("rotated", rotated, refresh=True)
+    found = Refresh.from_json((bucket / layout.refresh_key("rotated", PEOPLE.name)).read_text())
+    assert set(found.changed.values()) == {"the pepper of the hashed columns"}
+    assert {each.execution for each in manifests(bucket, PEOPLE).values()} == {"rotated"}
+    read_back(people, bucket, PEOPLE)
+    hashes = people.execute(f"SELECT ref FROM {BACK.as_string()} WHERE id = '1'".encode()).fetchall()
+    assert hashes == [(hashed("7", rotated.pepper),)]
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ({"hash": True}, "entry in tables.yaml"),
+        ({"mask": {"last": 4}}, "entry in tables.yaml"),
+        ({"drop": True}, "columns"),
+    ],
+)
+def test_another_treatment_is_a_reason_to_ingest_again(
+    ingested: Callable[..., None],
+    database: Database,
+    people: psycopg.Connection[Any],
+    bucket: Path,
+    option: dict[str, Any],
+    reason: str,
+) -> None:
+    plain = replace(PEOPLE, name="retreated", columns={})
+    ingested("plain", database, plain)
+    ingested("hidden", database, replace(plain, columns={"email": option}), refresh=True)
+    found = Refresh.from_json((bucket / layout.refresh_key("hidden", plain.name)).read_text())
+    assert set(found.changed.values()) == {reason}
+
+
+def test_a_new_column_that_stays_in_the_database_is_no_reason_to_ingest(
+    ingested: Callable[..., None], database: Database, people: psycopg.Connection[Any], bucket: Path
+) -> None:
+    listed = replace(PEOPLE, name="unmoved", columns={}, only=["at", "id", "email"])
+    ingested("first", replace(database, pepper=""), listed)
+    execute(people, "ALTER TABLE private.people ADD COLUMN iban text, ADD COLUMN born date DEFAULT '2000-01-01'")
+    kept = replace(listed, columns={"email": {"keep": True}})
+    ingested("later", replace(database, pepper="1e" * 32), kept, refresh=True)
+    assert {each.execution for each in manifests(bucket, listed).values()} == {"first"}
