@@ -78,7 +78,7 @@ class MonthLog:
 
     def check(self, manifest: Manifest) -> None:
         """Log the checks of a month that is committed."""
-        for result in evaluations(self.raw_layer, self._evaluated(manifest.month), manifest, self.checks):
+        for result in evaluations(self.raw_layer, self.evaluated(manifest.month), manifest, self.checks):
             self.log(result)
 
     def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
@@ -90,7 +90,7 @@ class MonthLog:
         results = [result for month in months for result in self.check_current(month)]
         for check in self.checks:
             of_months = [result for result in results if result.check_name == check]
-            self.log(summary(self._evaluated(None), check, of_months))
+            self.log(summary(self.evaluated(None), check, of_months))
 
     def leave(self, month: str, failure: Failure | None) -> None:
         """Log the checks of a month that should have been ingested and was not, and so is as it was before.
@@ -108,9 +108,10 @@ class MonthLog:
     def fail(self, month: str | None, failure: Failure) -> None:
         """Log that the last execution for the month failed, or for None that the last one for all months did."""
         if EXECUTION_SUCCEEDED in self.checks:
-            self.log(not_ingested(self._evaluated(month), failure.reason, failure.execution_name, failure.links))
+            self.log(not_ingested(self.evaluated(month), failure.reason, failure.execution_name, failure.links))
 
-    def _evaluated(self, month: str | None) -> Evaluated:
+    def evaluated(self, month: str | None) -> Evaluated:
+        """What a check that is made now is about."""
         return Evaluated(self.asset, month, self.history.target(self.asset, month))
 
     def _current(self, month: str) -> Manifest | None:
@@ -119,7 +120,7 @@ class MonthLog:
     def _check_current(
         self, month: str, manifest: Manifest | None, checks: Collection[str]
     ) -> list[dg.AssetCheckEvaluation]:
-        evaluated = self._evaluated(month)
+        evaluated = self.evaluated(month)
         wanted = [check for check in (EXECUTION_SUCCEEDED, INGESTED_IN_TIME) if check in checks]
         standing = [found for check in wanted if (found := self._standing_failure(check, month, manifest))]
         results = [evaluated.repeated(failure) for failure in standing]
