@@ -20,12 +20,12 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
 
-# The type of what `define_asset_job` returns. Ends when dagster exports it.
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJob
-
 # The metadata of an output for which Dagster logs no materialisation. Ends when the output of a run over several
 # partitions can be of some of them, or can be left out without skipping the assets downstream.
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+# The type of what `define_asset_job` returns. Ends when dagster exports it.
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJob
 
 # Raised in the step when a run is terminated; a BaseException. Ends when dagster exports it.
 from dagster._core.errors import DagsterExecutionInterruptedError as RunTerminatedError

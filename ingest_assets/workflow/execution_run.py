@@ -2,8 +2,8 @@
 
 A run of several months is one execution and one Spark job. Promised: a run that succeeds has a manifest of its
 execution for each of its months, and as a refresh for each that has changed; a run that fails says which months were
-committed before; a run that is terminated leaves no execution, job run or application of its own behind. Not promised: a run that loses the connection to AWS for
-good does not stop its execution, which then ends by its own time limits.
+committed before; a run that is terminated leaves no execution, job run or application of its own behind. Not promised:
+a run that loses the connection to AWS for good does not stop its execution, which then ends by its own time limits.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ def first_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def execution_name(run_id: str, table: str, months: Sequence[str], attempt: int) -> str:
     """The name of an execution, such as `orders-2024-02-to-2024-03-1f2e3d4c-0a1b2c3d-1`.
 
-    Without months, for a refresh of the whole table, it is such as `orders-refresh-1f2e3d4c-0a1b2c3d-1`. It is always the same for the same arguments, has only letters, digits, `_` and `-`, and at most 63 characters.
+    Without months, for a refresh of the whole table, it is such as `orders-refresh-1f2e3d4c-0a1b2c3d-1`. It is always
+    the same for the same arguments, has only letters, digits, `_` and `-`, and at most 63 characters.
     """
     months = sorted(months)
     span = "-to-".join(dict.fromkeys([months[0], months[-1]])) if months else "refresh"

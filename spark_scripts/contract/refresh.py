@@ -58,9 +58,10 @@ class Refresh:
 class Look:
     """What the last refresh that looked at a partition found.
 
-    `at` is the time of its snapshot, ISO 8601 in UTC by the server's clock, and `execution` its name. `reason` says what
-    differs from the raw layer; None if nothing does. `ingested` is `finished` of the partition's manifest at that time,
-    None where there was no manifest: a manifest with another time is a later ingest, which the reason is not about.
+    `at` is the time of its snapshot, ISO 8601 in UTC by the server's clock, and `execution` its name. `reason` says
+    what differs from the raw layer; None if nothing does. `ingested` is `finished` of the partition's manifest at that
+    time, None where there was no manifest: a manifest with another time is a later ingest, which the reason is not
+    about.
     """
 
     at: str

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from spark_scripts.lake.bucket import Lake
     from spark_scripts.postgres.counts import Count
 
-_SNAPSHOT_TIME = """SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at"""
+_SNAPSHOT_TIME = (
+    """SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at"""
+)
 
 
 class PublishedTable:
