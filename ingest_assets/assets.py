@@ -120,7 +120,7 @@ class _Step:
         yield from self._materialized(log, months)
         self._log_checks(log, [month.manifest for month in months])
         log.observe_source(months[-1].manifest)
-        self._check_up_to_date(log)
+        self._check_up_to_date(log, months)
 
     def refresh(self) -> None:
         """Ingest those of the run's months that have changed, and record these alone.
@@ -201,7 +201,7 @@ class _Step:
         with self._warning():
             for month in sorted({*self._partitions} - {month.manifest.month for month in ingested.months}):
                 log.leave(month, failure)
-        self._check_up_to_date(log)
+        self._check_up_to_date(log, ingested.months)
 
     def _log_refresh(self, log: MonthLog, ingested: Ingested) -> None:
         """Log the months that a refresh ingested, and one observation of what it found."""
@@ -218,7 +218,8 @@ class _Step:
             if manifest := _newest(log, ingested):
                 log.observe_source(manifest)
         observe(log, ingested.found, ingested.links)
-        self._check_up_to_date(log, ingested.found.execution)
+        if self.plans_up_to_date or ingested.found.skipped is None:
+            self._log_up_to_date(log, ingested.found.execution)
 
     def _log_refresh_end(self, log: MonthLog, ingested: Ingested, failure: Failure | None) -> None:
         """Log what became of each month of a refresh that failed, or that was terminated if `failure` is None.
@@ -238,7 +239,7 @@ class _Step:
                 log.fail(None, failure)
         self._check_planned({*done, *wanted})
         if ingested.found is None:
-            self._check_up_to_date(log)
+            self._check_up_to_date(log, ())
 
     def _log_checks(self, log: MonthLog, manifests: Iterable[Manifest]) -> None:
         """Log the checks of committed months."""
@@ -259,11 +260,14 @@ class _Step:
             if self.checks and not self._partitions:
                 log.check_all(log.raw_layer.months(self.table.name))
 
-    def _check_up_to_date(self, log: MonthLog, refresh: str | None = None) -> None:
-        """Check whether the table is up to date, if the run has planned that, or was the execution `refresh`."""
-        if self.plans_up_to_date or refresh is not None:
-            with self._warning():
-                check_up_to_date(log, refresh, self._partitions if self.plans_up_to_date else ())
+    def _check_up_to_date(self, log: MonthLog, months: Sequence[IngestedMonth]) -> None:
+        """Check whether the table is up to date after `months` were ingested, if the run has planned that."""
+        if self.plans_up_to_date:
+            self._log_up_to_date(log, months[-1].manifest.execution if months else None)
+
+    def _log_up_to_date(self, log: MonthLog, execution: str | None) -> None:
+        with self._warning():
+            check_up_to_date(log, execution, self._partitions if self.plans_up_to_date else ())
 
     @contextmanager
     def _warning(self) -> Iterator[None]:

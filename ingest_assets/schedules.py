@@ -23,9 +23,9 @@ from ingest_assets.aws.schedule_expression import (
     cron_schedule,
     fires,
 )
-from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.tables import TableSpec
+from spark_scripts.contract.months import Month
 
 NAME = "eventbridge_mirror"
 
@@ -100,7 +100,7 @@ def _request(table: TableSpec, tick: datetime) -> dg.RunRequest | None:
     The run has no partitions: a run with a range of them that failed would show all of them as failed, and those that
     never change for good, since only a materialisation ends that (dagster 1.13).
     """
-    if not monthly_partitions(table).get_partition_keys(current_time=tick):
+    if Month.current(table.timezone, tick) < Month.parse(table.first_month):
         return None
     return dg.RunRequest(
         run_key=f"{table.name} {tick.isoformat()}",
