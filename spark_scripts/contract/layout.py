@@ -44,6 +44,11 @@ def progress_key(execution: str) -> str:
     return f"{execution_manifests_prefix(execution)}_progress.json"
 
 
+def summary_key(execution: str) -> str:
+    """What an execution did, in a sentence. The state machine reads it for the notification."""
+    return f"{execution_manifests_prefix(execution)}_summary.txt"
+
+
 def refresh_key(execution: str, name: str) -> str:
     """What a refresh found of a table. It is in the folder of the table's manifests, but is not a manifest."""
     return f"{execution_manifests_prefix(execution)}{name}/_refresh.json"
