@@ -40,7 +40,7 @@ def up_to_date(raw_layer: RawLayer, evaluated: Evaluated, execution: str | None 
     table = evaluated.asset.path[-1]
     found = raw_layer.findings(table)
     if found is None or not found.looks:
-        text = f"Not known: no refresh has looked at {table} yet. Run the job refresh_{table}."
+        text = f"Not known: no refresh has looked at {table} yet. Run the job refresh_{table} or `trigger --look`."
         return _result(evaluated, False, text, {}, execution)
     differing = _differing(raw_layer, found)
     oldest = min(look.at for look in found.looks.values())

@@ -84,7 +84,7 @@ class Findings:
     @classmethod
     def from_json(cls, text: str) -> Findings:
         """Read a document. Raises DocumentError when it is of another version or form."""
-        return read_document(text, "the table's findings", VERSION, cls._of_fields)
+        return read_document(text, "what is known of the table", VERSION, cls._of_fields)
 
     @classmethod
     def _of_fields(cls, fields: dict[str, Any]) -> Findings:

@@ -84,7 +84,8 @@ def test_a_table_that_no_refresh_has_looked_at_is_not_known_to_be_up_to_date(
         aws.s3.objects[layout.findings_key("mockrecord")] = content
     found = result()
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert found.description == "Not known: no refresh has looked at mockrecord yet. Run the job refresh_mockrecord."
+    told = "Not known: no refresh has looked at mockrecord yet. Run the job refresh_mockrecord or `trigger --look`."
+    assert found.description == told
 
 
 def test_it_can_be_executed_alone(aws: FakeAws, dagster: Dagster) -> None:
