@@ -76,6 +76,7 @@ class Lines(logging.Handler):
 class Evaluated:
     """What the schedules of the tables do at a tick, and the lines that they log."""
 
+    tables: Sequence[TableSpec]
     data: list[ScheduleExecutionData]
     log: list[str]
 
@@ -91,26 +92,28 @@ class Evaluated:
 
     @property
     def refreshed(self) -> list[str]:
-        """The assets for which a run is requested that refreshes every month."""
+        """The tables for which a run of their job is requested that refreshes every month and plans no check."""
         found = []
-        for request in self.requests:
-            [asset] = request.asset_selection or ()
-            assert request.run_config == {"ops": {f"raw_layer__{asset.path[-1]}": {"config": {"refresh": True}}}}
-            assert not [tag for tag in request.tags if "partition" in tag]
-            found.append(asset.to_user_string())
+        for data, table in zip(self.data, self.tables, strict=True):
+            for request in data.run_requests or ():
+                assert request.run_config == {"ops": {f"raw_layer__{table.name}": {"config": {"refresh": True}}}}
+                assert request.asset_selection is None
+                assert not [tag for tag in request.tags if "partition" in tag]
+                found.append(table.name)
         return found
 
 
 def evaluate(tick: datetime, *, now: datetime | None = None, tables: Sequence[TableSpec] | None = None) -> Evaluated:
     """What the schedules do at a tick, as the daemon asks them, a minute later unless said otherwise."""
     lines, data = Lines(), []
-    for table in load_tables() if tables is None else tables:
+    tables = load_tables() if tables is None else tables
+    for table in tables:
         schedule = mirror_schedule(table=table, job=refresh_job(table=table))
         context = dg.build_schedule_context(scheduled_execution_time=tick, resources={"account": AwsAccount()})
         context.log.addHandler(lines)
         with freeze_time(now or tick.astimezone(UTC) + timedelta(minutes=1)):
             data.append(schedule.evaluate_tick(context))
-    return Evaluated(data, list(dict.fromkeys(lines.lines)))
+    return Evaluated(tables, data, list(dict.fromkeys(lines.lines)))
 
 
 def ticks(expression: str, first: datetime, last: datetime) -> Iterator[datetime]:
@@ -125,7 +128,7 @@ def table(**changes: Any) -> TableSpec:
 
 def test_a_tick_asks_for_a_refresh_per_table(scheduler: FakeScheduler) -> None:
     evaluated = evaluate(TICK)
-    assert evaluated.refreshed == ["raw_layer/mockrecord", "raw_layer/orders"]
+    assert evaluated.refreshed == ["mockrecord", "orders"]
     keys = [request.run_key for request in evaluated.requests]
     assert keys == ["mockrecord 2026-03-15T02:00:00-05:00", "orders 2026-03-15T02:00:00-05:00"]
 
@@ -135,14 +138,14 @@ def test_a_tick_asks_for_what_the_execution_that_eventbridge_starts_does(schedul
     tables = {one.name: one.to_table() for one in load_tables()}
     of_all = resolve(sent, tables, TICK)
     asked = evaluate(TICK).refreshed
-    of_each = [each for asset in asked for each in resolve({**sent, "table": asset.rpartition("/")[2]}, tables, TICK)]
+    of_each = [each for name in asked for each in resolve({**sent, "table": name}, tables, TICK)]
     assert of_each == of_all
     assert all(each.refresh and each.months is None for each in of_each)
 
 
 def test_a_table_whose_first_month_is_to_come_is_skipped(scheduler: FakeScheduler) -> None:
     young, unborn = table(name="young", first_month="2026-03"), table(name="unborn", first_month="2026-04")
-    assert evaluate(TICK, tables=[young]).refreshed == ["raw_layer/young"]
+    assert evaluate(TICK, tables=[young]).refreshed == ["young"]
     assert evaluate(TICK, tables=[unborn]).skipped == "unborn has no month yet"
 
 
