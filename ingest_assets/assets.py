@@ -56,17 +56,16 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
     )
     def ingest(
         context: dg.AssetExecutionContext, config: IngestConfig, workflow: IngestionWorkflow
-    ) -> Iterator[dg.MaterializeResult | dg.Output]:  # type: ignore[type-arg]  # the outputs carry no value
+    ) -> Iterator[dg.Output[None]]:
         selected = [check for check in checks if check.key in context.selected_asset_check_keys]
         names = {check.name for check in selected}
         step = _Step(context, workflow, table, [name for name in CHECKS if name in names], UP_TO_DATE in names)
         if spec.key not in context.selected_asset_keys:
             step.check_again()
-        elif config.refresh or context.job_name == refresh_job_name(table.name):
-            step.refresh()
-            yield output_without_event(spec.key)
         else:
-            yield from step.ingest()
+            refresh = config.refresh or context.job_name == refresh_job_name(table.name)
+            (step.refresh if refresh else step.ingest)()
+            yield output_without_event(spec.key)
         yield from map(check_output, selected)
 
     return ingest
@@ -113,11 +112,11 @@ class _Step:
     checks: Sequence[str]
     plans_up_to_date: bool
 
-    def ingest(self) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # the result carries no value
+    def ingest(self) -> None:
         """Ingest the run's months, whether they have changed or not."""
         log = self._log(self.checks)
         months = self._run(log, self.context.partition_keys, refresh=False).months
-        yield from self._materialized(log, months)
+        log.materialize(months)
         self._log_checks(log, [month.manifest for month in months])
         log.observe_source(months[-1].manifest)
         self._check_up_to_date(log, months)
@@ -184,15 +183,6 @@ class _Step:
             if not (isinstance(error, AwsError) and error.transient):  # else the bucket cannot be read either
                 end(log, Ingested(), None)
             raise dg.Failure(str(error), allow_retries=False) from None
-
-    def _materialized(self, log: MonthLog, months: Sequence[IngestedMonth]) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # the result carries no value
-        """Record the months, without those that a run recorded before it died."""
-        if len(log.unrecorded(months)) < len(months):  # a MaterializeResult would record every month of the run
-            log.materialize(months)
-            return
-        for month in months:
-            self.context.add_asset_metadata(month.metadata, asset_key=log.asset, partition_key=month.manifest.month)
-        yield dg.MaterializeResult(asset_key=log.asset, tags=months[0].tags)
 
     def _log_end(self, log: MonthLog, ingested: Ingested, failure: Failure | None) -> None:
         """Log what became of each month of a run that failed, or that was terminated if `failure` is None."""
