@@ -130,6 +130,8 @@ class _Step:
         log = self._log(CHECKS)
         ingested = self._run(log, self._months_to_refresh(), refresh=True)
         self._log_refresh(log, ingested)
+        if ingested.found and ingested.found.skipped is None:
+            log.succeed(ingested.found.execution)
         self._check_planned({month.manifest.month for month in ingested.months})
 
     def check_again(self) -> None:

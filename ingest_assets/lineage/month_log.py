@@ -14,7 +14,14 @@ import dagster as dg
 
 from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.aws.raw_layer import RawLayer
-from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing, not_ingested, summary
+from ingest_assets.checks.results import (
+    Evaluated,
+    evaluations,
+    evaluations_of_nothing,
+    not_ingested,
+    refreshed,
+    summary,
+)
 from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.source_log import source_events
@@ -109,6 +116,12 @@ class MonthLog:
         """Log that the last execution for the month failed, or for None that the last one for all months did."""
         if EXECUTION_SUCCEEDED in self.checks:
             self.log(not_ingested(self.evaluated(month), failure.reason, failure.execution_name, failure.links))
+
+    def succeed(self, execution: str) -> None:
+        """Log that a refresh of the table has succeeded, where the last execution for all months had failed."""
+        last = next(self.history.results(dg.AssetCheckKey(self.asset, EXECUTION_SUCCEEDED), None), None)
+        if last is not None and not last[0].passed:
+            self.log(refreshed(self.evaluated(None), execution))
 
     def evaluated(self, month: str | None) -> Evaluated:
         """What a check that is made now is about."""

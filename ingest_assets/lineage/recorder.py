@@ -217,6 +217,8 @@ class Recorder:
         sink = RecordedRun(self._instance, run, work.table).log if run else report
         log = MonthLog(self._log, self._raw_layer, self._tables[work.table], sink, [])
         new = work.found is not None and observe(log, work.found, self._links(notification))
+        if new and work.found and work.found.skipped is None and not work.wanted:
+            log.succeed(notification.execution_name)
         if work.ingested or (work.found and work.found.skipped is None):
             new = self._record_up_to_date(log, notification.execution_name) or new
         return work.found.summary() if work.found and new else ""

@@ -245,7 +245,7 @@ class ExecutionRun:
             total = self._total(job_run)
             error = expected.compared(execution, total.usd(self._settings.prices) if total else None)
             months = [replace(month, metadata={**month.metadata, **error}) for month in months]
-        return Ingested(months, found, self._links(job_run))
+        return Ingested(months, found, {**self._links(job_run), **self._cost(job_run)})
 
     def _failure(self, verdict: str, execution: Execution | None = None) -> WorkflowError:
         """The error of the execution, with all that is known of the reason."""
@@ -318,6 +318,11 @@ class ExecutionRun:
             cost = shares[month].metadata(self._settings.prices) if month in shares else {}
             ingested.append(IngestedMonth(manifest, {**metadata, **cost}))
         return ingested
+
+    def _cost(self, job_run: ExecutionJob | None) -> Metadata:
+        """What the job run cost, if that is known."""
+        total = self._total(job_run)
+        return total.metadata(self._settings.prices) if total else {}
 
     def _total(self, job_run: ExecutionJob | None) -> Usage | None:
         """What the job run is billed for, or had used when it ended."""

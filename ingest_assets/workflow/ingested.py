@@ -14,7 +14,7 @@ class Ingested:
     """The months that an execution committed, in their order.
 
     `found` is what it found as a refresh: None if it is none, or failed before it had counted. `links` lead to its
-    pages.
+    pages, and say what it cost if it succeeded.
     """
 
     months: Sequence[IngestedMonth] = ()

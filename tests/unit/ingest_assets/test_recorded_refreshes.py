@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import dagster as dg
@@ -105,6 +106,18 @@ def test_a_refresh_that_failed_before_it_had_counted_fails_the_check_of_the_asse
     queue.tick()
     assert queue.recorded() == failed(None)
     assert dagster.failed_months() == set()
+
+
+def test_the_next_refresh_passes_the_check_of_the_asset_again(aws: FakeAws, dagster: Dagster, queue: Queue) -> None:
+    aws.sqs.send(ended("FAILED", table="mockrecord"))
+    queue.tick()
+    assert dagster.checks(None) == {"execution_succeeded": False}
+    aws.s3.found("n2", {}, *UNCHANGED)
+    for _ in range(2):
+        aws.sqs.send(ended("SUCCEEDED", "n2", table="mockrecord"))
+        queue.tick()
+    assert dagster.checks(None) == {"execution_succeeded": True}
+    assert queue.recorded() == failed(None) + Counter({("execution_succeeded", None, "n2"): 1})
 
 
 def test_a_table_that_succeeded_in_a_refresh_that_failed_has_not_failed(

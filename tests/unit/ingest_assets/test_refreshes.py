@@ -204,6 +204,25 @@ def test_a_refresh_that_fails_before_it_has_counted_fails_the_check_of_the_asset
     assert ingested.observations() == []
 
 
+def test_the_next_refresh_passes_the_check_of_the_asset_again(aws: FakeAws, ingested: Dagster) -> None:
+    fail(aws.step_functions.next)
+    assert not ingested.refresh().success
+    for found in ({"skipped": "is being written by execution backfill-1"}, {}):
+        assert ingested.checks(None) == {"execution_succeeded": False}
+        aws.step_functions.next = FakeExecution(answers=[aws.finds({}, *MONTHS, **found)])
+        assert ingested.refresh().success
+    assert ingested.checks(None) == {"execution_succeeded": True}
+
+
+def test_the_observation_says_what_the_refresh_cost(aws: FakeAws, ingested: Dagster) -> None:
+    aws.emr_serverless.usage = {"totalResourceUtilization": {"vCPUHour": 0.5, "memoryGBHour": 2.0}}
+    aws.step_functions.next.answers = [aws.finds({}, *MONTHS)]
+    assert ingested.refresh().success
+    metadata = ingested.observations()[0].metadata
+    assert (value(metadata, "vcpu_hours"), value(metadata, "gb_hours")) == (0.5, 2.0)
+    assert value(metadata, "usd") > 0
+
+
 def test_a_refresh_that_succeeds_must_say_what_it_found_and_leave_each_changed_month(
     aws: FakeAws, ingested: Dagster
 ) -> None:
