@@ -143,7 +143,9 @@ class _Step:
                 log.check_current(month)
         elif self.checks:
             months = log.raw_layer.months(self.table.name)
-            self.context.log.info(f"Checking {spans(months)}" if months else "No month has been ingested")
+            self.context.log.info(
+                f"Checking {spans(months)}" if months else "No month has been ingested: nothing to check"
+            )
             log.check_all(months)
         if self.plans_up_to_date:
             check_up_to_date(log, months=self._partitions)

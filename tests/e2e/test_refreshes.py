@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
+from playwright.sync_api import Page, expect
 
-from tests.e2e.graphql import Webserver
+from tests.e2e.graphql import Run, Webserver
 from tests.e2e.test_dagster_dev import PASSED, each, passed_in_lineage, recorded, shown
 from tests.e2e.waiting import until
 
@@ -31,13 +34,20 @@ def all_is_green(dagster: Webserver) -> bool:
     )
 
 
-def test_a_refresh_materialises_the_changed_month_and_shows_the_others_as_they_were(
-    dagster: Webserver, ingested: str, source: psycopg.Connection[object]
-) -> None:
+@pytest.fixture(scope="module")
+def refreshed(dagster: Webserver, ingested: str, source: psycopg.Connection[object]) -> Run:
+    """The run that has refreshed the table after one month had changed."""
     assert dagster.lineage("stock")["up_to_date"] == "WARN"  # no refresh has looked at the table
     source.execute("UPDATE e2e.stock SET id = id WHERE sold_at = '2024-02-10'")
     run = dagster.ended(dagster.launch("refresh_stock"))
     assert run.status == "SUCCESS"
+    return run
+
+
+def test_a_refresh_materialises_the_changed_month_and_shows_the_others_as_they_were(
+    dagster: Webserver, ingested: str, refreshed: Run
+) -> None:
+    run = refreshed
     by_run = [(month, run_id) for month, run_id, _ in recorded(dagster, "stock", *MONTHS)]
     assert by_run == [(month, ingested) for month in MONTHS[:2]] + [("2024-02", run.id), ("2024-03", ingested)]
     assert all_is_green(dagster)
@@ -46,7 +56,7 @@ def test_a_refresh_materialises_the_changed_month_and_shows_the_others_as_they_w
 
 
 def test_a_refresh_of_months_that_a_user_chose_is_one_run_and_leaves_them_green(
-    dagster: Webserver, ingested: str
+    dagster: Webserver, refreshed: Run
 ) -> None:
     before = recorded(dagster, "stock", *MONTHS)
     backfill = dagster.backfill_of_job("refresh_stock", "stock", *MONTHS[:2])
@@ -56,3 +66,18 @@ def test_a_refresh_of_months_that_a_user_chose_is_one_run_and_leaves_them_green(
     assert "Looking at 2 months of stock, to ingest those that have changed" in dagster.log(run.id)
     assert recorded(dagster, "stock", *MONTHS) == before
     assert all_is_green(dagster)
+
+
+def test_the_pages_of_the_asset_and_its_check_say_what_has_changed_and_how_long_ago_that_was(
+    page: Page, refreshed: Run, picture: Callable[[str], None]
+) -> None:
+    body = page.locator("body")
+    page.goto(f"/runs/{refreshed.id}")
+    expect(body).to_contain_text("stock: 1 of 3 months changed")
+    picture("refresh_run")
+    page.goto("/assets/raw_layer/stock?view=checks&checkDetail=up_to_date")
+    expect(body).to_contain_text("All 3 months are as in the source, as of ")
+    picture("up_to_date")
+    page.goto("/assets/raw_layer/stock?view=events")
+    picture("refresh")
+    print(body.inner_text())
