@@ -101,7 +101,9 @@ def _minute(instant: str) -> str:
 
 def _age(age: timedelta) -> str:
     """Such as `5 minutes`, `3 hours` and `12 days`."""
-    minutes = max(0, int(age.total_seconds() // 60))
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 1:  # or negative, by the clocks of two machines
+        return "less than a minute"
     if minutes < 120:
         return counted(minutes, "minute")
     return counted(minutes // 60, "hour") if minutes < 48 * 60 else counted(minutes // (24 * 60), "day")

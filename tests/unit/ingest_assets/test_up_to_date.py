@@ -36,13 +36,15 @@ def result() -> dg.AssetCheckEvaluation:
 @pytest.mark.parametrize(
     ("ago", "told"),
     [
+        (timedelta(seconds=-5), "less than a minute ago"),
         (timedelta(minutes=1, seconds=30), "1 minute ago"),
         (timedelta(hours=3), "3 hours ago"),
         (timedelta(days=12), "12 days ago"),
     ],
 )
 def test_it_says_how_old_the_oldest_look_is(aws: FakeAws, ago: timedelta, told: str) -> None:
-    known(aws, m2024_01=look(ago=ago), m2024_02=look(), mundated=look())
+    newer = ago - timedelta(seconds=20)
+    known(aws, m2024_01=look(ago=ago), m2024_02=look(ago=newer), mundated=look(ago=newer))
     found = result()
     assert found.passed
     assert found.description
