@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 import boto3
+from botocore.config import Config
 from pyspark.sql import SparkSession
 
 from spark_scripts.contract import layout
@@ -22,7 +23,7 @@ from spark_scripts.driver import runtime
 from spark_scripts.glue.catalog import Catalog
 from spark_scripts.ingest import ingest
 from spark_scripts.lake import spark_io
-from spark_scripts.lake.bucket import Lake, read_text
+from spark_scripts.lake.bucket import AT_ONCE, Lake, read_text
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import Locks
 from spark_scripts.postgres import certificates
@@ -58,6 +59,7 @@ def run(arguments: JobArguments) -> None:
         region_name=keys.get("AWS_REGION") or session.region_name,
         aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
+        config=Config(max_pool_connections=AT_ONCE),
     )
     glue_database = arguments.glue_database
     catalog = Catalog(session, glue_database, arguments.bucket) if glue_database else None

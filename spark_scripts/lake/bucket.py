@@ -18,13 +18,14 @@ from spark_scripts.contract.manifest import File, Manifest
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
     from pyspark.sql import SparkSession
 
 
-_AT_ONCE = 8  # requests; botocore holds 10 connections
+AT_ONCE = 32
+"""Requests that the driver makes at once, for all tables together: they wait for S3, and need no processor."""
 
 _S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 
@@ -40,7 +41,7 @@ class Lake:
         jvm: Any = spark._jvm
         self._client = client
         self._path = jvm.org.apache.hadoop.fs.Path
-        self._pool = ThreadPoolExecutor(_AT_ONCE, "lake")
+        self._pool = ThreadPoolExecutor(AT_ONCE, "lake")
         self.bucket = bucket
         with _explained(f"bucket {bucket} cannot be reached"):
             hadoop = spark._jsc.hadoopConfiguration()
@@ -61,9 +62,8 @@ class Lake:
         except (BotoCoreError, ClientError) as error:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
 
-    def current_manifests(self, name: str) -> list[Manifest]:
-        """The current manifest of each partition of the table `name`. Raises LakeError or DocumentError."""
-        keys = [file.key for file in self.files(layout.current_manifests_prefix(name))]
+    def manifests(self, keys: Iterable[str]) -> list[Manifest]:
+        """The manifests at `keys`, read side by side. Raises LakeError or DocumentError."""
         return list(self._pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
 
     def files(self, prefix: str) -> list[File]:
@@ -112,8 +112,8 @@ class Lake:
             if not self._fs.rename(self._path(self.uri(source)), destination):
                 raise LakeError(f"{self.uri(source)} could not be moved to {self.uri(target)}")
 
-    def delete_files(self, keys: Iterable[str]) -> None:
-        """Delete files, side by side."""
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete files or folders, side by side."""
         list(self._pool.map(self.delete, keys))
 
     def delete(self, key_or_prefix: str) -> None:
@@ -121,20 +121,23 @@ class Lake:
         with _explained(f"{self.uri(key_or_prefix)} cannot be deleted"):
             self._fs.delete(self._path(self.uri(key_or_prefix)), True)
 
-    def delete_staging(self, name: str) -> None:
-        """Delete what any execution left in staging for the table `name`.
+    def delete_staging(self, names: Collection[str]) -> None:
+        """Delete what any execution left in staging for the tables `names`.
 
-        Only the holder of the table's lock may call this: no other execution uses these folders then.
+        Only the holder of the tables' locks may call this: no other execution uses these folders then.
         """
         for folder in self.folders(layout.STAGING):
-            self.delete(f"{folder}{name}/")
-            self._delete_if_empty(folder)
+            found = self.folders(folder)
+            left = [each for each in found if each[len(folder) : -1] in names]
+            self.delete_all(left)
+            if len(left) == len(found):
+                self._delete_if_empty(folder)
 
     def _delete_if_empty(self, prefix: str) -> None:
         try:
             self._fs.delete(self._path(self.uri(prefix)), False)
         except JAVA_ERRORS:
-            if not self.folders(prefix):  # else another table of that execution is in it
+            if not self.folders(prefix):  # else another execution has begun to use it
                 raise
 
 

@@ -50,7 +50,7 @@ class Publisher:
         self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
         listed = {file.key for file in files}
         found = self._lake.files(layout.partition_prefix(manifest.table, manifest.partition))
-        self._lake.delete_files(file.key for file in found if file.key not in listed)
+        self._lake.delete_all(file.key for file in found if file.key not in listed)
         return manifest
 
     def _move(self, manifest: Manifest) -> tuple[File, ...]:

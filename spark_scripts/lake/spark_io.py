@@ -32,6 +32,7 @@ A fetch of a single row has no such limit, because it cannot be made smaller.
 
 SESSION = {
     "spark.ui.showConsoleProgress": "false",
+    "spark.scheduler.mode": "FAIR",  # a small table does not wait for all slices of a large one: ingestion/workers.py
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # columns that differ only in case
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

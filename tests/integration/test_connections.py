@@ -21,7 +21,8 @@ from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking import watch
 from spark_scripts.locking.advisory import Locks
-from spark_scripts.postgres.source import ReadSecret, Source
+from spark_scripts.postgres.login import ReadSecret
+from spark_scripts.postgres.source import Source
 from tests.integration.proxies import proxy
 from tests.integration.rewriting import Trigger, while_reading
 from tests.integration.servers import Server, embedded_programs, new_server
