@@ -27,7 +27,7 @@ class PublishedTable:
         self._lake = lake
         self._table = table
         self.manifests: Mapping[str, Manifest] = {each.month: each for each in current.all()}
-        self._objects = {file.key: file for file in lake.files_below(layout.table_prefix(table))}
+        self._objects = {file.key: file for file in lake.files(layout.table_prefix(table))}
 
     def missing(self, manifest: Manifest) -> Optional[File]:
         """A file of the manifest that is not there with its size."""
@@ -37,7 +37,7 @@ class PublishedTable:
         """Delete what a killed execution left in the folder of an unchanged partition."""
         folder, listed = layout.partition_prefix(self._table, manifest.partition), {each.key for each in manifest.files}
         found = [key for key in self._objects if key.startswith(folder) and key not in listed]
-        self._lake.delete_all(found)
+        self._lake.delete_files(found)
 
 
 def changed_counts(

@@ -33,6 +33,8 @@ Work = Callable[["JobContext"], bool]
 
 def number_of_workers(job: JobContext, tables: int) -> int:
     """How many tables to ingest at a time: as many as there is room for in PostgreSQL beside a reader for each core."""
+    if tables < 2:
+        return tables
     free = room(job.locks.connection)
     limit = MOST if free is None else (free - spark_io.cores(job.spark)) // _SESSIONS_OF_A_TABLE
     return max(1, min(MOST, tables, limit))

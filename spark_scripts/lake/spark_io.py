@@ -38,6 +38,7 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # no shift of dates before 1582-10-15
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.mapreduce.fileoutputcommitter.cleanup.skipped": "true",  # staging is deleted at the end, all at once
     # Else S3A asks S3, before it makes a file or folder, whether another is in its way, and after a delete whether the
     # folder is empty. All names here are new. A release that lacks a flag ignores it; EMR has these since 7.4:
     # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/Hadoop-release-history-740.html

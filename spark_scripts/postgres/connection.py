@@ -57,6 +57,7 @@ class Connection:
         self.known: list[str] = []
         self.path_before_catalog: Optional[str] = None
         self._role_path = ""
+        self._lost: Optional[ConnectionLostError] = None
 
     @classmethod
     @contextmanager
@@ -181,13 +182,16 @@ class Connection:
         self._text(change, session.CATALOG_PATH)
 
     def keep_alive(self) -> None:
-        """Send a query, unless another one is running. Raises ConnectionLostError."""
+        """Send a query, unless another one is running. Raises ConnectionLostError, with the first reason each time."""
+        if self._lost is not None:
+            raise self._lost
         if self._turn.acquire(blocking=False):
             try:
                 self._text("SELECT ''")
             except SourceError as error:
                 if error.state != _IN_FAILED_TRANSACTION:
-                    raise ConnectionLostError(str(error), error.state) from error
+                    self._lost = ConnectionLostError(str(error), error.state)
+                    raise self._lost from error
             finally:
                 self._turn.release()
 

@@ -21,11 +21,18 @@ FROM pg_stat_activity WHERE datid IS NOT NULL
 """
 """The limits of the role and of the database, and half of what the server has left: the rest is the application's."""
 
+_SYNTAX_OR_ACCESS = "42"  # the class of SQLSTATEs of a catalog that has other columns or functions
+
 
 def room(connection: Queries) -> Optional[int]:
-    """How many sessions the job may open beside those that it has; None where the server does not tell."""
+    """How many sessions the job may open beside those that it has; None where the server does not tell.
+
+    Raises SourceError when the connection is lost.
+    """
     try:
         with connection.letting_go():
             return max(0, int(connection.rows(_ROOM)[0]["room"]))
-    except SourceError:
+    except SourceError as error:
+        if not error.state.startswith(_SYNTAX_OR_ACCESS):
+            raise
         return None
