@@ -27,7 +27,7 @@ class PublishedTable:
         self._lake = lake
         self._table = table
         self.manifests: Mapping[str, Manifest] = {each.month: each for each in current.all()}
-        self._objects = {file.key: file for file in lake.files(layout.table_prefix(table))}
+        self._objects = {file.key: file for file in lake.files_below(layout.table_prefix(table))}
 
     def missing(self, manifest: Manifest) -> Optional[File]:
         """A file of the manifest that is not there with its size."""

@@ -74,8 +74,8 @@ class Lake:
         """The manifests at `keys`, read side by side. Raises LakeError or DocumentError."""
         return list(self._pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
 
-    def files(self, prefix: str) -> list[File]:
-        """The files in the folder `prefix` (which ends with a slash) and in all folders below it, by key."""
+    def files_below(self, prefix: str) -> list[File]:
+        """The files in the folder `prefix`, which ends with a slash, and in all folders below it, by key."""
         found: list[File] = []
         try:
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):

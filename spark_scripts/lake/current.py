@@ -28,7 +28,7 @@ class CurrentManifests:
     def partitions(self) -> set[Partition]:
         """The partitions that have a manifest. Raises LakeError."""
         if not self._has_listed:
-            for file in self._lake.files(layout.current_manifests_prefix(self._name)):
+            for file in self._lake.files_below(layout.current_manifests_prefix(self._name)):
                 self._listed[file.key] = layout.partition_of_current_manifest(self._name, file.key)
             self._has_listed = True
         return set(self._listed.values())

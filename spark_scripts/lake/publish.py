@@ -57,7 +57,7 @@ class Publisher:
     def _held_before(self, manifest: Manifest) -> list[str]:
         """What the partition's folder held before. Nobody else writes the table, so it is listed once."""
         if manifest.table not in self._listed:
-            for file in self._lake.files(layout.table_prefix(manifest.table)):
+            for file in self._lake.files_below(layout.table_prefix(manifest.table)):
                 self._before.setdefault(f"{file.key.rpartition('/')[0]}/", []).append(file.key)
             self._listed.add(manifest.table)
         return self._before.get(layout.partition_prefix(manifest.table, manifest.partition), [])

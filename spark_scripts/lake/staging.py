@@ -77,7 +77,7 @@ class Stage:
         if not written.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
         headers = row_format.headers(slices)
-        found = self._lake.files(folder)
+        found = self._lake.files_below(folder)
         staged = []
         for count in counts:
             month_folder = f"{folder}{row_format.day}={count.day}/"
