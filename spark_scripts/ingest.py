@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from spark_scripts.contract import layout
 from spark_scripts.contract.errors import DataLakeError, IngestionError, TryAgainError
 from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.request import TableRequest
@@ -18,6 +19,7 @@ from spark_scripts.driver.reporter import Reporter
 from spark_scripts.ingestion.changes import write_findings
 from spark_scripts.ingestion.context import JobContext
 from spark_scripts.ingestion.leftovers import staging_deleted
+from spark_scripts.ingestion.summary import summary
 from spark_scripts.ingestion.table import TableIngestion
 from spark_scripts.ingestion.workers import work_side_by_side
 from spark_scripts.lake.publish import lock_key
@@ -63,9 +65,13 @@ def ingest(
         Watch(spark, locks.connection, source.connection, source.execution, reporter) as watch,
         staging_deleted(lake, source.execution, staged),
     ):
-        attempts = _Attempts(JobContext(spark, source, locks, watch, reporter, lake, catalog), requests)
+        job = JobContext(spark, source, locks, watch, reporter, lake, catalog)
+        attempts = _Attempts(job, requests)
         attempts.make_all()
         attempts.check()
+    names = [request.table.name for request in requests]
+    outcomes = {name: job.outcomes[name] for name in names if name in job.outcomes}  # threads have added them
+    lake.write(layout.summary_key(source.execution), summary(outcomes))
 
 
 @dataclass(frozen=True)
