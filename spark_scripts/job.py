@@ -39,6 +39,7 @@ _AWS_KEYS = {"AWS_ACCESS_KEY_ID": "fs.s3a.access.key", "AWS_SECRET_ACCESS_KEY": 
 
 def main(arguments: list[str]) -> int:
     """Run the job; 0 when all was ingested, else 1, with the reason as the last line of standard error."""
+    runtime.print_whole_lines()
     try:
         run(JobArguments.parse(arguments))
     except DataLakeError as error:
