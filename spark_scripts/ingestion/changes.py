@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spark_scripts.ingestion.context import JobContext
     from spark_scripts.ingestion.states import States
     from spark_scripts.lake.bucket import Lake
+    from spark_scripts.lake.current import CurrentManifests
     from spark_scripts.postgres.counts import Count
 
 _SNAPSHOT_TIME = (
@@ -28,10 +29,10 @@ _SNAPSHOT_TIME = (
 class PublishedTable:
     """What the raw layer holds of a table: the current manifests, and all objects in the table's folder."""
 
-    def __init__(self, lake: Lake, table: str) -> None:
+    def __init__(self, lake: Lake, table: str, current: CurrentManifests) -> None:
         self._lake = lake
         self._table = table
-        self.manifests: Mapping[str, Manifest] = {each.month: each for each in lake.current_manifests(table)}
+        self.manifests: Mapping[str, Manifest] = {each.month: each for each in current.all()}
         self._objects = {file.key: file for file in lake.files_below(layout.table_prefix(table))}
 
     def missing(self, manifest: Manifest) -> Optional[File]:
@@ -46,13 +47,19 @@ class PublishedTable:
 
 
 def changed_counts(
-    job: JobContext, table: Table, states: States, counts: Sequence[Count], *, dry_run: bool
+    job: JobContext,
+    table: Table,
+    current: CurrentManifests,
+    states: States,
+    counts: Sequence[Count],
+    *,
+    dry_run: bool,
 ) -> list[Count]:
     """Return the counts of the partitions that a refresh has to ingest, and write what was found.
 
     What was found includes the partitions that an earlier attempt of the same execution has ingested.
     """
-    published = PublishedTable(job.lake, table.name)
+    published = PublishedTable(job.lake, table.name, current)
     keys = [each.partition.key for each in counts]
     changed = {each.partition.key: _reason(published, table, states, each.partition) for each in counts}
     reasons = job.changes.setdefault(table.name, {})
