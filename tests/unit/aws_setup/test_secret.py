@@ -222,7 +222,9 @@ def test_a_secret_without_fields_gets_them_before_a_pepper() -> None:
 def test_a_secret_that_may_not_be_read_is_not_overwritten_unless_the_input_says_which_pepper() -> None:
     session = stack_of(FakeSession())
     session.script("secretsmanager").add_client_error("get_secret_value", "AccessDeniedException")
-    with pytest.raises(UsageError, match=r"you may not read .* its PII_PEPPER would be lost: give PII_PEPPER in the in"):
+    with pytest.raises(
+        UsageError, match=r"you may not read .* its PII_PEPPER would be lost: give PII_PEPPER in the in"
+    ):
         set_from(io.StringIO(json.dumps(FIELDS)), session.typed, "s", print)
     session = stack_of(FakeSession())
     stored(session, {**FIELDS, "PII_PEPPER": ""})
