@@ -47,7 +47,7 @@ PEOPLE = Table(
         "ref": {"hash": True},
         "name": {"keep": True},
     },
-    verify="full",
+    verify="content",
 )
 ROWS = """
 CREATE SCHEMA private;
