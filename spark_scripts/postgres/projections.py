@@ -125,7 +125,7 @@ def csv_line(columns: Sequence[SourceColumn], treated: Mapping[str, Options]) ->
 def _csv_field(column: SourceColumn, options: Options, comma: str) -> str:
     text = _text(column, options)
     if options or _MODIFIER.sub("", column.base_type) not in _BARE:
-        doubled = call("replace", text, """'"'""", """'""'""")
+        doubled = call("replace", _in_c(text), """'"'""", """'""'""")
         field = infix(infix(f"""'{comma}"'""", "||", doubled), "||", """'"'""")
     else:
         field = infix("','", "||", text) if comma else text
@@ -217,13 +217,18 @@ def _text(column: SourceColumn, options: Options) -> str:
     return _masked(column, text, options["mask"]) if "mask" in options else text
 
 
+def _in_c(text: str) -> str:
+    """`text` under a collation that searches and patterns take: before PostgreSQL 18 not every collation is one."""
+    return f'({text} COLLATE pg_catalog."C")'
+
+
 def _masked(column: SourceColumn, text: str, mask: Options) -> str:
     """The part of `text` that may be seen. A text that is not longer than the part shows nothing."""
     if column.base_type.endswith("[]"):
         raise InvalidInputError(
             f"column {column.name} is {column.type}, and mask needs a single value: fix tables.yaml"
         )
-    text = f'({text} COLLATE pg_catalog."C")'  # patterns and searches refuse nondeterministic collations
+    text = _in_c(text)
     if "domain" in mask:
         return call("regexp_replace", text, "'^.*@|^[^@]*$'", "''")
     [(end, count)] = mask.items()
