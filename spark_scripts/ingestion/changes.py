@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.errors import DocumentError
+from spark_scripts.contract.refresh import Findings, Look, Refresh
 from spark_scripts.contract.source_state import difference
 from spark_scripts.ingestion.summary import Outcome
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from spark_scripts.lake.bucket import Lake
     from spark_scripts.lake.current import CurrentManifests
     from spark_scripts.postgres.counts import Count
+
+_SNAPSHOT_TIME = (
+    """SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at"""
+)
 
 
 class PublishedTable:
@@ -62,6 +67,7 @@ def changed_counts(
     unchanged = {key: published.manifests[key].execution for key in keys if key not in reasons}
     execution = job.source.execution
     write_findings(job, Refresh(table.name, execution, dry_run, dict(reasons), unchanged, states.reason or None))
+    _remember(job, published, table.name, changed)
     if not dry_run:
         for key in unchanged:
             published.delete_leftovers(published.manifests[key])
@@ -73,6 +79,28 @@ def write_findings(job: JobContext, found: Refresh) -> None:
     job.lake.write(layout.refresh_key(found.execution, found.table), found.to_json())
     job.reporter.say(f"{found.table}: {found.summary()}")
     job.outcomes[found.table] = Outcome(found.summary(), changed=bool(found.changed))
+
+
+def _remember(job: JobContext, published: PublishedTable, name: str, changed: Mapping[str, Optional[str]]) -> None:
+    """Write what is now known of the table's partitions: those that were looked at now, and the others as before.
+
+    The table's lock is held, so that no other execution writes it. Raises LakeError.
+    """
+    at = job.source.connection.rows(_SNAPSHOT_TIME)[0]["at"]
+    ingested = {key: manifest.finished for key, manifest in published.manifests.items()}
+    looks = {key: Look(at, job.source.execution, reason, ingested.get(key)) for key, reason in changed.items()}
+    known = Findings(name, {**_known(job.lake, name), **looks})
+    job.lake.write(layout.findings_key(name), known.to_json())
+
+
+def _known(lake: Lake, name: str) -> Mapping[str, Look]:
+    """The looks of before; none where another release wrote them, since the next refresh looks again."""
+    text = lake.read(layout.findings_key(name))
+    try:
+        return Findings.from_json(text).looks if text is not None else {}
+    except DocumentError as error:
+        print(f"{name}: {error}; what earlier refreshes found is forgotten", flush=True)
+        return {}
 
 
 def _reason(published: PublishedTable, table: Table, states: States, partition: Partition) -> Optional[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Optional
 
+from spark_scripts.contract.content import Content
 from spark_scripts.contract.errors import DataLakeError, TryAgainError
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import UNDATED, Month
@@ -157,6 +158,7 @@ class TableIngestion:
             table_bytes=relation.bytes,
             table_rows=relation.rows,
             source_state=self._state(each.partition),
+            content=staged.content or str(Content(self._table.format)),
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -69,6 +69,16 @@ class Lake:
             )
         except (BotoCoreError, ClientError) as error:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
+
+    def read(self, key: str) -> Optional[str]:
+        """The text of an object; None where there is none. Raises LakeError."""
+        try:
+            return read_text(self._client, self.bucket, key)
+        except LakeError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "NoSuchKey":
+                return None
+            raise
 
     def manifests(self, keys: Iterable[str]) -> list[Manifest]:
         """The manifests at `keys`, read side by side. Raises LakeError or DocumentError."""

@@ -94,13 +94,13 @@ def test_a_full_ingest_arrives_whole_and_leaves_nothing_in_staging(
 
 
 def test_verify_full_reads_back_what_arrived(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
-    verified = table("verified", verify="full")
+    verified = table("verified", verify="content")
     run("verified", verified)
     assert differing(source, bucket.of(verified), verified) == []
 
 
 def test_parquet_arrives_whole_and_is_verified(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
-    parquet = table("parquet", format="parquet", verify="full")
+    parquet = table("parquet", format="parquet", verify="content")
     run("parquet", parquet)
     assert listed(bucket, parquet).keys() == LABELS
     files = f"{bucket.of(parquet)}/**/*.parquet"
