@@ -192,7 +192,7 @@ def test_a_table_whose_session_is_lost_fails_alone(
         "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
         " WHERE relation = 'side.gated'::regclass AND state = 'idle in transaction' AND application_name = 'lonely'"
     )
-    with closed_gate(source), begun(run, "lonely", GATED, FIRST, SECOND, replace(THIRD, verify="full")) as job:
+    with closed_gate(source), begun(run, "lonely", GATED, FIRST, SECOND, replace(THIRD, verify="content")) as job:
         until(lambda: waits_at_the_gate(source, "lonely"))
         assert len(source.execute(holder).fetchall()) == 1
         with pytest.raises(IngestionError, match=r"1 of 4 tables failed: gated.*terminating connection"):
