@@ -86,8 +86,9 @@ def advice(raw_layer: RawLayer, table: str, wrong: Sequence[str]) -> list[str]:
     if not wrong:
         return []
     months = [month for month in wrong if month != UNDATED.key] or raw_layer.months(table)[-1:]
+    differ = f"{counted(len(wrong), 'month')} of {table} {'differs' if len(wrong) == 1 else 'differ'}"
     request = json.dumps({"table": table, **({"months": months} if months else {})})
     return [
-        f"{counted(len(wrong), 'month')} of {table} {'differs' if len(wrong) == 1 else 'differ'} from what was ingested."
-        f" Ingest again: python -m aws_setup trigger --wait --input {shlex.quote(request)}"
+        f"{differ} from what was ingested. Ingest again:"
+        f" python -m aws_setup trigger --wait --input {shlex.quote(request)}"
     ]

@@ -84,6 +84,7 @@ def test_ingest_tables_names_another_file(tmp_path: Path, monkeypatch: pytest.Mo
             with_key("format: parquet, compression: bzip2"),
             r"compression: 'bzip2' is not for parquet: use one of snappy",
         ),
+        (with_key("verify: full"), r"verify: full is now verify: content"),
         (with_key("verify: never"), r"verify: input should be 'count' or 'content', not 'never'"),
         (with_key("columns: {a: {join: ';', jion: ','}}"), r"columns.a.jion: unknown key: use one of join"),
         (with_key("columns: {a: {join: ''}}"), r"columns.a.join: must not be empty"),
