@@ -34,12 +34,14 @@ A fetch of a single row has no such limit, because it cannot be made smaller.
 
 SESSION = {
     "spark.ui.showConsoleProgress": "false",
+    "spark.scheduler.mode": "FAIR",  # a small table does not wait for all slices of a large one: ingestion/workers.py
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",  # sums of hashes wrap round
     "spark.sql.caseSensitive": "true",  # columns that differ only in case
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # no shift of dates before 1582-10-15
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.mapreduce.fileoutputcommitter.cleanup.skipped": "true",  # staging is deleted at the end, all at once
     # Else S3A asks S3, before it makes a file or folder, whether another is in its way, and after a delete whether the
     # folder is empty. All names here are new. A release that lacks a flag ignores it; EMR has these since 7.4:
     # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/Hadoop-release-history-740.html

@@ -75,7 +75,7 @@ class Stage:
         folder = f"{self._prefix}{counts[0].partition.key}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
         row_format = self._row_format(counts[0].lossy)
-        reading = self._reporter.reading(what.partition(" ")[2], len(slices))
+        reading = self._reporter.reading(self._table.name, what.partition(" ")[2], len(slices))
         with _explained(what), large_rows.explained(what, self._spark), reading:
             query = row_format.query(rows, sliced)
             written, columns = self._write(row_format, query, slices, folder, rows.days)
