@@ -189,12 +189,12 @@ class FakeS3:
         tables = tables_to_json(table.to_table() for table in load_tables())
         self.objects = {layout.TABLES_KEY: tables.encode()}
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, StreamingBody]:
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         assert Bucket == BUCKET
         if Key not in self.objects:
             raise client_error("NoSuchKey", status=404)
         content = self.objects[Key]
-        return {"Body": StreamingBody(io.BytesIO(content), len(content))}
+        return {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentLength": len(content)}
 
     def get_paginator(self, operation: str) -> FakeS3:
         assert operation == "list_objects_v2"
