@@ -1,4 +1,4 @@
-"""Which column decides the month of a row: the candidates, with what is known of them, and their ranking with reasons."""
+"""Which column decides the month of a row: the candidates, what is known of them, and their ranking with reasons."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def _sort(score: int, text: str, words: str) -> _Sort:
     return _Sort(frozenset(words.split()), score, text)
 
 
+_BIRTH = _sort(-60, "a date of birth", "birth birthday birthdate dob born geburt geburtstag geburtsdatum")
 _SORTS = (
-    _sort(-60, "a date of birth", "birth birthday birthdate dob born geburt geburtstag"),
+    _BIRTH,
     _sort(
         -10,
         "changes with each update, so rows move to another month",
@@ -82,6 +83,11 @@ class Candidate:
     evidence: str
     score: float
     reasons: tuple[str, ...]
+
+    @property
+    def of_birth(self) -> bool:
+        """Whether it is a date of birth by its name."""
+        return sort_of(self.column.name) is _BIRTH
 
     @property
     def months(self) -> int | None:

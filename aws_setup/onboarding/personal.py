@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aws_setup.onboarding.relations import Column
 from aws_setup.onboarding.samples import Sample
-from spark_scripts.contract.personal_data import looks_personal
+from spark_scripts.contract.personal_data import kind_of
 
 _MOST = 0.6
 """The share of a column's texts that must have a pattern."""
@@ -18,30 +18,45 @@ _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"(?:\+|00)[1-9][\d ()./-]{6,18}\d|\(\d{2,5}\) ?\d{3}[\d -]{3,8}")
 _IBAN = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
 _CARD = re.compile(r"\d{13,19}")
-_TOKEN = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}|\$argon2\w*\$.+|eyJ[\w-]+\.[\w-]+\.[\w-]*|(?:sk|pk|ghp|AKIA)[_A-Za-z0-9]{16,}")
+_TOKEN = re.compile(
+    r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}|\$argon2\w*\$.+|eyJ[\w-]+\.[\w-]+\.[\w-]*|(?:sk|pk|ghp|AKIA)[_A-Za-z0-9]{16,}"
+)
 _IP = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
 
-DROPPED = ("password", "token", "card")
-"""The kinds for which a hash is no protection, or of no use."""
+_EMAIL_ADDRESS, _SECRET, _PAYMENT = "e-mail address", "password or token", "bank account or payment card"
+_NUMBER, _DEVICE = "telephone number", "network address or device"
+_BIRTH, _PERSON = "date or place of birth", "name of a person"
+
+_PEOPLE = re.compile(
+    r"(?i)customer|client|user|person|people|employee|staff|actor|contact|patient|member|student|author|driver|guest|kunde"
+)
+"""Tables in which a column that is called just `name` names a person."""
 
 
-def personal_columns(columns: Sequence[Column], sample: Sample | None) -> dict[str, str]:
-    """Column → kind of personal data, for the columns that look like it."""
+def proposal(kind: str) -> dict[str, bool]:
+    """What to propose for a column of this kind: equal hashes still join tables, but nobody joins by a password."""
+    return {"drop": True} if kind == _SECRET else {"hash": True}
+
+
+def personal_columns(table: str, columns: Sequence[Column], sample: Sample | None) -> dict[str, str]:
+    """Column → kind of personal data, for the columns of `table` that look like it."""
     found = {}
     for column in columns:
-        kind = _by_name(column) or kind_of_texts(_texts(column, sample))
+        kind = _by_name(table, column) or kind_of_texts(_texts(column, sample))
         if kind:
             found[column.name] = kind
     return found
 
 
-def _by_name(column: Column) -> str | None:
-    """The kind by name. A date or a number may carry an e-mail's name (`email_sent_at`), but no e-mail."""
-    kind = looks_personal(column.name)
+def _by_name(table: str, column: Column) -> str | None:
+    """The kind by name. Keys, flags and dates have such names too (`address_id`, `email_sent_on`), and no such data."""
+    kind = kind_of(column.name)
+    if column.name.lower() == "name" and not _PEOPLE.search(table):
+        return None
     if column.textual:
         return kind
     if column.date_type:
-        return kind if kind == "birth date" else None
+        return kind if kind == _BIRTH else None
     return None if column.source.base_type == "boolean" or column.name.lower().endswith("id") else kind
 
 
@@ -84,10 +99,10 @@ def _like(pattern: re.Pattern[str]) -> Callable[[str], bool]:
 
 
 _PATTERNS: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("email", _like(_EMAIL)),
-    ("token", _like(_TOKEN)),
-    ("iban", is_iban),
-    ("card", is_card),
-    ("ip address", _like(_IP)),
-    ("phone", _like(_PHONE)),
+    (_EMAIL_ADDRESS, _like(_EMAIL)),
+    (_SECRET, _like(_TOKEN)),
+    (_PAYMENT, is_iban),
+    (_PAYMENT, is_card),
+    (_DEVICE, _like(_IP)),
+    (_NUMBER, _like(_PHONE)),
 )

@@ -1,8 +1,10 @@
-"""The SQL that `suggest` sends about the catalog. `?` stands for a text parameter; names are looked up in pg_catalog."""
+"""The SQL that `suggest` sends about the catalog. `?` stands for a parameter; names are looked up in pg_catalog."""
 
 from __future__ import annotations
 
-SCHEMAS = "SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
+SCHEMAS = (
+    "SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1"
+)
 
 RELATIONS = """
 WITH extensions AS (
@@ -10,9 +12,8 @@ WITH extensions AS (
 )
 SELECT class.oid::text AS oid, nspname AS schema, relname AS name, quote_ident(nspname) AS quoted_schema,
        quote_ident(nspname) || '.' || quote_ident(relname) AS quoted, relkind::text AS kind,
-       obj_description(class.oid, 'pg_class') AS comment,
        has_schema_privilege(schema.oid, 'USAGE') AS usable, has_table_privilege(class.oid, 'SELECT') AS readable,
-       row_security_active(class.oid) AS hides_rows, reltuples::int8 AS tuples,
+       row_security_active(class.oid) AS hides_rows,
        (SELECT count(*) FROM pg_inherits WHERE inhparent = class.oid) AS children,
        (SELECT attname FROM pg_partitioned_table JOIN pg_attribute ON attrelid = partrelid AND attnum = partattrs[0]
         WHERE partrelid = class.oid) AS partition_key,
@@ -66,9 +67,11 @@ TABLE_SIZE = """
 WITH RECURSIVE tree AS (
     SELECT ?::oid AS relation UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
 )
-SELECT coalesce(sum(pg_table_size(relation)), 0)::int8 AS bytes FROM tree
+SELECT coalesce(sum(pg_table_size(relation)), 0)::int8 AS bytes,
+       coalesce(sum(pg_relation_size(relation)), 0)::int8 / current_setting('block_size')::int AS blocks
+FROM tree
 """
-"""The size of the rows without indexes; it locks the relations for a moment."""
+"""Bytes with long values and without indexes, and blocks of the rows alone; it locks the relations for a moment."""
 
 LACKING_FUNCTIONS = """
 SELECT proc.oid::regprocedure::text AS function FROM pg_proc AS proc

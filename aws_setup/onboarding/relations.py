@@ -23,9 +23,8 @@ STORED = ("r", "p", "m")
 class Found:
     """A relation in the catalog. `quoted` and `quoted_schema` are the names as SQL writes them.
 
-    `kind` is a key of KINDS. `usable` and `readable` are the user's rights to schema and relation. `hides_rows` says that
-    row level security applies to the user. `tuples` is the rows by the last ANALYZE or VACUUM, -1 when there was none.
-    `children` counts the partitions or the tables that inherit from it, `parent` is what it is a partition of.
+    `kind` is a key of KINDS. `usable` and `readable` are the user's rights to schema and relation. `hides_rows` says
+    that row level security applies to the user. `children` counts the partitions or the tables that inherit from it, `parent` is what it is a partition of.
     """
 
     oid: str
@@ -34,11 +33,9 @@ class Found:
     quoted_schema: str
     quoted: str
     kind: str
-    comment: str | None
     usable: bool
     readable: bool
     hides_rows: bool
-    tuples: int
     children: int
     partition_key: str | None
     parent: str | None
@@ -83,7 +80,6 @@ class Column:
             return date_column([self.source], self.name, "", "UTC").base_type
         except InvalidInputError:
             return None
-
 
 
 def find_relations(session: Session, schema: str | None, tables: Sequence[str]) -> list[Found]:
@@ -137,9 +133,7 @@ def read_columns(session: Session, relation: Found) -> list[Column]:
     ]
     names = [column.name for column in columns if column.textual or column.date_type]
     statistics = _statistics(session, relation, names)
-    return [
-        Column(one.source, one.filled, one.textual, one.indexed, statistics.get(one.name)) for one in columns
-    ]
+    return [Column(one.source, one.filled, one.textual, one.indexed, statistics.get(one.name)) for one in columns]
 
 
 def _statistics(session: Session, relation: Found, names: list[str]) -> dict[str, Statistics]:

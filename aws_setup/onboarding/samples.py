@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aws_setup.onboarding.relations import STORED, Column, Found
 from aws_setup.onboarding.session import Session
@@ -30,7 +30,7 @@ class Dates:
 
 @dataclass(frozen=True)
 class Texts:
-    """What rows show of a text column. `values` are some of its texts, cut, for finding patterns; they are never shown."""
+    """What rows show of a text column. `values` are some of its texts, cut; they are never shown."""
 
     line_breaks: bool
     empty: bool
@@ -64,9 +64,14 @@ def take_sample(session: Session, relation: Found, columns: Sequence[Column], bl
     return Sample(found.rows, few and found.rows < SAMPLE_ROWS, found.dates, found.texts)
 
 
-def count_all(session: Session, relation: Found, columns: Sequence[Column]) -> Sample:
-    """Look at all rows. Raises RefusedError."""
-    return _look(session, columns, f"SELECT {_listed(_looked_at(columns))} FROM {relation.sql_name}", values=False)
+def count_all(session: Session, relation: Found, columns: Sequence[Column], sample: Sample | None) -> Sample:
+    """Look at all rows; some of the texts are those of `sample`. Raises RefusedError."""
+    rows = f"SELECT {_listed(_looked_at(columns))} FROM {relation.sql_name}"
+    found = _look(session, columns, rows, values=False)
+    if sample is None:
+        return found
+    texts = {name: replace(text, values=sample.texts[name].values) for name, text in found.texts.items()}
+    return replace(found, texts=texts)
 
 
 def _looked_at(columns: Sequence[Column]) -> list[Column]:

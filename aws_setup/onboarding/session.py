@@ -135,7 +135,7 @@ def _reason(error: psycopg.Error) -> str:
 @contextmanager
 def _conninfo(source: Database | str) -> Iterator[str]:
     """What libpq connects by. It takes the certificates of a secret from a file, which lives for the connecting."""
-    common = {"connect_timeout": _CONNECT_SECONDS, "application_name": _PROGRAM}
+    common: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "application_name": _PROGRAM}
     if isinstance(source, str):
         yield make_conninfo(source, **common)
         return
@@ -145,6 +145,7 @@ def _conninfo(source: Database | str) -> Iterator[str]:
             file.write(source.sslrootcert)
             file.flush()
         trusted = file.name if file else source.sslrootcert
+        given = {"sslrootcert": trusted, "options": source.options}
         yield make_conninfo(
             host=source.host,
             port=source.port,
@@ -152,7 +153,6 @@ def _conninfo(source: Database | str) -> Iterator[str]:
             user=source.user,
             password=source.password,
             sslmode=source.sslmode,
-            **({"sslrootcert": trusted} if trusted else {}),
-            **({"options": source.options} if source.options else {}),
+            **{name: value for name, value in given.items() if value},
             **common,
         )

@@ -23,7 +23,19 @@ def test_names_of_personal_data_are_known_in_several_languages_and_spellings(nam
 
 @pytest.mark.parametrize(
     "name",
-    ["id", "user_id", "product_name", "hotel", "emailed_at", "email_verified", "token_count", "race_id", "via_app", "", "7"],
+    [
+        "id",
+        "user_id",
+        "product_name",
+        "hotel",
+        "emailed_at",
+        "email_verified",
+        "token_count",
+        "race_id",
+        "via_app",
+        "",
+        "7",
+    ],
 )
 def test_a_word_within_another_word_or_about_the_data_is_no_sign(name: str) -> None:
     assert kind_of(name) is None
