@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.output} exists: give another file, or add to tables.yaml with --write")
     wanted = proposing.Wanted(options.schema, tuple(options.table), options.exact, existing)
     found = proposing.propose(_source(options.source_dsn), wanted, datetime.now(UTC))
-    print(found.report, file=sys.stderr, flush=True)
+    print(f"{found.report}\n", file=sys.stderr, flush=True)
     if not found.entries:
         return 0 if found.known else 1
     if options.write:
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(found.text, end="")
     if options.write or options.output:
-        print(f"\nwrote {_entries(len(found.entries))} to {options.output or tables_path()}", file=sys.stderr)
+        print(f"wrote {_entries(len(found.entries))} to {options.output or tables_path()}", file=sys.stderr)
     return 0
 
 

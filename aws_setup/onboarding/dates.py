@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aws_setup.onboarding.relations import STORED, Column, Found
-from aws_setup.onboarding.samples import Sample
+from aws_setup.onboarding.samples import EARLIEST_MEANT, Sample
 from aws_setup.onboarding.session import Session
 from spark_scripts.contract.identifiers import quote
 from spark_scripts.contract.months import Month
@@ -15,9 +15,6 @@ from spark_scripts.postgres.pg_catalog import call, cast, infix
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 _DAY = re.compile(r"(\d{4,})-(\d\d)-\d\d[^B]*( BC)?")
-
-EARLIEST_MEANT = Month(1970, 2)
-"""Earlier months are mostly stand-ins for "unknown": 0001-01-01, 1900-01-01, and 1970-01-01, the zero of Unix."""
 
 _LONG_AGO = Month(1950, 1)
 
@@ -121,13 +118,13 @@ def _known(session: Session, relation: Found, column: Column, sample: Sample | N
     looked = sample.dates[column.name] if sample else None
     nulls = looked.nulls / sample.rows if sample and looked and sample.rows else None
     if looked and sample and (exact or sample.whole):
-        return _Known(nulls, months_of(filter(None, (looked.first, looked.last))), "count")
+        return _Known(nulls, months_of(looked.values), "count")
     extremes = _by_index(session, relation, column)
     if column.statistics:
         nulls = column.statistics.nulls
         return _Known(nulls, extremes or months_of(column.statistics.values), "index" if extremes else "statistics")
     if extremes or looked:
-        seen = months_of(filter(None, (looked.first, looked.last))) if looked else ()
+        seen = months_of(looked.values) if looked else ()
         return _Known(nulls, extremes or seen, "index" if extremes else "sample")
     return _Known(None, (), "nothing")
 
@@ -137,10 +134,15 @@ def _by_index(session: Session, relation: Found, column: Column) -> tuple[Month,
     if not (column.indexed and relation.usable and relation.readable and relation.kind in STORED):
         return ()
     name = quote(column.name)
-    extremes = ", ".join(f"{cast(call(each, name), 'text')} AS {each}" for each in ("min", "max"))
+    lowest = f"'{EARLIEST_MEANT.first_day}'"
     finite = f"{infix(name, '>', _LEAST)} AND {infix(name, '<', _MOST)}"
-    found = session.by_index(f"SELECT {extremes} FROM {relation.sql_name} WHERE {finite}")
-    return months_of(value for row in found or [] for value in row.values() if value)
+    wanted = (("min", finite), ("min", f"{infix(name, '>=', lowest)} AND {finite}"), ("max", finite))
+    extremes = [
+        f"(SELECT {cast(call(extreme, name), 'text')} FROM {relation.sql_name} WHERE {condition})"
+        for extreme, condition in wanted
+    ]
+    found = session.by_index(f"SELECT ARRAY[{', '.join(extremes)}] AS extremes")
+    return months_of(value for row in found or [] for value in row["extremes"] if value)
 
 
 _LEAST, _MOST = "'-infinity'", "'infinity'"

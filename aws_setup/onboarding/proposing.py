@@ -45,7 +45,7 @@ class Result:
 def propose(source: Database | str, wanted: Wanted, now: datetime) -> Result:
     """Look at the database of a secret or a DSN and propose entries for the relations that have none.
 
-    Raises RefusedError when it cannot be reached, UsageError for a schema or table that it does not have.
+    Raises UsageError when it cannot be reached or lacks the schema or a table, LostError when the connection ends.
     """
     month = Month.current("UTC", now)
     sources = {entry.source for entry in wanted.existing}
@@ -61,7 +61,7 @@ def propose(source: Database | str, wanted: Wanted, now: datetime) -> Result:
         head = _head(session, wanted, now)
     report = [table_text(proposed, left_out)] if new else []
     if known := len(relations) - len(new):
-        report.append(f"{counted(known, 'table')} of tables.yaml: nothing to add")
+        report.append(f"{counted(known, 'table')} in tables.yaml already")
     if lacking:
         report.append("\n".join(["The user lacks rights. Let the owner, or a superuser, run:", *lacking]))
     text = "\n".join([head, *entries, *([not_proposed_text(left_out)] if left_out else [])])

@@ -24,7 +24,8 @@ class Found:
     """A relation in the catalog. `quoted` and `quoted_schema` are the names as SQL writes them.
 
     `kind` is a key of KINDS. `usable` and `readable` are the user's rights to schema and relation. `hides_rows` says
-    that row level security applies to the user. `children` counts the partitions or the tables that inherit from it, `parent` is what it is a partition of.
+    that row level security applies to the user. `children` counts the partitions or the tables that inherit from it,
+    `parent` is what it is a partition of.
     """
 
     oid: str

@@ -31,8 +31,15 @@ def entry_text(proposed: Proposal, timezone: str) -> str:
 
 def not_proposed_text(left_out: Sequence[NotProposed]) -> str:
     """The relations without an entry, with the reasons, as comments."""
-    lines = [f"  {one.relation.quoted}: {one.reason}" for one in left_out]
-    return "".join(f"{line}\n" for text in ["Not proposed:", *lines] for line in _comment(text))
+    return "".join(f"{line}\n" for text in reasons_left_out(left_out) for line in _comment(text))
+
+
+def reasons_left_out(left_out: Sequence[NotProposed]) -> list[str]:
+    """The relations without an entry, a text for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in left_out:
+        by_reason.setdefault(one.reason, []).append(one.relation.quoted)
+    return [f"Not proposed, {reason}: {', '.join(names)}" for reason, names in by_reason.items()]
 
 
 def scalar(text: str) -> str:
@@ -72,10 +79,14 @@ def _figures(found: Study) -> Iterator[str]:
         yield size_text(found.size)
     if found.date.meant and found.month_rows is not None:
         size = f" ({size_text(found.month_bytes)})" if found.month_bytes is not None else ""
-        yield f"months {found.date.meant} to {found.date.last}, about {counted(found.month_rows, 'row')}{size} each"
+        if found.date.months == 1:
+            yield f"all in {found.date.last}"
+        else:
+            each = f"about {counted(found.month_rows, 'row')}{size} each"
+            yield f"months {found.date.meant} to {found.date.last}, {each}"
     if found.counted:
         largest = max(found.counted, key=lambda month: found.counted[month] if found.counted else 0)
-        yield f"the largest is {largest} with {counted(found.counted[largest], 'row')}"
+        yield f"at most {counted(found.counted[largest], 'row')} ({largest})"
     if kind in ("v", "f"):
         yield "a refresh ingests every month of it, because its rows carry no transaction id"
 

@@ -8,7 +8,7 @@ from aws_setup.onboarding.entries import Proposal
 from aws_setup.onboarding.hints import format_reasons, index_hint
 from aws_setup.onboarding.personal import personal_columns
 from aws_setup.onboarding.relations import KINDS
-from aws_setup.onboarding.rendering import size_text
+from aws_setup.onboarding.rendering import reasons_left_out, size_text
 from aws_setup.onboarding.study import NotProposed
 from spark_scripts.contract.wording import counted
 
@@ -17,11 +17,11 @@ _TO_THE_RIGHT = (1, 2)
 
 
 def table_text(proposed: Sequence[Proposal], left_out: Sequence[NotProposed]) -> str:
-    """A line for each relation, those without an entry last, with the reason among the remarks."""
-    lines = [_HEAD, *map(_line, proposed)]
-    lines += [(one.relation.quoted, "", "", "-", "", f"not proposed: {one.reason}") for one in left_out]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(_HEAD))]
-    return "\n".join(_padded(line, widths) for line in lines)
+    """A line for each entry, then the relations without one, by the reason."""
+    lines = [_HEAD, *map(_line, proposed)] if proposed else []
+    widths = [max(len(line[index]) for line in lines) for index in range(len(_HEAD))] if lines else []
+    texts = [_padded(line, widths) for line in lines]
+    return "\n".join([*texts, *map(_printable, reasons_left_out(left_out))])
 
 
 def _padded(line: Sequence[str], widths: Sequence[int]) -> str:
@@ -50,7 +50,7 @@ def _remarks(one: Proposal) -> Iterator[str]:
         yield f"called {one.keys['name']}"
     if found.relation.kind != "r":
         yield KINDS[found.relation.kind]
-    if found.date.column.statistics is None and found.counted is None and found.rows:
+    if found.date.evidence in ("sample", "nothing"):
         yield "not analysed"
     if found.zoned:
         yield "time zone?"

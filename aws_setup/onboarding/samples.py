@@ -9,7 +9,11 @@ from dataclasses import dataclass, field, replace
 from aws_setup.onboarding.relations import STORED, Column, Found
 from aws_setup.onboarding.session import Session
 from spark_scripts.contract.identifiers import quote
+from spark_scripts.contract.months import Month
 from spark_scripts.postgres.pg_catalog import call, cast, infix
+
+EARLIEST_MEANT = Month(1970, 2)
+"""Earlier dates are mostly stand-ins for "unknown": 0001-01-01, 1900-01-01, and 1970-01-01, the zero of Unix."""
 
 SAMPLE_ROWS = 1000
 _SAMPLE_BLOCKS = 100
@@ -21,11 +25,20 @@ _LENGTH = 200
 
 @dataclass(frozen=True)
 class Dates:
-    """What rows show of a date column: how many are NULL, and the extremes that are not infinite, as text."""
+    """What rows show of a date column: how many are NULL, and the extremes that are not infinite, as text.
+
+    `meant` is the first that is no stand-in for "unknown".
+    """
 
     nulls: int
     first: str | None
+    meant: str | None
     last: str | None
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The extremes that there are."""
+        return tuple(value for value in (self.first, self.meant, self.last) if value)
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,7 @@ def _look(session: Session, columns: Sequence[Column], rows: str, *, values: boo
         f"SELECT {call('count', '*')} AS rows,"
         f" {_array([_count(f'{name} IS NULL') for name, _ in dates], 'int8')} AS nulls,"
         f" {_array([_extreme('min', name) for name, _ in dates], 'text')} AS firsts,"
+        f" {_array([_extreme('min', name, _meant(name)) for name, _ in dates], 'text')} AS meant,"
         f" {_array([_extreme('max', name) for name, _ in dates], 'text')} AS lasts,"
         f" {_array([_any(_breaks(text)) for text, _ in texts], 'bool')} AS breaks,"
         f" {_array([_any(infix(text, '=', _EMPTY)) for text, _ in texts], 'bool')} AS empty,"
@@ -99,7 +113,7 @@ def _look(session: Session, columns: Sequence[Column], rows: str, *, values: boo
         f" FROM ({rows}) AS looked"
     )
     [found] = session.rows_of_user(query)
-    of_dates = zip(found["nulls"], found["firsts"], found["lasts"], strict=True)
+    of_dates = zip(found["nulls"], found["firsts"], found["meant"], found["lasts"], strict=True)
     of_texts = zip(found["breaks"], found["empty"], found["text_nulls"], found["values"], strict=True)
     return Sample(
         found["rows"],
@@ -123,8 +137,12 @@ def _count(condition: str) -> str:
     return f"{call('count', '*')} FILTER (WHERE {condition})"
 
 
-def _extreme(extreme: str, name: str) -> str:
-    return cast(f"({call(extreme, name)} FILTER (WHERE {call('isfinite', name)}))", "text")
+def _extreme(extreme: str, name: str, condition: str = "TRUE") -> str:
+    return cast(f"({call(extreme, name)} FILTER (WHERE {call('isfinite', name)} AND {condition}))", "text")
+
+
+def _meant(name: str) -> str:
+    return infix(name, ">=", f"'{EARLIEST_MEANT.first_day}'")
 
 
 def _any(condition: str) -> str:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
+from aws_setup.errors import UsageError
 from spark_scripts.contract import tls
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import DataLakeError
@@ -37,6 +38,10 @@ class RefusedError(DataLakeError):
     """PostgreSQL refused a query or gave it up; the message is PostgreSQL's, in one line, with what to do."""
 
 
+class LostError(DataLakeError):
+    """The connection was lost."""
+
+
 class Session:
     """A connection to the source as the job's user.
 
@@ -46,10 +51,11 @@ class Session:
 
     def __init__(self, connection: psycopg.Connection[dict[str, Any]], *, exact: bool) -> None:
         self._connection = connection
+        self.database = "the source database"
         [server] = self.rows(_SERVER)
         self.timezone: str = server["timezone"]
         self.role: str = server["role"]
-        self.database: str = server["database"]
+        self.database = server["database"]
         self._role_path: str = server["path"]
         settings = {
             "default_transaction_read_only": "on",
@@ -67,27 +73,29 @@ class Session:
     def open(cls, source: Database | str, *, exact: bool) -> Iterator[Session]:
         """Connect to a database of a secret, or by a DSN; close at the end. With `exact` queries may take any time.
 
-        Raises RefusedError naming the server and what to do.
+        Raises UsageError naming the server and what to do.
         """
         with _conninfo(source) as conninfo:
             try:
                 connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row)
             except psycopg.OperationalError as error:
                 server = "the source database" if isinstance(source, str) else source
-                raise RefusedError(f"cannot connect to {server}: {_reason(error)}") from None  # the cause has the DSN
+                raise UsageError(f"cannot connect to {server}: {_reason(error)}") from None  # the cause has the DSN
         with connection:
             yield cls(connection, exact=exact)
 
     def rows(self, query: str, *parameters: str | list[str]) -> list[dict[str, Any]]:
         """The result of a query over the catalog, each row by column name; `?` stands for a parameter.
 
-        Raises RefusedError.
+        Raises RefusedError, LostError.
         """
         if parameters:
             query = query.replace("%", "%%").replace("?", "%s")
         try:
             return self._connection.execute(query.encode(), parameters or None).fetchall()
         except psycopg.Error as error:
+            if self._connection.closed:
+                raise LostError(f"the connection to {self.database} was lost: {_reason(error)}") from error
             raise RefusedError(_reason(error)) from error
 
     def rows_of_user(self, query: str) -> list[dict[str, Any]]:

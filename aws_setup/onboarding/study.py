@@ -71,13 +71,12 @@ class Study:
 
 def study(session: Session, relation: Found, now: Month, *, exact: bool) -> Study | NotProposed:
     """Find out about the relation. `now` is the current month; with `exact` all rows are counted."""
-    lacking = _lacking(relation)
-    if lacking:
-        return NotProposed(relation, lacking, rights=True)
     try:
         columns = read_columns(session, relation)
         if not any(column.date_type for column in columns):
-            return NotProposed(relation, "no column of type date, timestamp or timestamptz, so its rows have no month")
+            return NotProposed(relation, "no column of type date, timestamp or timestamptz, so the rows have no month")
+        if lacking := _lacking(relation):
+            return NotProposed(relation, lacking, rights=True)
         return _studied(session, relation, columns, now, exact=exact)
     except RefusedError as error:
         return NotProposed(relation, f"PostgreSQL did not answer: {error}")
@@ -98,7 +97,7 @@ def _studied(
     sample, notes = _rows_seen(session, relation, columns, size["blocks"], exact=exact)
     ranked = candidates(session, relation, columns, sample, now, exact=exact)
     if ranked[0].of_birth:
-        return NotProposed(relation, f"its only date, {ranked[0].column.name}, is a date of birth")
+        return NotProposed(relation, "the only date is a date of birth")
     stored = relation.kind in STORED
     rows = 0 if stored and not size["blocks"] else int(session.plan(f"SELECT * FROM {relation.sql_name}")["Plan Rows"])
     if sample and sample.whole:
