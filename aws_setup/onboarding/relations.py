@@ -110,11 +110,9 @@ def _named(session: Session, found: Iterable[Found], tables: Sequence[str]) -> l
     for text in tables:
         one = by_name.get(parse_table(text))
         if one is None:
-            close = get_close_matches(
-                text.lower(), {other.quoted.lower(): None for other in by_name.values()}, n=1, cutoff=0.8
-            )
-            meant = [other.quoted for other in by_name.values() if other.quoted.lower() in close]
-            hint = f"did you mean {meant[0]}?" if meant else "write schema.table as in SQL"
+            meant = {other.quoted.lower(): other.quoted for other in by_name.values()}
+            close = get_close_matches(text.lower(), meant, n=1, cutoff=0.8)
+            hint = f"did you mean {meant[close[0]]}?" if close else "write schema.table as in SQL"
             raise UsageError(f"{session.database} has no table {text}: {hint}")
         if one.parent is not None:
             raise UsageError(f"{text} is a part of {one.parent}: give that table")
