@@ -92,6 +92,6 @@ def _free(relation: Found, used: Collection[str], *, alone: bool) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text in lower case, in letters, digits and inner underscores: `Order Détails` gives `order_details`."""
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "_", ascii_text.lower()).strip("_")[:_LONGEST] or "table"
+    """The text in letters, digits and inner underscores, without accents: `Order Détails` gives `order_details`."""
+    ascii_text = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", ascii_text).strip("_")[:_LONGEST] or "table"
