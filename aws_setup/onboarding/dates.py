@@ -131,7 +131,7 @@ def _known(session: Session, relation: Found, column: Column, sample: Sample | N
 
 def _by_index(session: Session, relation: Found, column: Column) -> tuple[Month, ...]:
     """The months of the extremes where an index gives them at once."""
-    if not (column.indexed and relation.usable and relation.readable and relation.kind in STORED):
+    if not column.indexed or relation.kind not in STORED:
         return ()
     name = quote(column.name)
     lowest = f"'{EARLIEST_MEANT.first_day}'"

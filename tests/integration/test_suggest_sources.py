@@ -205,3 +205,19 @@ def test_hostile_names_come_back_from_the_file_and_their_rows_arrive(
     with owner(server, "names") as source:
         assert [differing(source, bucket, table) for table in worst] == [[], []]
     assert [set(manifests(bucket, table)) for table in worst] == [{"2024-02", "undated"}] * 2
+
+
+def test_what_extensions_own_and_children_of_other_tables_are_left_out(server: Server, capsys: Capture) -> None:
+    with owner(server, "postgres") as connection:
+        connection.execute(
+            "CREATE SCHEMA internal; CREATE TABLE internal.chunk (at date); CREATE TABLE owned (at date);"
+            "ALTER EXTENSION plpgsql ADD SCHEMA internal; ALTER EXTENSION plpgsql ADD TABLE owned;"
+            "CREATE TABLE measured (at date, value int); CREATE TABLE measured_2024 () INHERITS (measured);"
+            "INSERT INTO measured_2024 VALUES ('2024-03-05', 1); INSERT INTO measured VALUES ('2023-03-05', 1)"
+        )
+    said = suggest(capsys, dsn_of(server, "postgres"))
+    assert re.findall(r"^- table: (.*)$", said.file, re.M) == ["public.measured"]
+    assert "public.measured: 1 child table, 2 rows" in said.file
+    assert "first_month: 2023-03\n" in said.file
+    refused = suggest(capsys, dsn_of(server, "postgres"), "--table", "public.measured_2024")
+    assert refused.report == "error: public.measured_2024 is a part of public.measured: give that table\n"
