@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
+from spark_scripts.contract import layout
 from spark_scripts.contract.errors import DataLakeError, IngestionError, TryAgainError
 from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.request import TableRequest
@@ -16,6 +17,7 @@ from spark_scripts.contract.wording import counted
 from spark_scripts.driver.reporter import Reporter
 from spark_scripts.ingestion.changes import write_findings
 from spark_scripts.ingestion.context import JobContext
+from spark_scripts.ingestion.summary import summary
 from spark_scripts.ingestion.table import TableIngestion
 from spark_scripts.locking.advisory import LockedError
 from spark_scripts.locking.watch import Watch
@@ -54,11 +56,13 @@ def ingest(
         Reporter(spark, lake.write, source.execution) as reporter,
         Watch(spark, locks.connection, source.connection, source.execution, reporter) as watch,
     ):
-        attempts = _Attempts(JobContext(spark, source, locks, watch, reporter, lake, catalog), requests)
+        job = JobContext(spark, source, locks, watch, reporter, lake, catalog)
+        attempts = _Attempts(job, requests)
         attempts.make_all()
     if attempts.failures:
         reasons = "; ".join(_with_name(name, reason) for name, reason in attempts.failures.items())
         raise IngestionError(f"{len(attempts.failures)} of {counted(len(requests), 'table')} failed: {reasons}")
+    lake.write(layout.summary_key(source.execution), summary(job.outcomes))
 
 
 @dataclass(frozen=True)

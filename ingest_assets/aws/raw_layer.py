@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.driver_logs import first_lines, last_lines
 from ingest_assets.aws.errors import aws_errors, error_code
 from spark_scripts.contract import layout
+from spark_scripts.contract.errors import DocumentError
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.progress import Progress
+from spark_scripts.contract.refresh import Refresh
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+
+_T = TypeVar("_T")
 
 _MISSING = {"NoSuchKey", "404"}
 _CHUNK_BYTES = 64 * 1024
@@ -73,6 +77,20 @@ class RawLayer(ABC):
         """Every manifest that an execution left, that of the rows without a month among them, in the order of keys."""
         keys = self._listed(layout.execution_manifests_prefix(execution))
         return self._manifests(key for key in keys if layout.manifest_of_execution(execution, key))
+
+    def refresh(self, execution: str, table: str) -> Refresh | None:
+        """What an execution found of the table as a refresh.
+
+        None before it has counted, if it is no refresh, and if another release of the job wrote it.
+        """
+        content = self._read(layout.refresh_key(execution, table))
+        return None if content is None else _readable(Refresh.from_json, content)
+
+    def refreshes_by(self, execution: str) -> dict[str, Refresh]:
+        """What an execution found as a refresh, by table."""
+        keys = self._listed(layout.execution_manifests_prefix(execution))
+        tables = [table for key in keys if (table := layout.table_of_refresh(execution, key))]
+        return {table: found for table in tables if (found := self.refresh(execution, table))}
 
     def progress(self, execution: str) -> Progress | None:
         """How far an execution's job has come. None before the job starts, or when another release wrote the object."""
@@ -135,6 +153,14 @@ class RawLayer(ABC):
             if error_code(error) in _MISSING:
                 return None
             raise
+
+
+def _readable(read: Callable[[str], _T], content: bytes) -> _T | None:
+    """The document; None when it is of another release."""
+    try:
+        return read(content.decode())
+    except DocumentError:
+        return None
 
 
 class RawLayerOfBucket(RawLayer):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Optional
 from spark_scripts.contract import layout
 from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.source_state import difference
+from spark_scripts.ingestion.summary import Outcome
 
 if TYPE_CHECKING:
     from spark_scripts.contract.manifest import File, Manifest
@@ -64,6 +65,7 @@ def write_findings(job: JobContext, found: Refresh) -> None:
     """Write what a refresh found of a table, and say it in a line. Raises LakeError."""
     job.lake.write(layout.refresh_key(found.execution, found.table), found.to_json())
     job.reporter.say(f"{found.table}: {found.summary()}")
+    job.outcomes[found.table] = Outcome(found.summary(), changed=bool(found.changed))
 
 
 def _reason(published: PublishedTable, table: Table, states: States, partition: Partition) -> Optional[str]:

@@ -17,6 +17,7 @@ from spark_scripts.ingestion.changes import changed_counts
 from spark_scripts.ingestion.emptied import check_not_emptied
 from spark_scripts.ingestion.reading import Reading, batches
 from spark_scripts.ingestion.states import States, month_states
+from spark_scripts.ingestion.summary import Outcome
 from spark_scripts.ingestion.survey import Survey, narrowed, survey
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
@@ -67,6 +68,8 @@ class TableIngestion:
             if request.refresh:
                 counts = changed_counts(job, table, self._states, counts, dry_run=False)
                 found = narrowed(job, table, self._hold, found, counts)
+            else:
+                job.outcomes[table.name] = _outcome(counts)
             self._ingest_all(counts, found)
 
     def _counted(self, request: TableRequest) -> tuple[Survey, list[Count]]:
@@ -165,3 +168,9 @@ class TableIngestion:
             table_rows=relation.rows,
             source_state=self._state(each.partition),
         )
+
+
+def _outcome(counts: Sequence[Count]) -> Outcome:
+    """What an ingestion of these partitions does, whether they have changed or not."""
+    months = sum(each.partition != UNDATED for each in counts)
+    return Outcome(f"{counted(months, 'month')} with {counted(sum(each.rows for each in counts), 'row')}")

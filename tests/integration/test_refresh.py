@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,31 @@ def test_a_refresh_skips_a_table_that_another_execution_writes_and_goes_on(
     assert "is being written by execution backfill" in skipped.skipped
     assert (skipped.changed, skipped.unchanged) == ({}, {})
     assert manifest(bucket, other, JANUARY).execution == "after"
+
+
+def test_of_two_refreshes_at_once_one_ingests_and_the_other_skips_the_table(
+    run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, both = Stage.write, threading.Barrier(2, timeout=60)
+
+    def while_the_other_refreshes(*given: Any) -> list[Staged]:
+        both.wait()  # the second refresh begins
+        both.wait()  # and has ended
+        return write(*given)
+
+    monkeypatch.setattr(Stage, "write", while_the_other_refreshes)
+    source.execute("UPDATE job.records SET note = 'new' WHERE id = 1")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run, "after", ingested, refresh=True)
+        both.wait()
+        run("second", ingested, refresh=True)
+        both.wait()
+        first.result(60)
+    assert "is being written by execution after" in str(findings(bucket, "second", ingested).skipped)
+    assert list(findings(bucket, "after", ingested).changed) == ["2024-01"]
+    assert manifest(bucket, ingested, JANUARY).execution == "after"
+    rows = read_csv(bucket, manifest(bucket, ingested, JANUARY))
+    assert sum(row[2] == "new" for row in rows) == 1
 
 
 def test_the_months_of_a_view_are_always_ingested_and_the_findings_say_why(

@@ -41,7 +41,7 @@ class FakeScheduler:
             "State": "DISABLED",
             "ScheduleExpression": SEED,
             "ScheduleExpressionTimezone": "America/Chicago",
-            "Target": {"Input": '{"trailing_months": 10}'},
+            "Target": {"Input": '{"refresh": true}'},
         }
     )
     refusal: Exception | None = None
