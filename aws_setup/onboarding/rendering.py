@@ -119,7 +119,7 @@ def _optional(proposed: Proposal, timezone: str) -> Iterator[str]:
 
 def _timezone(proposed: Proposal, timezone: str) -> Iterator[str]:
     column = proposed.study.date.column.name
-    question = f"  {column} is a timestamptz: in which zone do its months begin at midnight? Without this key in UTC."
+    question = f"  {column} is a timestamptz: in which zone do its months begin at midnight? Without this key, in UTC."
     if timezone in ("UTC", "Etc/UTC", "GMT", "Etc/GMT"):
         yield "# timezone: Europe/Berlin"
         yield from _comment(f"{question} The server's TimeZone is {timezone}, which may say nothing about that.", 2)

@@ -8,7 +8,7 @@ from math import ceil
 
 from aws_setup.onboarding import queries
 from aws_setup.onboarding.dates import Candidate, candidates
-from aws_setup.onboarding.relations import KINDS, STORED, Column, Found, read_columns
+from aws_setup.onboarding.relations import STORED, Column, Found, read_columns
 from aws_setup.onboarding.samples import Sample, count_all, take_sample
 from aws_setup.onboarding.session import RefusedError, Session
 from spark_scripts.contract.months import Month, Partition
@@ -114,11 +114,9 @@ def _rows_seen(
     try:
         sample = take_sample(session, relation, columns, blocks)
         if sample is None:
-            notes = [
-                f"it is a {KINDS[relation.kind]} and was not sampled, because that may read much: --exact reads it"
-            ]
+            notes = ["not sampled, because that may read much: --exact reads it"]
     except RefusedError as error:
-        notes = [f"its rows could not be sampled: {error}"]
+        notes = [f"could not be sampled: {error}"]
     return (count_all(session, relation, columns, sample), []) if exact else (sample, notes)
 
 
