@@ -14,7 +14,7 @@ from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, trigger, verify
+from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, suggest, trigger, verify
 from aws_setup.errors import UsageError
 from aws_setup.local import arguments as local
 from ingest_assets import environment
@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Command] = {
     "trigger": trigger,
     "dashboard": dashboard,
     "secret": secret,
+    "suggest": suggest,
     "destroy": destroy,
     "local": local,
 }

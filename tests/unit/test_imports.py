@@ -95,8 +95,16 @@ ALLOWED: dict[str, set[str]] = {
         "spark_scripts.contract",
     },
     "aws_setup.checks": {"aws_setup.cloudformation", "ingest_assets.aws", "spark_scripts.contract"},
+    "aws_setup.onboarding": {
+        "aws_setup.errors",
+        "ingest_assets.tables",
+        "spark_scripts.contract",
+        "spark_scripts.postgres",  # it says what the job will do, by the job's own rules
+    },
     "aws_setup.commands": {
         "aws_setup.errors",
+        "aws_setup.source_database",
+        "aws_setup.onboarding",
         "aws_setup.checks",
         "aws_setup.cloudformation",
         "aws_setup.job_bundle",
