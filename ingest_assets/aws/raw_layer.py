@@ -13,7 +13,7 @@ from ingest_assets.aws.driver_logs import first_lines, last_lines
 from ingest_assets.aws.errors import aws_errors, error_code
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.progress import Progress
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ class RawLayer(ABC):
 
     def current(self, table: str, month: str) -> Manifest | None:
         """The manifest that says what a month holds now; None while it has not been ingested."""
-        return self._manifest(layout.current_manifest_key(table, Month.parse(month)))
+        return self.current_of(table, Month.parse(month))
+
+    def current_of(self, table: str, partition: Partition) -> Manifest | None:
+        """The same for a month or for the rows without a month."""
+        return self._manifest(layout.current_manifest_key(table, partition))
 
     def undated(self, table: str) -> Manifest | None:
         """The manifest of the rows that have no month; None before the first execution. A refresh does not write it."""
@@ -91,6 +95,10 @@ class RawLayer(ABC):
             for month in months
         }
         return {month: manifest for month, manifest in found.items() if manifest}
+
+    def content(self, key: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+        return self._read(key)
 
     def uri(self, key: str) -> str:
         """The address of an object of the bucket."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Optional, Protocol
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
 from spark_scripts.contract import manifest
+from spark_scripts.contract.identifiers import free_name
 from spark_scripts.postgres import projections, sql
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class TypedColumns:
     def __init__(self, relation: Relation, table: Table, lossy: Collection[str]) -> None:
         self._relation = relation.name
         self._projections = projections.typed_projections(relation.columns, table.columns, lossy)
-        self.day = projections.free_name(_DAY, [projection.name for projection in self._projections])
+        self.day = free_name(_DAY, [projection.name for projection in self._projections])
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
         """A row of neutrally named columns for each row."""
