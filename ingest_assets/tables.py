@@ -71,6 +71,7 @@ class TableSpec(BaseModel):
     row_security: bool = False
     allow_empty: bool = False
     trust_restarts: bool = False
+    refresh_months: int | None = Field(default=None, ge=1, le=1200)
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_setup.cloudformation import template
 from aws_setup.errors import UsageError
-from ingest_assets.aws.schedule_expression import trailing_months
+from ingest_assets.aws.schedule_expression import cron_schedule
 from ingest_assets.aws.stack import DEFAULT_STACK
 from ingest_assets.strict_yaml import YamlError, read_yaml
 
@@ -125,8 +125,8 @@ def complete(
         raise UsageError(
             f"INGEST_STACK cannot be {stack!r}: give at most 37 letters, digits and hyphens, since AWS names contain it"
         )
+    cron_schedule(effective(given, previous)["ScheduleExpression"])
     values = {
-        "TrailingMonths": str(trailing_months(effective(given, previous)["ScheduleExpression"])),
         **given,
         "NameSuffix": name_suffix(stack),
         "ScriptPrefix": script_prefix,

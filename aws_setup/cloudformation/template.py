@@ -1,4 +1,4 @@
-"""The CloudFormation template, with the state machine and the defaults of the schedule filled in.
+"""The CloudFormation template, with the state machine, the defaults of the schedule and its input filled in.
 
 `python -m aws_setup.cloudformation.template` prints it, for linters.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from aws_setup.cloudformation import short_forms
 from aws_setup.errors import DeployError
-from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, trailing_months
+from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_INPUT, SCHEDULE_TIMEZONE
 
 _HERE = Path(__file__).parent
 TEMPLATE = _HERE / "template.yaml"
@@ -62,6 +62,7 @@ def annotated() -> dict[str, Any]:
 def _read() -> dict[str, Any]:
     document = short_forms.read(TEMPLATE.read_text(encoding="utf-8"))
     document["Resources"]["StateMachine"]["Properties"]["Definition"] = state_machine()
+    document["Resources"]["Schedule"]["Properties"]["Target"]["Input"] = json.dumps(SCHEDULE_INPUT)
     for name, default in _schedule_defaults().items():
         document["Parameters"][name]["Default"] = default
     return document
@@ -107,12 +108,11 @@ def _without_comments(node: Any) -> Any:
     return [_without_comments(value) for value in node] if isinstance(node, list) else node
 
 
-def _schedule_defaults() -> dict[str, str | int]:
+def _schedule_defaults() -> dict[str, str]:
     """The defaults of the parameters that also define Dagster's schedule."""
     return {
         "ScheduleExpression": SCHEDULE_EXPRESSION,
         "ScheduleTimezone": SCHEDULE_TIMEZONE,
-        "TrailingMonths": trailing_months(SCHEDULE_EXPRESSION),
     }
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_TIMEZONE, same_times, trailing_months
+from ingest_assets.aws.schedule_expression import SCHEDULE_EXPRESSION, SCHEDULE_INPUT, SCHEDULE_TIMEZONE, same_times
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
 
 _FILE = "ingest_assets/aws/schedule_expression.py"
 _BY_HAND = "somebody changed it by hand, which deploy does not undo: change it back in EventBridge Scheduler"
-_ASK = "`python -m aws_setup status` says whether somebody changed it by hand"
+_INPUT_REMEDY = f"run `python -m aws_setup deploy`; if it still differs then, {_BY_HAND}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def differences(schedule: DeployedSchedule, parameters: Mapping[str, str] | None
     `parameters` are the parameters of the stack, which reveal a change by hand; None when the caller does not have
     them.
     """
-    name, expected = schedule.name, trailing_months(SCHEDULE_EXPRESSION)
+    name = schedule.name
     if not same_times(schedule.expression, SCHEDULE_EXPRESSION):
         remedy = _remedy("Expression", schedule.expression, SCHEDULE_EXPRESSION, parameters)
         yield (
@@ -55,10 +55,11 @@ def differences(schedule: DeployedSchedule, parameters: Mapping[str, str] | None
         yield (
             f"{name} has the time zone {schedule.timezone} in EventBridge, Dagster has {SCHEDULE_TIMEZONE}: {remedy}"
         )
-    months = _trailing_months(schedule.input)
-    if months != expected:
-        remedy = _months_remedy(months, schedule.expression, parameters)
-        yield f"{name} ingests {months} months before the running one in EventBridge, Dagster {expected}: {remedy}"
+    if _document(schedule.input) != SCHEDULE_INPUT:
+        yield (
+            f"{name} has the input {schedule.input} in EventBridge, Dagster's schedules {json.dumps(SCHEDULE_INPUT)}:"
+            f" {_INPUT_REMEDY}"
+        )
 
 
 def _remedy(setting: str, actual: str, expected: str, parameters: Mapping[str, str] | None) -> str:
@@ -68,18 +69,9 @@ def _remedy(setting: str, actual: str, expected: str, parameters: Mapping[str, s
     return f"python -m aws_setup deploy --parameter {argument}, or change SCHEDULE_{setting.upper()} in {_FILE}"
 
 
-def _months_remedy(months: object, expression: str, parameters: Mapping[str, str] | None) -> str:
-    """What to do about different months: `deploy` computes them from the expression."""
-    if parameters is None:
-        return _ASK
-    if str(months) != parameters.get("TrailingMonths"):
-        return _BY_HAND
-    return _remedy("Expression", expression, SCHEDULE_EXPRESSION, parameters)
-
-
-def _trailing_months(request: str) -> object:
+def _document(text: str) -> object:
+    """The JSON document; None for other text."""
     try:
-        document = json.loads(request)
+        return json.loads(text)
     except ValueError:
-        return "no"
-    return document.get("trailing_months", "no") if isinstance(document, dict) else "no"
+        return None

@@ -25,6 +25,9 @@ SCHEDULE_EXPRESSION = "cron(0 2 1,15 MAR,APR,MAY,JUN ? *)"
 SCHEDULE_TIMEZONE = "America/Chicago"
 """The IANA time zone of SCHEDULE_EXPRESSION."""
 
+SCHEDULE_INPUT = {"refresh": True}
+"""The input of the executions that the schedule starts: of every table the months that have changed."""
+
 _CALENDAR = range(2024, 2052)
 """28 years hold every combination of leap year and first weekday, as often as they occur."""
 

@@ -8,13 +8,14 @@ Three forms, as the state machine accepts them:
 - `{}`: every table, every month that the table has
 
 Each may have `"refresh": true`: of these months only those whose rows have changed since they were ingested. A refresh
-may also name a `table` without months, or with the trailing months, and with `"dry_run": true` it only counts. Each may
+may also name a `table` without months, or with the trailing months, and with `"dry_run": true` it only counts. Of a
+table with `refresh_months`, a refresh without months looks at so many. Each may
 have `application_id` (an EMR Serverless application that exists) and `requested_by` (a Dagster run id).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Optional
@@ -84,7 +85,14 @@ def _months(
         return [_named_months(request, table, now) for table in tables.values()]
     if "scheduled_time" in keys:
         return _trailing(request, tables, now)
+    if _REFRESH in request:
+        return _with_months([TableRequest(table, table.months_to_refresh(now)) for table in tables.values()])
     return [TableRequest(table, None) for table in tables.values()]
+
+
+def _with_months(requests: Iterable[TableRequest]) -> list[TableRequest]:
+    """Leave out tables that begin after the months that are asked for."""
+    return [request for request in requests if request.months != ()]
 
 
 def _named_table(request: Mapping[str, Any], tables: Mapping[str, Table]) -> dict[str, Table]:
@@ -114,9 +122,8 @@ def _trailing(request: Mapping[str, Any], tables: Mapping[str, Table], now: date
     requests = []
     for table in tables.values():
         months = Month.current(table.timezone, instant).with_months_before(count)
-        first = Month.parse(table.first_month)
-        requests.append(TableRequest(table, tuple(month for month in months if month >= first)))
-    return [request for request in requests if request.months]  # a table that begins later has none
+        requests.append(TableRequest(table, table.known(months)))
+    return _with_months(requests)
 
 
 def _instant(text: str) -> datetime:

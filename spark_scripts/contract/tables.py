@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Optional
 
 from spark_scripts.contract.errors import InvalidInputError
@@ -34,7 +35,8 @@ class Table:
     many seconds another session may wait for the job before the job releases the table. With `row_security` the job
     reads the rows that the table's policies show to its user; without it, a policy that hides rows is an error.
     `allow_empty` lets the table lose all its rows. With `trust_restarts` a refresh does not ingest all months after a
-    restart of the server (see `source_state.difference`).
+    restart of the server (see `source_state.difference`). `refresh_months` is how many months a refresh looks at that
+    names none, the running one included; None for all.
     """
 
     name: str
@@ -53,6 +55,19 @@ class Table:
     row_security: bool = False
     allow_empty: bool = False
     trust_restarts: bool = False
+    refresh_months: Optional[int] = None
+
+    def months_to_refresh(self, now: datetime) -> Optional[tuple[Month, ...]]:
+        """The months that a refresh at the instant `now` looks at when it names none, or None for every month."""
+        if self.refresh_months is None:
+            return None
+        months = Month.current(self.timezone, now).with_months_before(self.refresh_months - 1)
+        return self.known(months)
+
+    def known(self, months: Iterable[Month]) -> tuple[Month, ...]:
+        """Those of the months that are not before the table's first."""
+        first = Month.parse(self.first_month)
+        return tuple(month for month in months if month >= first)
 
     def months_until(self, last: Month) -> tuple[Month, ...]:
         """The months from the table's first to `last`."""

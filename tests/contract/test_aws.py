@@ -66,10 +66,7 @@ def test_the_schedule_starts_the_state_machine_with_its_time(aws: Environment) -
     target, parameters = schedule["Target"], aws.description()["Parameters"]
     deployed = {one["ParameterKey"]: one["ParameterValue"] for one in parameters}
     assert target["Arn"] == aws.outputs.state_machine_arn
-    assert json.loads(target.get("Input", "")) == {
-        "scheduled_time": "<aws.scheduler.scheduled-time>",
-        "trailing_months": int(deployed["TrailingMonths"]),
-    }
+    assert json.loads(target.get("Input", "")) == {"refresh": True}
     dead = aws.attributes(aws.output("ScheduleDeadLetterQueueUrl"))
     assert target.get("DeadLetterConfig", {}) == {"Arn": dead["QueueArn"]}
     assert target.get("RetryPolicy", {}) == {

@@ -91,7 +91,6 @@ def test_the_first_change_set_has_all_parameters_and_may_create_roles(
         "Capabilities": ["CAPABILITY_IAM"],
         "Tags": [{"Key": "project", "Value": "data-lake-ingestion"}, {"Key": "stack", "Value": "other"}],
         "Parameters": [
-            {"ParameterKey": "TrailingMonths", "ParameterValue": "2"},
             {"ParameterKey": "BucketName", "ParameterValue": "lake"},
             {"ParameterKey": "ScheduleExpression", "ParameterValue": "cron(0 2 1 * ? *)"},
             {"ParameterKey": "NameSuffix", "ParameterValue": "-other"},

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from cfnlint.decode import cfn_yaml
 
 from aws_setup.cloudformation import short_forms, template
 from aws_setup.cloudformation.parameters import application_name
-from ingest_assets.aws.schedule_expression import trailing_months
 from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs
+from spark_scripts.contract.request import TableRequest, resolve
+from spark_scripts.contract.tables import Table
 
 TEMPLATE = template.template()
 STATE_MACHINE = TEMPLATE["Resources"]["StateMachine"]["Properties"]
@@ -100,17 +102,10 @@ def test_every_parameter_says_what_it_is_for_and_is_used() -> None:
         assert f'{{"Ref": "{name}"}}' in body or f"${{{name}}}" in body, f"{name} is not used"
 
 
-def test_the_default_of_trailing_months_is_that_of_the_default_schedule() -> None:
-    parameters = TEMPLATE["Parameters"]
-    assert parameters["TrailingMonths"]["Default"] == trailing_months(parameters["ScheduleExpression"]["Default"])
-
-
-def test_the_schedule_sends_one_of_the_forms_of_the_input() -> None:
-    text = TEMPLATE["Resources"]["Schedule"]["Properties"]["Target"]["Input"]["Fn::Sub"]
-    assert json.loads(text.replace("${TrailingMonths}", "10")) == {
-        "scheduled_time": "<aws.scheduler.scheduled-time>",
-        "trailing_months": 10,
-    }
+def test_the_schedule_sends_a_refresh_of_every_table() -> None:
+    request = json.loads(TEMPLATE["Resources"]["Schedule"]["Properties"]["Target"]["Input"])
+    table = Table("records", "public.records", "at", "2024-01")
+    assert resolve(request, {"records": table}, datetime.now(UTC)) == [TableRequest(table, None, refresh=True)]
 
 
 def test_the_names_of_the_default_stack_are_those_of_the_seed() -> None:

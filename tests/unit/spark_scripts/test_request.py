@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +67,32 @@ def test_a_refresh_may_name_a_table_without_months(
     assert {(each.refresh, each.dry_run) for each in resolve(asked, TABLES, NOW)} == {
         (True, dry_run.get("dry_run", False))
     }
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"refresh": True}, {"records": ["2024-01", "2024-02", "2024-03"], "orders": ["2024-02"]}),
+        ({"refresh": True, "table": "orders"}, {"orders": ["2024-02"]}),
+        ({"refresh": True, "table": "records", "months": ["2023-01"]}, {"records": ["2023-01"]}),
+        (
+            {"refresh": True, "scheduled_time": "2024-03-01T03:00:00Z", "trailing_months": 0},
+            {"records": ["2024-03"], "orders": ["2024-02"]},
+        ),
+        ({}, {"records": None, "orders": None}),
+    ],
+)
+def test_refresh_months_bound_a_refresh_that_names_no_months(
+    request_: dict[str, Any], expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, table in TABLES.items():
+        monkeypatch.setitem(TABLES, name, replace(table, refresh_months=3))
+    assert resolved(request_) == expected
+
+
+def test_a_refresh_leaves_out_a_table_that_begins_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TABLES, "orders", replace(TABLES["orders"], first_month="2024-04", refresh_months=3))
+    assert resolved({"refresh": True}) == {"records": None}
 
 
 def test_without_refresh_every_month_is_ingested() -> None:
