@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from ingest_assets._compat import check_output, previews
+from ingest_assets._compat import check_output, output_without_event, previews
 from ingest_assets.asset_keys import RAW_LAYER, raw_layer_key, source_key, step_key
 from ingest_assets.aws.errors import AwsError
 from ingest_assets.checks.specs import check_specs
@@ -16,6 +16,7 @@ from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.metadata import IngestedMonth
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.tables import TableSpec, tables_path
+from ingest_assets.versions import code_version
 from ingest_assets.workflow.failures import WorkflowError
 from ingest_assets.workflow.resource import IngestionWorkflow
 from spark_scripts.contract.errors import DataLakeError
@@ -47,7 +48,8 @@ def raw_layer_asset(*, table: TableSpec) -> dg.AssetsDefinition:
         log = MonthLog(EventLog(context.instance), workflow.raw_layer, table, context.log_event, names)
         if spec.key in context.selected_asset_keys:
             months = _run(context, workflow, log)
-            yield from _materialized(context, log, months)
+            log.materialize(months)  # by itself, because each month has a data version of its own
+            yield output_without_event(spec.key)
             _log_checks(context, log, [month.manifest for month in months])
             log.observe_source(months[-1].manifest)
         else:
@@ -61,6 +63,7 @@ def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_layer_key(table.name),
         deps=[source_key(table)],
+        code_version=code_version(table),
         description=table.description,
         group_name=RAW_LAYER,
         kinds={"s3", table.format, "pyspark"},
@@ -103,18 +106,6 @@ def _run(context: dg.AssetExecutionContext, workflow: IngestionWorkflow, log: Mo
         if not (isinstance(error, AwsError) and error.transient):  # else the bucket cannot be read either
             _log_end(context, log, [], None)
         raise dg.Failure(str(error), allow_retries=False) from None
-
-
-def _materialized(
-    context: dg.AssetExecutionContext, log: MonthLog, months: list[IngestedMonth]
-) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # the result carries no value
-    """Record the months, without those that a run recorded before it died."""
-    if len(log.unrecorded(months)) < len(months):  # a MaterializeResult would record every month of the run
-        log.materialize(months)
-        return
-    for month in months:
-        context.add_asset_metadata(month.metadata, asset_key=log.asset, partition_key=month.manifest.month)
-    yield dg.MaterializeResult(asset_key=log.asset, tags=months[0].tags)
 
 
 def _log_end(

@@ -33,8 +33,15 @@ class ReplacedError(DataLakeError):
     """A file that a manifest lists is missing, or is not the one that it lists: the month was ingested again."""
 
 
+class UnreadableError(DataLakeError):
+    """A file is not what the job writes."""
+
+
 def read_manifest(raw_layer: RawLayer, manifest: Manifest) -> pa.Table:
-    """The rows of the manifest's files. Raises ReplacedError, and AwsError when the bucket cannot be read."""
+    """The rows of the manifest's files.
+
+    Raises ReplacedError, UnreadableError, and AwsError when the bucket cannot be read.
+    """
     if not manifest.files:
         return _typed(manifest, _texts(manifest.columns, []))
     with ThreadPoolExecutor(_READERS) as readers:
@@ -47,9 +54,17 @@ def _read_file(raw_layer: RawLayer, manifest: Manifest, file: File) -> pa.Table:
     if content is None or len(content) != file.bytes:
         what = "is missing" if content is None else f"has {len(content)} bytes instead of {file.bytes}"
         raise ReplacedError(f"{raw_layer.uri(file.key)} {what}")
+    try:
+        return _typed(manifest, _parsed(manifest, file.key, content))
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:  # the others are of the decompression
+        text = " ".join(str(error).split())
+        raise UnreadableError(f"{raw_layer.uri(file.key)} cannot be read: {text}: ingest the month again") from error
+
+
+def _parsed(manifest: Manifest, key: str, content: bytes) -> pa.Table:
     if manifest.format == "parquet":
-        return _typed(manifest, pq.read_table(pa.BufferReader(content)))
-    return _typed(manifest, _lines(manifest.columns, _decompressed(file.key, content)))
+        return pq.read_table(pa.BufferReader(content))
+    return _lines(manifest.columns, _decompressed(key, content))
 
 
 def _decompressed(key: str, content: bytes) -> bytes:
@@ -77,6 +92,8 @@ def _lines(columns: Iterable[Column], content: bytes) -> pa.Table:
             quoted_strings_can_be_null=False,
         ),
     )
+    if read.num_columns != len(names):
+        raise pa.ArrowInvalid(f"it has {read.num_columns} columns instead of {len(names)}")
     return _texts(columns, [column.slice(1) for column in read.columns])
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -267,13 +267,13 @@ class FakeAws:
     s3: FakeS3 = field(default_factory=FakeS3)
     sqs: FakeSqs = field(default_factory=FakeSqs)
 
-    def commits(self, *months: str, rows: int = 10) -> Callable[[], None]:
-        """What a Spark job does while the execution runs: for FakeExecution.answers."""
+    def commits(self, *months: str, rows: int = 10, content: Mapping[str, str] | None = None) -> Callable[[], None]:
+        """What a Spark job does while the execution runs: for FakeExecution.answers. `content` is by month."""
 
         def commit() -> None:
             name = self.step_functions.started[-1]["name"]
             for month in months:
-                self.s3.commit(month, name, rows)
+                self.s3.commit(month, name, rows, content=(content or {}).get(month))
 
         return commit
 
