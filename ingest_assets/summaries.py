@@ -25,19 +25,17 @@ SUMMARY = "summary"
 
 _Condition = dg.AutomationCondition
 
-CHANGED_MONTHS = (
-    (
-        _Condition.newly_missing()
-        | _Condition.any_deps_match(_Condition.data_version_changed() & ~_Condition.executed_with_root_target())
-    ).since_last_handled()
-    & ~_Condition.any_deps_missing()
-    & ~_Condition.any_deps_in_progress()
-    & ~_Condition.in_progress()
-).with_label("changed_months")
-"""True for a month whose raw layer has another data version than at the tick before, unless one run makes both.
+_CHANGED = _Condition.any_deps_match(_Condition.data_version_changed() & ~_Condition.executed_with_root_target())
+_REQUESTED = (_Condition.newly_requested() & ~_CHANGED) | _Condition.initial_evaluation()
 
-It is `eager()` for all months instead of the latest one, and without those that were ingested again as they were.
-docs/reading.md has more.
+CHANGED_MONTHS = (
+    _CHANGED.since(_REQUESTED) & ~_Condition.any_deps_in_progress() & ~_Condition.in_progress()
+).with_label("changed_months")
+"""True for a month whose raw layer has got another data version since the month was last requested.
+
+A month that one run ingests and summarises is not requested. A month that changes while it is summarised is requested
+again afterwards; with `since_last_handled()`, as in `eager()`, the end of a run would hide a change of the same
+moment. docs/reading.md says what the other conditions do.
 """
 
 _CODE_VERSION = "1"  # raise it when the summary has something else in it

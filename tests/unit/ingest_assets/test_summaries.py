@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, StepMaterializationData
+from dagster._core.test_utils import create_run_for_test
 from dagster_aws.s3 import S3Resource
 
 from ingest_assets.assets import raw_layer_asset
@@ -57,6 +59,29 @@ class Automation:
     def summarise(self, *months: str) -> None:
         for month in months:
             self.dagster.instance.report_runless_asset_event(dg.AssetMaterialization(SUMMARY, partition=month))
+
+    def begin_summary(self, month: str) -> Callable[[], None]:
+        """A run that summarises the month goes on until the answer is called."""
+        instance = self.dagster.instance
+        run = create_run_for_test(
+            instance,
+            job_name="summarise",
+            asset_selection=frozenset({SUMMARY}),
+            status=dg.DagsterRunStatus.STARTED,
+            tags={"dagster/partition": month},
+        )
+        planned = AssetMaterializationPlannedData(SUMMARY, partition=month)
+        event = DagsterEvent.build_asset_materialization_planned_event("summarise", "step", planned)
+        instance.report_dagster_event(event, run.run_id)
+
+        def end() -> None:
+            done = StepMaterializationData(dg.AssetMaterialization(SUMMARY, partition=month))
+            kind = dg.DagsterEventType
+            for each, data in ((kind.ASSET_MATERIALIZATION, done), (kind.RUN_SUCCESS, None)):
+                event = DagsterEvent(each.value, "summarise", event_specific_data=data)
+                instance.report_dagster_event(event, run.run_id)
+
+        return end
 
     def by_eventbridge(self, content: Mapping[str, str]) -> None:
         """An execution that Dagster did not start ingests the months, and the queue's sensor records it."""
@@ -107,6 +132,29 @@ def test_a_summary_is_in_sync_after_its_month_was_ingested_again_as_it_was(
     assert stale(dagster.instance, KEY, "2024-02") == []
 
 
+def test_a_change_in_the_moment_in_which_a_run_was_requested_or_ended_is_not_lost(ingested: Automation) -> None:
+    ingested.by_eventbridge(TWO)
+    assert ingested.tick() == tuple(TWO)
+    ingested.by_eventbridge(dict.fromkeys(TWO, "changed again"))
+    assert ingested.tick() == tuple(TWO)
+    assert ingested.tick() == ()
+    ingested.summarise(*TWO)
+    ingested.by_eventbridge(dict.fromkeys(TWO, "and again"))
+    assert ingested.tick() == tuple(TWO)
+
+
+def test_a_month_that_changes_while_it_is_summarised_is_requested_afterwards(ingested: Automation) -> None:
+    ingested.by_eventbridge({"2023-05": "changed"})
+    assert ingested.tick() == ("2023-05",)
+    end = ingested.begin_summary("2023-05")
+    ingested.by_eventbridge({"2023-05": "changed again"})
+    assert ingested.tick() == ()
+    assert ingested.tick() == ()
+    end()
+    assert ingested.tick() == ("2023-05",)
+    assert ingested.tick() == ()
+
+
 def test_without_digests_every_month_that_is_ingested_is_requested(ingested: Automation) -> None:
     for month in MONTHS[:3]:
         ingested.aws.s3.commit(month, "plain")
@@ -145,6 +193,7 @@ def test_other_conditions_request_other_months(
     automation.by_eventbridge(CONTENT)
     assert automation.tick() == unchanged
     automation.summarise(*unchanged)
+    automation.tick()
     automation.by_eventbridge(CONTENT | TWO)
     assert automation.tick() == changed
 
@@ -172,6 +221,7 @@ def both(aws: FakeAws, dagster: Dagster) -> dg.ExecuteInProcessResult:
             "raw_layer": raw_layer,
             "workflow": IngestionWorkflow(account=account, raw_layer=raw_layer, poll_seconds=0.001),
         },
+        selection=dg.AssetSelection.assets(KEY, SUMMARY),  # as the UI does
         instance=dagster.instance,
         tags=ranged(*months),
     )
