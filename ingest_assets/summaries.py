@@ -33,9 +33,10 @@ CHANGED_MONTHS = (
 ).with_label("changed_months")
 """True for a month whose raw layer has got another data version since the month was last requested.
 
-A month that one run ingests and summarises is not requested. A month that changes while it is summarised is requested
-again afterwards; with `since_last_handled()`, as in `eager()`, the end of a run would hide a change of the same
-moment. docs/reading.md says what the other conditions do.
+The month of a run that ingests and summarises it is not requested; in a run over several months Dagster knows that of
+the last one only, and the others are summarised once more. A month that changes while it is summarised is requested
+again afterwards; with `since_last_handled()`, as in `eager()`, the end of a run would hide a change of the same moment.
+docs/reading.md says what the other conditions do.
 """
 
 _CODE_VERSION = "1"  # raise it when the summary has something else in it

@@ -18,7 +18,7 @@ from ingest_assets.definitions import build_definitions
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
-from ingest_assets.summaries import summarized, summary_assets, summary_key
+from ingest_assets.summaries import CHANGED_MONTHS, summarized, summary_assets, summary_key
 from ingest_assets.tables import load_tables
 from ingest_assets.workflow.resource import IngestionWorkflow
 from tests.unit.ingest_assets.fakes import FakeAws, FakeExecution, notification
@@ -215,13 +215,15 @@ def both(aws: FakeAws, dagster: Dagster) -> dg.ExecuteInProcessResult:
     aws.step_functions.next = FakeExecution(answers=[aws.commits(*months, rows=1, content=CONTENT), fill])
     account = AwsAccount()
     raw_layer = RawLayerResource(account=account, s3=S3Resource())
-    return dg.materialize(
-        [raw_layer_asset(table=load_tables()[0]), *summary_assets(load_tables())],
+    definitions = dg.Definitions(
+        assets=[raw_layer_asset(table=load_tables()[0]), *summary_assets(load_tables())],
         resources={
             "raw_layer": raw_layer,
             "workflow": IngestionWorkflow(account=account, raw_layer=raw_layer, poll_seconds=0.001),
         },
-        selection=dg.AssetSelection.assets(KEY, SUMMARY),  # as the UI does
+    )
+    return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        asset_selection=[KEY, SUMMARY],  # as in a run that the UI starts
         instance=dagster.instance,
         tags=ranged(*months),
     )
@@ -242,11 +244,12 @@ def test_a_run_of_both_ingests_and_summarises_the_same_months(
         assert (text["column_name"], text["column_type"], text["min"]) == ("questions_list", "VARCHAR", None)
 
 
-def test_what_a_run_made_together_with_its_month_is_not_requested_again(
+def test_of_a_run_of_both_the_last_month_is_not_requested_and_the_others_once_more(
     aws: FakeAws, dagster: Dagster, request: pytest.FixtureRequest
 ) -> None:
     automation = Automation(aws, dagster)
     assert request.getfixturevalue("both").success
+    assert automation.tick() == MONTHS[:1]  # executed_with_root_target knows the run of the newest materialisation only
     assert automation.tick() == ()
 
 
@@ -263,3 +266,20 @@ def test_days_are_those_of_the_table_s_zone() -> None:
     rows = pa.table({"placed_at": pa.array(instants, pa.timestamp("us", "UTC"))})
     days = [record.data for record in summarized(rows, orders)["days"].value.records]  # type: ignore[union-attr]
     assert days == [{"day": "2024-01-31", "rows": 2}, {"day": None, "rows": 1}]
+
+
+def test_an_asset_by_quarter_or_of_all_months_is_requested_when_one_of_its_months_changes(
+    aws: FakeAws, dagster: Dagster
+) -> None:
+    quarters = dg.TimeWindowPartitionsDefinition(
+        start="2023-01", end="2025-01", fmt="%Y-%m", cron_schedule="0 0 1 1,4,7,10 *"
+    )
+    automation = Automation(aws, dagster)
+    for partitions, wanted in ((quarters, {"2023-04", "2024-07"}), (None, {None})):
+        downstream = dg.AssetSpec("down", deps=[KEY], partitions_def=partitions, automation_condition=CHANGED_MONTHS)
+        raw_layer = raw_layer_asset(table=load_tables()[0])
+        definitions = dg.Definitions([raw_layer, downstream], resources={"workflow": object()})
+        tick = dg.evaluate_automation_conditions(definitions, dagster.instance)
+        automation.by_eventbridge(dict.fromkeys(TWO, f"{partitions}"))
+        tick = dg.evaluate_automation_conditions(definitions, dagster.instance, cursor=tick.cursor)
+        assert tick.get_requested_partitions(dg.AssetKey("down")) == wanted
