@@ -13,8 +13,9 @@ import yaml
 
 from ingest_assets.strict_yaml import StrictLoader
 
-# Text that needs no quotes: YAML cannot read it as a number, a date, an indicator or a keyword.
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*(-[A-Za-z0-9_]+)*")
+# Text that needs no quotes: YAML cannot read it as a number, a date, an indicator or a keyword. Colons are left out,
+# because older readers of YAML refuse them in a flow mapping.
+_PLAIN = re.compile(r"[A-Za-z$][A-Za-z0-9_.$/]*(-[A-Za-z0-9_.$/]+)*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 

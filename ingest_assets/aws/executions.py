@@ -38,6 +38,7 @@ _STATES = {
     "EMR Serverless CancelJobRun": "Cancelling the Spark job",
     STATE_AFTER_JOB: "Stopping the application",
     "EMR Serverless DeleteApplication": "Deleting the application",
+    "Read summary": "Reading what the job did",
     "SuccessNotification": "Publishing the success",
     "FailureNotification": "Publishing the failure",
     "SendMessageToSQS": "Sending the result to the queue",
@@ -50,6 +51,7 @@ _TASKS = {
     "cancelJobRun": "The cancellation of the Spark job",
     "stopApplication": "The stop of the application",
     "deleteApplication": "The deletion of the application",
+    "getObject": "The look at what the job did",
     "publish": "The message to the topic",
     "sendMessage": "The message to the queue",
 }

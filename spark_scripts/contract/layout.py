@@ -44,9 +44,25 @@ def progress_key(execution: str) -> str:
     return f"{execution_manifests_prefix(execution)}_progress.json"
 
 
+def summary_key(execution: str) -> str:
+    """What an execution did, in a sentence. The state machine reads it for the notification."""
+    return f"{execution_manifests_prefix(execution)}_summary.txt"
+
+
 def refresh_key(execution: str, name: str) -> str:
     """What a refresh found of a table. It is in the folder of the table's manifests, but is not a manifest."""
     return f"{execution_manifests_prefix(execution)}{name}/_refresh.json"
+
+
+def findings_key(name: str) -> str:
+    """What is known of each month of a table from the last refresh that looked at it, whichever execution that was."""
+    return f"{_MANIFESTS}refreshes/{name}.json"
+
+
+def table_of_refresh(execution: str, key: str) -> Optional[str]:
+    """The table about which an execution wrote the object `key` as its refresh; None for another object."""
+    name = key[len(execution_manifests_prefix(execution)) :].partition("/")[0]
+    return name if key == refresh_key(execution, name) else None
 
 
 def manifest_of_execution(execution: str, key: str) -> Optional[tuple[str, str]]:

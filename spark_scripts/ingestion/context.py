@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from spark_scripts.driver.reporter import Reporter
     from spark_scripts.glue.catalog import Catalog
+    from spark_scripts.ingestion.summary import Outcome
     from spark_scripts.lake.bucket import Lake
     from spark_scripts.locking.advisory import Locks
     from spark_scripts.locking.watch import Watch
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class JobContext:
     """The parts of a running job. `catalog` is None where the stack has no Glue catalog.
 
-    `changes` are the partitions that refreshes of this execution found changed, with the reasons, by table.
+    `changes` are the partitions that refreshes of this execution found changed, with the reasons, by table, and
+    `outcomes` what became of each table.
     """
 
     spark: SparkSession
@@ -31,3 +33,4 @@ class JobContext:
     lake: Lake
     catalog: Optional[Catalog]
     changes: dict[str, dict[str, str]] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)

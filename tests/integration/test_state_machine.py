@@ -16,6 +16,7 @@ from aws_setup.local.emulator.emrserverless.job_run import Pace, SparkJob
 from aws_setup.local.emulator.server import LocalAws
 from ingest_assets.aws import messages
 from ingest_assets.aws.stack import DEFAULT_STACK, StackOutputs, read_stack
+from spark_scripts.contract import layout
 from tests.integration.machine import CANCELLED, CREATED, RELEASED, Machine
 from tests.integration.scripted_jobs import ScriptedJobs
 
@@ -200,7 +201,22 @@ def test_the_queue_gets_the_topics_message_and_its_own_and_both_are_the_same(
         "cause": None,
         "cleanup_error": None,
         "source": "state-machine",
+        "summary": "its summary cannot be read",
     }
+
+
+def test_the_notification_says_what_the_job_did(
+    machine: Machine, jobs: ScriptedJobs, session: boto3.session.Session
+) -> None:
+    text = 'orders: 2 of 48 months changed, and "quotes", déjà vu'
+
+    def write(job: SparkJob) -> None:
+        key = layout.summary_key(json.loads(job.arguments[0])["execution"])
+        session.client("s3").put_object(Bucket=machine.outputs.bucket_name, Key=key, Body=text.encode())
+
+    jobs.on_start = write
+    execution = machine.run({"refresh": True})
+    assert [message["summary"] for message in machine.messages(execution)] == [text, text]
 
 
 def test_a_job_that_fails_fails_the_execution_with_its_error_and_leaves_no_application(

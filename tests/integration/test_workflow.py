@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,9 @@ def test_a_success_is_told_by_the_topic_and_to_the_queue(
         assert message["execution_name"] == execution.name
         assert message["application_id"]
         assert message["job_run_id"]
+        assert re.fullmatch(
+            r"mockrecord: \d+ months with [\d,]+ rows; orders: \d+ months with [\d,]+ rows", message["summary"]
+        )
 
 
 def test_a_refresh_ingests_the_one_month_that_changed(
@@ -175,7 +179,11 @@ def test_a_refresh_ingests_the_one_month_that_changed(
     assert execution.status == "SUCCEEDED"
     found = (workflow.bucket / layout.refresh_key(execution.name, "mockrecord")).read_text(encoding="utf-8")
     rows = workflow.manifest("mockrecord", month).rows
-    assert Refresh.from_json(found).changed == {"2024-02": f"newer rows among {counted(rows, 'row')}"}
+    refreshed = Refresh.from_json(found)
+    assert refreshed.changed == {"2024-02": f"newer rows among {counted(rows, 'row')}"}
+    messages = workflow.messages(execution)
+    looked_at = len({*refreshed.unchanged, *refreshed.changed} - {UNDATED.key})
+    assert {message["summary"] for message in messages.values()} == {f"mockrecord: 1 of {looked_at} months changed"}
     assert workflow.manifest("mockrecord", month).execution == execution.name
     assert workflow.manifest("mockrecord", other).execution == full_ingest[0].name
 

@@ -6,6 +6,7 @@ function uses its argument `state_credentials`.
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -69,7 +70,10 @@ def _assumed(role_arn: str, region: str) -> dict[str, str]:
 
 
 def client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
-    """A client for this account that acts as the role of the state."""
+    """A client for this account that acts as the role of the state; for S3 on another server, as the account's user."""
+    s3 = os.environ.get("AWS_ENDPOINT_URL_S3") if service == "s3" else None
+    if s3:
+        return boto3.client("s3", region_name=region, endpoint_url=s3)
     keys = _assumed(state_credentials.role_arn, region)
     make: Any = boto3.client  # the service is a variable, for which there is no overload
     return make(
