@@ -30,6 +30,7 @@ SUMMARY = summary_key("mockrecord")
 MONTHS = tuple(f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13))
 CONTENT = {month: f"content of {month}" for month in MONTHS}
 TWO = {"2023-05": "changed", "2024-09": "changed"}
+FINISHED = "2026-01-01T00:00:09+00:00"  # after the fakes' first ingest
 Condition = dg.AutomationCondition
 
 
@@ -97,6 +98,30 @@ class Automation:
         self.aws.step_functions.next = FakeExecution(answers=[self.aws.commits(*content, content=content)])
         assert self.dagster.materialize(min(content), max(content)).success
 
+    def refreshed_by_eventbridge(self, content: Mapping[str, str]) -> None:
+        """A refresh that Dagster did not start finds the months that differ, and the queue's sensor records it."""
+        self.executions += 1
+        name = f"e{self.executions}"
+        changed = self.changed(content)
+        self.aws.s3.found(name, dict.fromkeys(changed, "newer rows"), *(content.keys() - {*changed}))
+        for month in changed:
+            self.aws.s3.commit(month, name, content=content[month], finished=FINISHED)
+        self.aws.sqs.send({**notification("SUCCEEDED", name), "input": {"refresh": True}})
+        self.queue.tick()
+
+    def refreshed_by_dagster(self, content: Mapping[str, str]) -> None:
+        """A run of the job that refreshes the table."""
+        changed = self.changed(content)
+        looks = self.aws.finds(dict.fromkeys(changed, "newer rows"), *(content.keys() - {*changed}))
+        self.aws.step_functions.next = FakeExecution(answers=[looks, self.aws.commits(*changed, content=content)])
+        assert self.dagster.refresh().success
+
+    def changed(self, content: Mapping[str, str]) -> list[str]:
+        """The months that a refresh ingests: those whose content differs."""
+        raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
+        current = {month: raw_layer.current("mockrecord", month) for month in content}
+        return [month for month, found in current.items() if found is None or found.content != content[month]]
+
 
 @pytest.fixture
 def ingested(aws: FakeAws, dagster: Dagster) -> Automation:
@@ -109,7 +134,7 @@ def ingested(aws: FakeAws, dagster: Dagster) -> Automation:
     return automation
 
 
-@pytest.mark.parametrize("who", ["by_eventbridge", "by_dagster"])
+@pytest.mark.parametrize("who", ["by_eventbridge", "by_dagster", "refreshed_by_eventbridge", "refreshed_by_dagster"])
 def test_two_changed_months_of_24_are_requested_and_no_others_whoever_ingests_them(
     ingested: Automation, who: str
 ) -> None:

@@ -77,7 +77,7 @@ def test_another_format_is_another_version_of_data_and_code() -> None:
     found = replace(manifest("2024-02", "n1"), content="abc")
     assert data_version(found, table()) != data_version(found, table(compression="gzip"))
     assert code_version(table()) != code_version(table(compression="gzip"))
-    assert code_version(table()) == code_version(table(verify="full", summary=False, owners=[]))
+    assert code_version(table()) == code_version(table(verify="content", summary=False, owners=[]))
 
 
 def test_without_a_digest_of_the_content_each_execution_makes_a_version() -> None:
