@@ -76,7 +76,9 @@ class MonthLog:
         """Log a materialisation of each month that has none of its execution."""
         for month in self.unrecorded(months):
             label, metadata = month.manifest.month, month.metadata
-            self.log(dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags))
+            self.log(
+                dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags(self.table))
+            )
 
     def observe_source(self, manifest: Manifest) -> None:
         """Log what the execution of the manifest found of the table in PostgreSQL, unless that has been logged."""
