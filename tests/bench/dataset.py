@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 DATE_COLUMN = "start_date_time"
+KEY, CURSOR = "id", "updated_at"
 MONTHS = [f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13)]
 MONTH = "2024-02"
 BLOCK = 8192
@@ -33,15 +34,19 @@ class Facts:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table of `rows` rows, in the order of their time or in none."""
+    """A table of `rows` rows, in the order of their time or in none.
+
+    One that is `tracked` has the column CURSOR too, with an index, for tools that look for newer rows by it.
+    """
 
     rows: int
     shuffled: bool = False
+    tracked: bool = False
 
     @property
     def name(self) -> str:
         """The table's name, and that of its folder in the raw layer."""
-        return f"bench_{self.rows}{'_shuffled' if self.shuffled else ''}"
+        return f"bench_{self.rows}{'_shuffled' if self.shuffled else ''}{'_tracked' if self.tracked else ''}"
 
     @property
     def relation(self) -> str:
@@ -67,14 +72,27 @@ class Dataset:
         return facts
 
     def _fill(self, connection: psycopg.Connection[Any], say: Callable[[str], None]) -> None:
-        if not self.shuffled:
+        if not self.shuffled and not self.tracked:
             connection.execute(_DEFINITION.format(table=self.relation, rows=self.rows))
         else:
             ordered = Dataset(self.rows)
             ordered.ensure(connection, say)
             connection.execute(f"CREATE TABLE {self.relation} (LIKE {ordered.relation})")
-            connection.execute(f"INSERT INTO {self.relation} SELECT * FROM {ordered.relation} ORDER BY session_id")
-        connection.execute(f"ALTER TABLE {self.relation} ADD PRIMARY KEY (id)")
+            if self.tracked:
+                connection.execute(f"ALTER TABLE {self.relation} ADD COLUMN {CURSOR} timestamptz NOT NULL")
+            connection.execute(f"INSERT INTO {self.relation} {self.original_rows}")
+        connection.execute(f"ALTER TABLE {self.relation} ADD PRIMARY KEY ({KEY})")
+        if self.tracked:
+            connection.execute(f"CREATE INDEX ON {self.relation} ({CURSOR})")
+
+    @property
+    def original_rows(self) -> str:
+        """The query for its rows from the table in order of time: nothing was written again after its creation."""
+        columns, order = (
+            (f"*, created_at AS {CURSOR}" if self.tracked else "*"),
+            (" ORDER BY session_id" if self.shuffled else ""),
+        )
+        return f"SELECT {columns} FROM {Dataset(self.rows).relation}{order}"
 
     def _measure(self, connection: psycopg.Connection[Any]) -> Facts:
         query = (
