@@ -27,7 +27,8 @@ from spark_scripts.contract.errors import IngestionError
 from tests.bench import contestants, measure, report
 from tests.bench.changes import Changes
 from tests.bench.contestants import Contestant, SparkJobs
-from tests.bench.dataset import MONTH, MONTHS, Dataset, Facts
+from tests.bench.dataset import MONTH, MONTHS, TRAILING, Dataset, Facts
+from tests.bench.many_runs import WAYS, ManyRuns
 from tests.bench.peers import Peers
 from tests.bench.refreshes import Refreshes, one_month
 from tests.bench.results import Results, Run
@@ -65,11 +66,13 @@ def main() -> None:
                 if number == 0 or not entrant.may_fail:
                     results.add(entrant, _run(entrant, facts[entrant.dataset], home, server))
         versions = {**_versions(connection), **peers.versions()}
-    written = report.page(results, versions, options.rounds)
+    many = ManyRuns()  # after the account's end: each of them has its own
+    many.measure([key for key in WAYS if _wanted(key, options.only)], options.rounds, home.root / "many", _say)
+    written = report.page(results, many, versions, options.rounds)
     _say(f"\n{written}")
     if options.rows == ROWS and options.rounds >= ROUNDS and not options.only:
         PAGE.write_text(written, encoding="utf-8")
-    sys.exit(1 if results.failed else 0)
+    sys.exit(1 if results.failed or many.failed else 0)
 
 
 def _versions(connection: psycopg.Connection[Any]) -> dict[str, str]:
@@ -129,17 +132,22 @@ def _of_refreshes(refreshes: Refreshes, table: Dataset, dsn: str) -> list[Contes
         ),
         refreshes.changed("refresh-one", "refresh, one month of 24 changed", every),
         refreshes.changed("month-changed", "the changed month by its name", by_name),
+        refreshes.jobs.ingest("trailing", "the newest 11 months by name", refreshes.changes.dataset, TRAILING),
         refreshes.dlt(),
         refreshes.sling(),
     ]
 
 
 def _selected(entrants: list[Contestant], only: str) -> list[Contestant]:
-    wanted = {key for key in only.split(",") if key}
-    unknown = wanted - {entrant.key for entrant in entrants}
+    keys = [*(entrant.key for entrant in entrants), *WAYS]
+    unknown = {key for key in only.split(",") if key} - set(keys)
     if unknown:
-        raise SystemExit(f"ONLY={','.join(unknown)}: choose from {','.join(entrant.key for entrant in entrants)}")
-    return [entrant for entrant in entrants if not wanted or entrant.key in wanted]
+        raise SystemExit(f"ONLY={','.join(unknown)}: choose from {','.join(keys)}")
+    return [entrant for entrant in entrants if _wanted(entrant.key, only)]
+
+
+def _wanted(key: str, only: str) -> bool:
+    return not only or key in only.split(",")
 
 
 def _run(entrant: Contestant, facts: Facts, home: Home, server: Server) -> Run:

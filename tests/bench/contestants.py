@@ -30,7 +30,7 @@ from spark_scripts.postgres.source_state import IDS
 from spark_scripts.postgres.sql import DateColumn, count_by_month
 from tests.bench import output
 from tests.bench.changes import Wrong
-from tests.bench.dataset import DATE_COLUMN, MONTH, MONTHS, Dataset
+from tests.bench.dataset import DATE_COLUMN, MONTH, MONTHS, TRAILING, Dataset
 from tests.bench.measure import Command
 
 _SEED_JOB = Path(__file__).with_name("seed_job.py")
@@ -80,11 +80,14 @@ class SparkJobs:
             return self.command(folder, dataset, request)
 
         def delivered(_: Path) -> int:
-            wanted = f"year={MONTH[:4]}/month={int(MONTH[5:])}" if months == [MONTH] else "**"
             return output.csv_records((target / dataset.name).glob(f"{wanted}/*.csv"))
 
         settings = f"driver heap {self.heap}"
-        expected = "month_rows" if months == [MONTH] else "rows"
+        expected, wanted = "rows", "**"
+        if months == [MONTH]:
+            expected, wanted = "month_rows", f"year={MONTH[:4]}/month={int(MONTH[5:])}"
+        elif months == TRAILING:
+            expected, wanted = "trailing_rows", f"year={MONTH[:4]}/**"
         return Contestant(key, label, dataset, prepare, delivered, settings, target, expected)
 
     def seed(self, key: str, label: str, dataset: Dataset, heap: str, *, may_fail: bool = False) -> Contestant:

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 
 from tests.bench.changes import DESCRIPTION
+from tests.bench.many_runs import WAYS, ManyRuns
+from tests.bench.many_tables import MONTHS_OF_A_TABLE, ROWS_OF_A_TABLE, TABLES
 from tests.bench.results import MIB, Results
 
 _HEAD = """\
@@ -40,6 +42,11 @@ ingestr 1.1 is not among them: its package on PyPI is a launcher, which fetches 
 it first runs, and this benchmark runs only what the package registries have. It merges by the same kind of cursor.
 """
 
+_MANY = f"""\
+{TABLES} tables with {MONTHS_OF_A_TABLE} months and {ROWS_OF_A_TABLE:,} rows each, ingested in full by one execution:
+seconds of the whole process for each table.
+"""
+
 _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
     ("full ingest vs the seed's approach (whole process)", "full", "seed", 0.28, 0.18),
     ("one month of 24 vs the seed's approach", "month", "seed", 0.13, 0.09),
@@ -56,6 +63,7 @@ _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
     ("refresh with nothing changed vs full ingest", "refresh-none", "full", None, 0.45),
     ("of which the count, vs full ingest", "count-ids", "full", None, 0.13),
     ("refresh with one month of 24 changed vs that month by its name", "refresh-one", "month-changed", None, 1.2),
+    ("refresh with one month of 24 changed vs its newest 11 months by name", "refresh-one", "trailing", None, None),
     ("refresh with one month of 24 changed vs dlt incremental", "refresh-one", "dlt-incremental", None, None),
     ("refresh with one month of 24 changed vs Sling incremental", "refresh-one", "sling-incremental", None, None),
     ("count with transaction ids vs without", "count-ids", "count", None, 1.7),
@@ -67,10 +75,10 @@ _BLOCKS: tuple[tuple[str, str, float | None, float | None], ...] = (
 )
 
 
-def page(results: Results, versions: Mapping[str, str], rounds: int) -> str:
+def page(results: Results, many: ManyRuns, versions: Mapping[str, str], rounds: int) -> str:
     """The whole page."""
-    parts = [_HEAD, _machine(rounds), ratios(results), *_rows_wrong(results), "## Medians", medians(results)]
-    parts.append("## Settings and versions")
+    parts = [_HEAD, _machine(rounds), ratios(results), *_rows_wrong(results), *_many_tables(many)]
+    parts += ["## Medians", medians(results), "## Settings and versions"]
     settings = [f"- {entrant.label}: {entrant.settings}" for entrant in results.entrants.values()]
     parts.append("\n".join([*settings, "- " + ", ".join(f"{name} {version}" for name, version in versions.items())]))
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -107,6 +115,27 @@ def _rows_wrong(results: Results) -> list[str]:
     return ["## Rows wrong after a change", _CHANGE, _table(("contestant", "seconds", "rows wrong"), rows), _INGESTR]
 
 
+def _many_tables(many: ManyRuns) -> list[str]:
+    """What a small table takes among many."""
+    if not many.runs and not many.problems:
+        return []
+    rows = [(text, *_many_row(many, key), _figure(aim)) for key, (text, _, _, aim) in WAYS.items() if many.has(key)]
+    head = ("", "seconds per table (of all runs)", "without the start", "requests to S3 per table", "aim")
+    return ["## Many small tables", _MANY, _table(head, rows)]
+
+
+def _many_row(many: ManyRuns, key: str) -> tuple[str, str, str]:
+    if key in many.problems:
+        return _line(many.problems[key]), "-", "-"
+    seconds = sorted(run.seconds for run in many.runs[key])
+    requests = many.median(key, lambda run: sum(run.requests.values()) / TABLES)
+    return (
+        f"{_figure(many.median(key, lambda run: run.seconds))} ({', '.join(map(_figure, seconds))})",
+        _figure(many.median(key, lambda run: run.seconds_of_the_work)),
+        _figure(requests or None),
+    )
+
+
 def medians(results: Results) -> str:
     """What each contestant took."""
     head = (
@@ -137,7 +166,7 @@ def _median_row(results: Results, key: str) -> tuple[str, ...]:
     )
 
 
-_ROWS = {"rows": "rows", "month_rows": "month_rows", "csv_bytes": "rows"}
+_ROWS = {"rows": "rows", "month_rows": "month_rows", "trailing_rows": "trailing_rows", "csv_bytes": "rows"}
 """How many rows a contestant delivers, by what it is checked for."""
 
 
