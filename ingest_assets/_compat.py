@@ -20,6 +20,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
 
+# The metadata of an output for which Dagster logs no materialisation. Ends when the output of a run over several
+# partitions can be of some of them, or can be left out without skipping the assets downstream.
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
 # The type of what `define_asset_job` returns. Ends when dagster exports it.
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJob
 
@@ -88,6 +92,7 @@ __all__ = [
     "UnresolvedAssetJob",
     "UserFailureData",
     "check_output",
+    "output_without_event",
     "previews",
 ]
 
@@ -111,6 +116,15 @@ def check_output(spec: dg.AssetCheckSpec) -> dg.Output[None]:
     17005.
     """
     return dg.Output(None, output_name=spec.get_python_identifier())
+
+
+def output_without_event(asset: dg.AssetKey) -> dg.Output[None]:
+    """The output of an asset whose step has logged the materialisations itself, or found nothing to materialise.
+
+    With the output, assets downstream in the same run are executed, which Dagster would skip without it.
+    """
+    metadata = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+    return dg.Output(None, output_name=asset.to_python_identifier(), metadata=metadata)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class TableSpec(BaseModel):
     columns: dict[Annotated[str, Field(min_length=1)], ColumnSpec] = Field(default_factory=dict)
     format: Literal["csv", "parquet"] = "csv"
     compression: str | None = None
-    verify: Literal["count", "full"] = "count"
+    verify: Literal["count", "content"] = "count"
     slice_by: Literal["ctid", "date", "none"] | None = None
     slices: int | None = Field(default=None, ge=1, le=1000)
     lock_timeout: int = Field(default=LOCK_TIMEOUT, ge=1, le=3600)
@@ -95,6 +95,13 @@ class TableSpec(BaseModel):
         if not _NAME.fullmatch(table):
             raise ValueError(f"the table's name {table!r} cannot name an asset and a folder: set `name`")
         return {**entry, "name": table}
+
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _renamed(cls, verify: Any) -> Any:
+        if verify == "full":
+            raise ValueError("verify: full is now verify: content")
+        return verify
 
     @field_validator("name")
     @classmethod

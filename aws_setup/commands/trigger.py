@@ -6,7 +6,7 @@ import argparse
 import json
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,6 @@ from boto3.session import Session
 
 from aws_setup.commands.progress_view import ProgressView
 from aws_setup.commands.terminal import say
-from aws_setup.errors import UsageError
 from ingest_assets.aws import estimate, executions
 from ingest_assets.aws.console_links import job_output_key
 from ingest_assets.aws.cost import LIST_PRICES, workers
@@ -27,6 +26,7 @@ from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from ingest_assets.tables import check_request
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.wording import counted
 
 Report = Callable[[str], None]
@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--wait", action="store_true", help="follow the execution to its end")
     how.add_argument(
+        "--look",
+        action="store_true",
+        help="count which months have changed since they were ingested, print them, and ingest nothing",
+    )
+    how.add_argument(
         "--estimate", action="store_true", help="say what it will probably take and cost, and start nothing"
     )
 
@@ -59,13 +64,20 @@ def run(options: argparse.Namespace) -> int:
     if options.estimate:
         say(foretell(session, stack_name(), options.input))
         return 0
-    started = start(session, stack_name(), options.input, say)
-    if not options.wait:
+    started = start(session, stack_name(), _look(options.input) if options.look else options.input, say)
+    if not (options.wait or options.look):
         return 0
     try:
         return 0 if wait(session, started, say) else 1
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"interrupted: the execution {started.name} continues") from interrupt
+
+
+def _look(request: object) -> object:
+    """The input as a refresh that only counts, of every table when it is None. `start` refuses what is no object."""
+    if request is None or isinstance(request, Mapping):
+        return {**(request or {}), "refresh": True, "dry_run": True}
+    return request
 
 
 def _json(text: str) -> object:
@@ -111,7 +123,8 @@ def start(session: Session, stack: str, request: object, report: Report) -> Star
 def foretell(session: Session, stack: str, request: object) -> str:
     """One line about what an execution with this input will probably take and cost. Starts nothing.
 
-    Takes the input and raises errors as `start` does, and UsageError for a refresh.
+    For a refresh it is the most, what it takes if every month has changed. Takes the input and raises errors as `start`
+    does.
     """
     found = read_stack(session.client("cloudformation"), stack)
     outputs = StackOutputs.of(found)
@@ -120,16 +133,13 @@ def foretell(session: Session, stack: str, request: object) -> str:
     if request is None:
         request = _scheduled_input(session, outputs.schedule_name, now)
     requests = check_request(request, raw_layer.deployed_tables(), now)
-    if any(one.refresh for one in requests):
-        raise UsageError(
-            "a refresh cannot be estimated, because it finds out itself which months have changed: trigger it with"
-            ' "dry_run": true to count them'
-        )
     asked = {
         one.table.name: one.months or one.table.months_until(Month.current(one.table.timezone, now)) for one in requests
     }
     work, past = estimate.look(raw_layer, session.client("stepfunctions"), outputs.state_machine_arn, asked)
-    return str(estimate.estimate(work, past, workers(found.parameters), LIST_PRICES) or estimate.nothing_known(work))
+    text = str(estimate.estimate(work, past, workers(found.parameters), LIST_PRICES) or estimate.nothing_known(work))
+    refresh = any(one.refresh for one in requests)
+    return f"if every month has changed: {text} (`trigger --look` counts which have)" if refresh else text
 
 
 def wait(session: Session, started: Started, report: Report) -> bool:
@@ -149,10 +159,12 @@ def wait(session: Session, started: Started, report: Report) -> bool:
     ended = executions.follow(client, started.arn, show, on_look=lambda: view.look(progress))
     view.end(progress())
     manifests = raw_layer.manifests_of(started.name)
-    for line in _table(manifests):
+    refreshes = raw_layer.refreshes_by(started.name)
+    for line in [*_table(manifests), *_changes(refreshes.values())]:
         report(line)
     if ended.status == "SUCCEEDED":
-        report(f"execution {started.name} succeeded: {_sum(manifests)}")
+        looked = any(one.dry_run for one in refreshes.values())
+        report(f"execution {started.name} succeeded: {'nothing was ingested' if looked else _sum(manifests)}")
         return True
     for line in _failure(session, raw_layer, started, ended):
         report(line)
@@ -168,6 +180,14 @@ def _scheduled_input(session: Session, schedule: str, now: datetime) -> Any:
 def _table(manifests: list[Manifest]) -> list[str]:
     width = max([len(one.table) for one in manifests], default=0)
     return [f"{one.table:<{width}}  {one.month:<8} {one.rows:>12,} rows {one.bytes:>14,} bytes" for one in manifests]
+
+
+def _changes(refreshes: Iterable[Refresh]) -> Iterator[str]:
+    """What a refresh found: a line for each table, then one for each of its months that has changed."""
+    for found in refreshes:
+        yield f"{found.table}: {found.summary()}"
+        for month, reason in sorted(found.changed.items()):
+            yield f"  {month:<8} {reason}"
 
 
 def _sum(manifests: list[Manifest]) -> str:

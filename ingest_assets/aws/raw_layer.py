@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
 from ingest_assets.aws.driver_logs import first_lines, last_lines
 from ingest_assets.aws.errors import aws_errors, error_code
 from spark_scripts.contract import layout
+from spark_scripts.contract.errors import DocumentError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.progress import Progress
+from spark_scripts.contract.refresh import Findings, Refresh
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+
+_T = TypeVar("_T")
 
 _MISSING = {"NoSuchKey", "404"}
 _CHUNK_BYTES = 64 * 1024
@@ -43,7 +47,11 @@ class RawLayer(ABC):
 
     def current(self, table: str, month: str) -> Manifest | None:
         """The manifest that says what a month holds now; None while it has not been ingested."""
-        return self._manifest(layout.current_manifest_key(table, Month.parse(month)))
+        return self.current_of(table, Month.parse(month))
+
+    def current_of(self, table: str, partition: Partition) -> Manifest | None:
+        """The same for a month or for the rows without a month."""
+        return self._manifest(layout.current_manifest_key(table, partition))
 
     def undated(self, table: str) -> Manifest | None:
         """The manifest of the rows that have no month; None before the first execution. A refresh does not write it."""
@@ -74,6 +82,25 @@ class RawLayer(ABC):
         keys = self._listed(layout.execution_manifests_prefix(execution))
         return self._manifests(key for key in keys if layout.manifest_of_execution(execution, key))
 
+    def refresh(self, execution: str, table: str) -> Refresh | None:
+        """What an execution found of the table as a refresh.
+
+        None before it has counted, if it is no refresh, and if another release of the job wrote it.
+        """
+        content = self._read(layout.refresh_key(execution, table))
+        return None if content is None else _readable(Refresh.from_json, content)
+
+    def refreshes_by(self, execution: str) -> dict[str, Refresh]:
+        """What an execution found as a refresh, by table."""
+        keys = self._listed(layout.execution_manifests_prefix(execution))
+        tables = [table for key in keys if (table := layout.table_of_refresh(execution, key))]
+        return {table: found for table in tables if (found := self.refresh(execution, table))}
+
+    def findings(self, table: str) -> Findings | None:
+        """What is known of each month of the table; None before the first refresh, and from another release's."""
+        content = self._read(layout.findings_key(table))
+        return None if content is None else _readable(Findings.from_json, content)
+
     def progress(self, execution: str) -> Progress | None:
         """How far an execution's job has come. None before the job starts, or when another release wrote the object."""
         content = self._read(layout.progress_key(execution))
@@ -81,13 +108,13 @@ class RawLayer(ABC):
 
     def committed(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
         """The manifests of the months whose current content this execution wrote."""
-        current = {month: self.current(table, month) for month in months}
+        current = {month: self.current_of(table, Partition.of_key(month)) for month in months}
         return {month: found for month, found in current.items() if found and found.execution == execution}
 
     def left_by(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
         """The manifests that an execution left for the months, even if a later execution has written them since."""
         found = {
-            month: self._manifest(layout.execution_manifest_key(execution, table, Month.parse(month)))
+            month: self._manifest(layout.execution_manifest_key(execution, table, Partition.of_key(month)))
             for month in months
         }
         return {month: manifest for month, manifest in found.items() if manifest}
@@ -135,6 +162,14 @@ class RawLayer(ABC):
             if error_code(error) in _MISSING:
                 return None
             raise
+
+
+def _readable(read: Callable[[str], _T], content: bytes) -> _T | None:
+    """The document; None when it is of another release."""
+    try:
+        return read(content.decode())
+    except DocumentError:
+        return None
 
 
 class RawLayerOfBucket(RawLayer):

@@ -114,6 +114,12 @@ def not_ingested(evaluated: Evaluated, reason: str, execution_name: str, links: 
     return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(False, reason), metadata)
 
 
+def refreshed(evaluated: Evaluated, execution_name: str) -> dg.AssetCheckEvaluation:
+    """The result for the whole asset after a refresh that succeeded, where an execution of every month had failed."""
+    metadata = {EXECUTION_NAME: dg.MetadataValue.text(execution_name)}
+    return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(True, f"refreshed by execution {execution_name}."), metadata)
+
+
 def summary(evaluated: Evaluated, check: str, results: Sequence[dg.AssetCheckEvaluation]) -> dg.AssetCheckEvaluation:
     """One result for the whole asset, from the results of its months, for a run without partitions."""
     failed = [result for result in results if not result.passed]

@@ -14,7 +14,14 @@ import dagster as dg
 
 from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.aws.raw_layer import RawLayer
-from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing, not_ingested, summary
+from ingest_assets.checks.results import (
+    Evaluated,
+    evaluations,
+    evaluations_of_nothing,
+    not_ingested,
+    refreshed,
+    summary,
+)
 from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.source_log import source_events
@@ -78,7 +85,7 @@ class MonthLog:
 
     def check(self, manifest: Manifest) -> None:
         """Log the checks of a month that is committed."""
-        for result in evaluations(self.raw_layer, self._evaluated(manifest.month), manifest, self.checks):
+        for result in evaluations(self.raw_layer, self.evaluated(manifest.month), manifest, self.checks):
             self.log(result)
 
     def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
@@ -90,7 +97,7 @@ class MonthLog:
         results = [result for month in months for result in self.check_current(month)]
         for check in self.checks:
             of_months = [result for result in results if result.check_name == check]
-            self.log(summary(self._evaluated(None), check, of_months))
+            self.log(summary(self.evaluated(None), check, of_months))
 
     def leave(self, month: str, failure: Failure | None) -> None:
         """Log the checks of a month that should have been ingested and was not, and so is as it was before.
@@ -108,9 +115,16 @@ class MonthLog:
     def fail(self, month: str | None, failure: Failure) -> None:
         """Log that the last execution for the month failed, or for None that the last one for all months did."""
         if EXECUTION_SUCCEEDED in self.checks:
-            self.log(not_ingested(self._evaluated(month), failure.reason, failure.execution_name, failure.links))
+            self.log(not_ingested(self.evaluated(month), failure.reason, failure.execution_name, failure.links))
 
-    def _evaluated(self, month: str | None) -> Evaluated:
+    def succeed(self, execution: str) -> None:
+        """Log that a refresh of the table has succeeded, where the last execution for all months had failed."""
+        last = next(self.history.results(dg.AssetCheckKey(self.asset, EXECUTION_SUCCEEDED), None), None)
+        if last is not None and not last[0].passed:
+            self.log(refreshed(self.evaluated(None), execution))
+
+    def evaluated(self, month: str | None) -> Evaluated:
+        """What a check that is made now is about."""
         return Evaluated(self.asset, month, self.history.target(self.asset, month))
 
     def _current(self, month: str) -> Manifest | None:
@@ -119,7 +133,7 @@ class MonthLog:
     def _check_current(
         self, month: str, manifest: Manifest | None, checks: Collection[str]
     ) -> list[dg.AssetCheckEvaluation]:
-        evaluated = self._evaluated(month)
+        evaluated = self.evaluated(month)
         wanted = [check for check in (EXECUTION_SUCCEEDED, INGESTED_IN_TIME) if check in checks]
         standing = [found for check in wanted if (found := self._standing_failure(check, month, manifest))]
         results = [evaluated.repeated(failure) for failure in standing]

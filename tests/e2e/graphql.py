@@ -171,6 +171,34 @@ class Webserver:
         )
         return str(launched["run"]["runId"])
 
+    def launch(self, job: str) -> str:
+        """Launch a run of a job without partitions and config; its id."""
+        launched = self.ask(
+            """mutation($it: ExecutionParams!) { launchPipelineExecution(executionParams: $it) {
+                ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }""",
+            it={
+                "selector": {"pipelineName": job, **CODE_LOCATION},
+                "mode": "default",
+                "executionMetadata": {},
+                "runConfigData": "{}",
+            },
+        )
+        return str(launched["run"]["runId"])
+
+    def backfill_of_job(self, job: str, table: str, *months: str) -> str:
+        """What the dialog of the months on a job's page launches (LaunchAssetChoosePartitionsDialog.tsx); its id."""
+        launched = self.ask(
+            """mutation($it: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $it) {
+                ... on LaunchBackfillSuccess { backfillId } ... on Error { message } } }""",
+            it={
+                "assetSelection": [_key(table)],
+                "partitionNames": months,
+                "fromFailure": False,
+                "selector": {"partitionSetName": f"{job}_partition_set", "repositorySelector": CODE_LOCATION},
+            },
+        )
+        return str(launched["backfillId"])
+
     def run(self, run_id: str) -> Run:
         """The run as it is now."""
         query = f"query($id: ID!) {{ runOrError(runId: $id) {{ ... on Run {{ {_RUN} }} ... on Error {{ message }} }} }}"

@@ -191,7 +191,7 @@ def records(source: psycopg.Connection[Any]) -> Iterator[Table]:
         rows = [(f"2024-0{month}-15 10:20:30.123456", note) for month in (1, 2) for note in NAUGHTY]
         cursor.executemany("INSERT INTO job.records (at, note, tags) VALUES (%s, %s, ARRAY['x', NULL, 'y,z'])", rows)
     source.execute("INSERT INTO job.records (at, note) VALUES (NULL, 'never'), ('-infinity', 'always')")
-    yield Table("records", "job.records", "at", "2024-01", columns={"tags": {"join": ","}}, verify="full")
+    yield Table("records", "job.records", "at", "2024-01", columns={"tags": {"join": ","}}, verify="content")
     source.execute("DROP SCHEMA job CASCADE")
 
 

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from aws_setup.cli import main
+from ingest_assets.aws.raw_layer import RawLayerOfBucket
 from ingest_assets.aws.stack import StackOutputs
 from tests.integration.local_aws.conftest import wait_for
 
@@ -66,6 +67,35 @@ def test_trigger_follows_the_execution_and_counts_what_it_ingested(
     assert re.fullmatch(
         rf"1 month of mockrecord, about {rows:,} rows: about \d+ (seconds|minutes), .*\$0\.\d\d", estimate
     )
+
+    assert main(["trigger", "--estimate", "--input", json.dumps({**json.loads(FEBRUARY), "refresh": True})]) == 0
+    assert capsys.readouterr().out.startswith(f"if every month has changed: {estimate}")
+
+
+@pytest.mark.usefixtures("followed")
+def test_trigger_looks_which_months_have_changed_and_ingests_nothing(
+    source: psycopg.Connection[Any], session: boto3.session.Session, outputs: StackOutputs, capsys: Capture
+) -> None:
+    raw_layer = RawLayerOfBucket(session.client("s3"), outputs.bucket_name)
+    before = raw_layer.current("mockrecord", "2024-02")
+    source.execute(
+        "DELETE FROM mockrecord WHERE ctid = (SELECT ctid FROM mockrecord WHERE start_date_time >= '2024-02-02'"
+        " AND start_date_time < '2024-02-28' LIMIT 1)"
+    )
+    assert before is not None
+    assert main(["trigger", "--look", "--input", FEBRUARY]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:-1] == [
+        "mockrecord: 1 of 1 month changed",
+        f"  2024-02  rows {before.rows:,} → {before.rows - 1:,}",
+    ]
+    assert lines[-1].endswith("succeeded: nothing was ingested")
+    assert raw_layer.current("mockrecord", "2024-02") == before
+
+
+def test_trigger_looks_at_no_input_that_is_no_object(account: object, capsys: Capture) -> None:
+    assert main(["trigger", "--look", "--input", "[1]"]) == 2
+    assert "must be a JSON object, not [1]" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_wrong_password")

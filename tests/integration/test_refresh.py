@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.months import UNDATED, Partition
 from spark_scripts.contract.progress import Progress
-from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.refresh import Findings, Refresh
 from spark_scripts.contract.tables import Table
 from spark_scripts.ingestion import reading
 from spark_scripts.lake.publish import lock_key
@@ -150,6 +152,30 @@ def test_a_dry_run_says_what_a_refresh_would_ingest_and_ingests_nothing(
     assert not (bucket / layout.execution_manifest_key("looked", ingested.name, JANUARY)).exists()
 
 
+def test_what_is_known_of_a_table_is_the_last_look_at_each_month(
+    run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any], spark: SparkSession, database: Database
+) -> None:
+    def known() -> dict[str, tuple[str, str | None]]:
+        text = (bucket / layout.findings_key(ingested.name)).read_text(encoding="utf-8")
+        return {key: (look.execution, look.reason) for key, look in Findings.from_json(text).looks.items()}
+
+    run("after", ingested, refresh=True)
+    assert {known()[each.key] for each in ALL} == {("after", None)}
+    source.execute("UPDATE job.records SET note = 'new' WHERE at < '2024-02-01' OR note = 'never'")
+    run("looked", ingested, months=[JANUARY], refresh=True, dry_run=True)
+    newer = f"newer rows among {len(NAUGHTY)} rows"
+    expected = {"2024-01": ("looked", newer), "2024-02": ("after", None)}
+    assert {key: known()[key] for key in expected} == expected
+    with Locks.taken(spark, database, "backfill", [lock_key(bucket.name, ingested.name)]):
+        run("skipped", ingested, refresh=True)
+    assert {key: known()[key] for key in expected} == expected
+    (bucket / layout.findings_key(ingested.name)).write_text("of another release", encoding="utf-8")
+    run("last", ingested, months=[JANUARY], refresh=True)
+    assert known() == {"2024-01": ("last", newer), "undated": ("last", "newer rows among 2 rows")}
+    text = (bucket / layout.findings_key(ingested.name)).read_text(encoding="utf-8")
+    assert Findings.from_json(text).looks["2024-01"].ingested != manifest(bucket, ingested, JANUARY).finished
+
+
 def test_a_refresh_skips_a_table_that_another_execution_writes_and_goes_on(
     spark: SparkSession, database: Database, run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any]
 ) -> None:
@@ -164,6 +190,31 @@ def test_a_refresh_skips_a_table_that_another_execution_writes_and_goes_on(
     assert "is being written by execution backfill" in skipped.skipped
     assert (skipped.changed, skipped.unchanged) == ({}, {})
     assert manifest(bucket, other, JANUARY).execution == "after"
+
+
+def test_of_two_refreshes_at_once_one_ingests_and_the_other_skips_the_table(
+    run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, both = Stage.write, threading.Barrier(2, timeout=60)
+
+    def while_the_other_refreshes(*given: Any) -> list[Staged]:
+        both.wait()  # the second refresh begins
+        both.wait()  # and has ended
+        return write(*given)
+
+    monkeypatch.setattr(Stage, "write", while_the_other_refreshes)
+    source.execute("UPDATE job.records SET note = 'new' WHERE id = 1")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run, "after", ingested, refresh=True)
+        both.wait()
+        run("second", ingested, refresh=True)
+        both.wait()
+        first.result(60)
+    assert "is being written by execution after" in str(findings(bucket, "second", ingested).skipped)
+    assert list(findings(bucket, "after", ingested).changed) == ["2024-01"]
+    assert manifest(bucket, ingested, JANUARY).execution == "after"
+    rows = read_csv(bucket, manifest(bucket, ingested, JANUARY))
+    assert sum(row[2] == "new" for row in rows) == 1
 
 
 def test_the_months_of_a_view_are_always_ingested_and_the_findings_say_why(

