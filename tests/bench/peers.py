@@ -125,7 +125,7 @@ class Peers:
 
     @property
     def _duckdb(self) -> Path:
-        return self.target / "bench.duckdb"
+        return self.target / "copy.duckdb"  # a name of its own: DuckDB confuses a file and a schema of one name
 
     def _compare(self, dataset: Dataset, target: str, standard_input: str = "") -> str:
         command: list[str | Path] = [self.python, _HERE / "peer_compare.py", dataset.relation, target]
