@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from ingest_assets.aws.cost import LIST_PRICES, Usage
 from tests.bench.changes import DESCRIPTION
 from tests.bench.many_runs import WAYS, ManyRuns
 from tests.bench.many_tables import MONTHS_OF_A_TABLE, ROWS_OF_A_TABLE, TABLES
@@ -18,8 +19,8 @@ from tests.bench.results import MIB, Results
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`, which needs Linux on x86-64 and 20 GB of disk. `make bench ROWS=200000 ROUNDS=1` is a quick
-look, `make bench ONLY=full,copy` runs some contestants alone, by the names in the table of medians; only a complete run
+Written by `make bench`, which needs Linux on x86-64 and 25 GB of disk. `make bench ROWS=200000 ROUNDS=1` is a quick
+look, `make bench ONLY=full,copy` runs some contestants alone, by the names in the tables; only a complete run
 is written here. The tables are built once and kept in `.local/bench`. Every run is a whole process from start to end;
 the contestants take turns, with a rest between them; medians count. The table (`tests/bench/dataset.sql`) has no index
 on its date, and its rows lie in the order in which they came. What a contestant delivered is counted after each run;
@@ -45,6 +46,16 @@ it first runs, and this benchmark runs only what the package registries have. It
 _MANY = f"""\
 {TABLES} tables with {MONTHS_OF_A_TABLE} months and {ROWS_OF_A_TABLE:,} rows each, ingested in full by one execution:
 seconds of the whole process for each table.
+"""
+
+_TICKS_OF = {
+    "ingests the newest 11 months again, as it did before there were refreshes": "trailing",
+    "looks at all 24 months and ingests the one that has changed": "refresh-one",
+}
+_TICKS, _ALIKE, _VCPU, _GB = 2, 100, 2, 7
+_COST = f"""\
+{_ALIKE} tables like the one above, ingested one after the other, by {_TICKS} ticks a month; on EMR Serverless at its
+list prices, on one worker with {_VCPU} vCPU and {_GB} GB that is as fast as the cores of this machine.
 """
 
 _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
@@ -78,6 +89,7 @@ _BLOCKS: tuple[tuple[str, str, float | None, float | None], ...] = (
 def page(results: Results, many: ManyRuns, versions: Mapping[str, str], rounds: int) -> str:
     """The whole page."""
     parts = [_HEAD, _machine(rounds), ratios(results), *_rows_wrong(results), *_many_tables(many)]
+    parts += _schedule_cost(results, many)
     parts += ["## Medians", medians(results), "## Settings and versions"]
     settings = [f"- {entrant.label}: {entrant.settings}" for entrant in results.entrants.values()]
     parts.append("\n".join([*settings, "- " + ", ".join(f"{name} {version}" for name, version in versions.items())]))
@@ -119,9 +131,27 @@ def _many_tables(many: ManyRuns) -> list[str]:
     """What a small table takes among many."""
     if not many.runs and not many.problems:
         return []
-    rows = [(text, *_many_row(many, key), _figure(aim)) for key, (text, _, _, aim) in WAYS.items() if many.has(key)]
+    rows = [
+        (f"{text} (`{key}`)", *_many_row(many, key), _figure(aim))
+        for key, (text, _, _, aim) in WAYS.items()
+        if many.has(key)
+    ]
     head = ("", "seconds per table (of all runs)", "without the start", "requests to S3 per table", "aim")
     return ["## Many small tables", _MANY, _table(head, rows)]
+
+
+def _schedule_cost(results: Results, many: ManyRuns) -> list[str]:
+    """What the schedule's ticks of a month cost, by the seconds of a table without the start of the job."""
+    start = many.median("many", lambda run: (run.seconds - run.seconds_of_the_work) * TABLES)
+    rows = []
+    for text, key in _TICKS_OF.items():
+        seconds = results.seconds(key)
+        if start is not None and seconds is not None:
+            hours = (start + _ALIKE * (seconds - start)) * _TICKS / 3600
+            usd = Usage(_VCPU * hours, _GB * hours).usd(LIST_PRICES)
+            rows.append((text, _figure(seconds - start), _figure(hours * 60), f"${usd:.3f}"))
+    head = ("a tick", "seconds for a table", f"minutes a month, {_ALIKE} tables", "US dollars a month")
+    return ["## What a month of the schedule's ticks costs", _COST, _table(head, rows)] if rows else []
 
 
 def _many_row(many: ManyRuns, key: str) -> tuple[str, str, str]:
