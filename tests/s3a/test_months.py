@@ -93,7 +93,7 @@ def test_a_full_ingest_arrives_whole_and_leaves_nothing_in_staging(
     assert staged(bucket, records) == []
 
 
-def test_verify_full_reads_back_what_arrived(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
+def test_verify_content_reads_back_what_arrived(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
     verified = table("verified", verify="content")
     run("verified", verified)
     assert differing(source, bucket.of(verified), verified) == []
