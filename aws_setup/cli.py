@@ -1,5 +1,4 @@
-"""The command line: `python -m aws_setup deploy | preflight | status | trigger | dashboard | secret | suggest |
-destroy | local`.
+"""The command line: `python -m aws_setup COMMAND`; COMMANDS lists the commands.
 
 Exit codes: 0 the command succeeded, 1 its work failed, 2 wrong usage or AWS cannot be reached, 130 interrupted by
 Ctrl-C. An error is one line on standard error.
@@ -15,7 +14,7 @@ from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, suggest, trigger
+from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, suggest, trigger, verify
 from aws_setup.errors import UsageError
 from aws_setup.local import arguments as local
 from ingest_assets import environment
@@ -42,6 +41,7 @@ COMMANDS: Mapping[str, Command] = {
     "deploy": deploy,
     "preflight": preflight,
     "status": status,
+    "verify": verify,
     "trigger": trigger,
     "dashboard": dashboard,
     "secret": secret,

@@ -20,6 +20,21 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
 
+# The tags in which a materialisation carries its versions. Ends when an event that a step logs gets them from Dagster.
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+
+# The metadata of an output for which Dagster logs no materialisation. Ends when the output of a run over several
+# partitions can be of some of them, or can be left out without skipping the assets downstream.
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
 # The type of what `define_asset_job` returns. Ends when dagster exports it.
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJob
 
@@ -64,6 +79,11 @@ __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",
     "ASSET_PARTITION_RANGE_START_TAG",
     "AUTO_RETRY_RUN_ID_TAG",
+    "CODE_VERSION_TAG",
+    "DATA_VERSION_IS_USER_PROVIDED_TAG",
+    "DATA_VERSION_TAG",
+    "DEFAULT_DATA_VERSION",
+    "NULL_EVENT_POINTER",
     "PARTITION_NAME_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_ASSET_OR_OP_FAILURE_TAG",
@@ -88,6 +108,9 @@ __all__ = [
     "UnresolvedAssetJob",
     "UserFailureData",
     "check_output",
+    "get_input_data_version_tag",
+    "get_input_event_pointer_tag",
+    "output_without_event",
     "previews",
 ]
 
@@ -111,6 +134,15 @@ def check_output(spec: dg.AssetCheckSpec) -> dg.Output[None]:
     17005.
     """
     return dg.Output(None, output_name=spec.get_python_identifier())
+
+
+def output_without_event(asset: dg.AssetKey) -> dg.Output[None]:
+    """The output of an asset whose step has logged the materialisations itself, or found nothing to materialise.
+
+    With the output, assets downstream in the same run are executed, which Dagster would skip without it.
+    """
+    metadata = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+    return dg.Output(None, output_name=asset.to_python_identifier(), metadata=metadata)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from ingest_assets.tables import TableSpec
 
 RAW_LAYER = "raw_layer"
 """The group of the raw layers, and the first part of their keys."""
-_JOB = "ingest_"
+_INGEST_JOB = "ingest_"
+_REFRESH_JOB = "refresh_"
 SOURCE = "postgres"
 """The group of the tables in PostgreSQL, and the first part of their keys."""
 
@@ -26,14 +27,20 @@ def step_key(table: str) -> str:
     return f"{RAW_LAYER}__{table}"
 
 
-def job_name(table: str) -> str:
+def ingest_job_name(table: str) -> str:
     """The name of the job that ingests the table with this name in tables.yaml."""
-    return f"{_JOB}{table}"
+    return f"{_INGEST_JOB}{table}"
+
+
+def refresh_job_name(table: str) -> str:
+    """The name of the job that refreshes the table with this name in tables.yaml."""
+    return f"{_REFRESH_JOB}{table}"
 
 
 def table_of_job(job: str) -> str | None:
-    """The table that the job with this name ingests; None for other jobs."""
-    return job.removeprefix(_JOB) if job.startswith(_JOB) else None
+    """The table that the job with this name ingests or refreshes; None for other jobs."""
+    prefix = next((prefix for prefix in (_INGEST_JOB, _REFRESH_JOB) if job.startswith(prefix)), None)
+    return None if prefix is None else job.removeprefix(prefix)
 
 
 def source_key(table: TableSpec) -> dg.AssetKey:

@@ -1,7 +1,7 @@
 """The schedules, one for each table, which tick with EventBridge's schedule and replace it when it is disabled.
 
 Only one of the two starts executions: while the schedule in AWS is ENABLED, Dagster's skip their ticks. EventBridge
-starts one execution for all tables, Dagster a run for each table; request.resolve gives both the same months.
+starts one refresh of all tables, Dagster a run for each table, which refreshes it: both look at the same months.
 """
 
 # No `from __future__ import annotations`: Dagster reads the annotations of a schedule's function themselves.
@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ingest_assets._compat import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG, UnresolvedAssetJob
-from ingest_assets.asset_keys import job_name, raw_layer_key
+from ingest_assets._compat import UnresolvedAssetJob
+from ingest_assets.asset_keys import ingest_job_name, raw_layer_key, refresh_job_name, step_key
 from ingest_assets.automation import schedule_status
 from ingest_assets.aws.errors import aws_errors
 from ingest_assets.aws.schedule_drift import DeployedSchedule, differences, read_schedule
@@ -22,12 +22,10 @@ from ingest_assets.aws.schedule_expression import (
     SCHEDULE_TIMEZONE,
     cron_schedule,
     fires,
-    trailing_months,
 )
-from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.tables import TableSpec
-from spark_scripts.contract.request import resolve
+from spark_scripts.contract.months import Month
 
 NAME = "eventbridge_mirror"
 
@@ -38,14 +36,32 @@ _DEPLOY = "python -m aws_setup deploy --parameter"
 def ingest_job(*, table: TableSpec) -> UnresolvedAssetJob:
     """The job that ingests months of the table."""
     return dg.define_asset_job(
-        job_name(table.name),
+        ingest_job_name(table.name),
         selection=dg.AssetSelection.assets(raw_layer_key(table.name)),
-        description=f"Ingests months of {table.table} into the raw layer.",
+        description=f"Ingests months of {table.table} into the raw layer, whether they have changed or not.",
     )
 
 
+def refresh_job(*, table: TableSpec) -> UnresolvedAssetJob:
+    """The job that ingests those months of the table that have changed.
+
+    It plans no checks, because Dagster would show those of unchanged months as skipped: the step logs the checks of the
+    months that it ingests. The config shows in the Launchpad what the job does.
+    """
+    return dg.define_asset_job(
+        refresh_job_name(table.name),
+        selection=dg.AssetSelection.assets(raw_layer_key(table.name)).without_checks(),
+        description=f"Ingests those months of {table.table} whose rows have changed since they were ingested.",
+        config=_refresh_config(table),
+    )
+
+
+def _refresh_config(table: TableSpec) -> dict[str, object]:
+    return {"ops": {step_key(table.name): {"config": {"refresh": True}}}}
+
+
 def mirror_schedule(*, table: TableSpec, job: UnresolvedAssetJob) -> dg.ScheduleDefinition:
-    """The schedule that runs a table's job.
+    """The schedule that runs a table's `refresh_job`.
 
     Each table has its own, because a job of several tables would need the same months in all.
     """
@@ -79,18 +95,17 @@ def mirror_schedule(*, table: TableSpec, job: UnresolvedAssetJob) -> dg.Schedule
 
 
 def _request(table: TableSpec, tick: datetime) -> dg.RunRequest | None:
-    """A run of the months that EventBridge's execution would ingest, as far as they are partitions; None if none is."""
-    request = {"scheduled_time": tick.isoformat(), "trailing_months": trailing_months(SCHEDULE_EXPRESSION)}
-    resolved = resolve(request, {table.name: table.to_table()}, tick)
-    partitions = monthly_partitions(table)
-    wanted = [str(month) for one in resolved for month in one.months or ()]
-    months = [month for month in wanted if partitions.has_partition_key(month)]
-    if not months:
+    """A run that refreshes every month of the table; None if the table has none yet.
+
+    The run has no partitions: a run with a range of them that failed would show all of them as failed, and those that
+    never change for good, since only a materialisation ends that (dagster 1.13). It selects no assets of the job, since
+    that would add their checks.
+    """
+    if Month.current(table.timezone, tick) < Month.parse(table.first_month):
         return None
     return dg.RunRequest(
         run_key=f"{table.name} {tick.isoformat()}",
-        asset_selection=[raw_layer_key(table.name)],
-        tags={ASSET_PARTITION_RANGE_START_TAG: months[0], ASSET_PARTITION_RANGE_END_TAG: months[-1]},
+        run_config=_refresh_config(table),
     )
 
 

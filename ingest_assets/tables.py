@@ -63,7 +63,7 @@ class TableSpec(BaseModel):
     columns: dict[Annotated[str, Field(min_length=1)], ColumnSpec] = Field(default_factory=dict)
     format: Literal["csv", "parquet"] = "csv"
     compression: str | None = None
-    verify: Literal["count", "full"] = "count"
+    verify: Literal["count", "content"] = "count"
     slice_by: Literal["ctid", "date", "none"] | None = None
     slices: int | None = Field(default=None, ge=1, le=1000)
     lock_timeout: int = Field(default=LOCK_TIMEOUT, ge=1, le=3600)
@@ -72,6 +72,7 @@ class TableSpec(BaseModel):
     allow_empty: bool = False
     trust_restarts: bool = False
     refresh_months: int | None = Field(default=None, ge=1, le=1200)
+    summary: bool = False
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 
@@ -95,6 +96,13 @@ class TableSpec(BaseModel):
         if not _NAME.fullmatch(table):
             raise ValueError(f"the table's name {table!r} cannot name an asset and a folder: set `name`")
         return {**entry, "name": table}
+
+    @field_validator("verify", mode="before")
+    @classmethod
+    def _renamed(cls, verify: Any) -> Any:
+        if verify == "full":
+            raise ValueError("verify: full is now verify: content")
+        return verify
 
     @field_validator("name")
     @classmethod
@@ -150,7 +158,7 @@ class TableSpec(BaseModel):
     def to_table(self) -> Table:
         """The entry in the form in which the Spark job reads it from `config/tables.json`."""
         columns = {column: cleaning.model_dump() for column, cleaning in self.columns.items()}
-        return Table(**self.model_dump(exclude={"columns", "description", "owners"}), columns=columns)
+        return Table(**self.model_dump(exclude={"columns", "summary", "description", "owners"}), columns=columns)
 
 
 def tables_path() -> Path:

@@ -1,7 +1,8 @@
-"""Ingest the tables of an execution, one after the other, and retry tables that other sessions needed meanwhile."""
+"""Ingest the tables of an execution side by side, and retry tables that other sessions needed meanwhile."""
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections import deque
@@ -17,8 +18,11 @@ from spark_scripts.contract.wording import counted
 from spark_scripts.driver.reporter import Reporter
 from spark_scripts.ingestion.changes import write_findings
 from spark_scripts.ingestion.context import JobContext
+from spark_scripts.ingestion.leftovers import staging_deleted
 from spark_scripts.ingestion.summary import summary
 from spark_scripts.ingestion.table import TableIngestion
+from spark_scripts.ingestion.workers import work_side_by_side
+from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import LockedError
 from spark_scripts.locking.watch import Watch
 from spark_scripts.postgres.errors import SourceChangedError
@@ -46,23 +50,28 @@ def ingest(
     requests: Sequence[TableRequest],
     catalog: Optional[Catalog] = None,
 ) -> None:
-    """Ingest every table that is asked for; one that fails does not stop the others.
+    """Ingest every table that is asked for, several at a time; one that fails does not stop the others.
 
-    `locks` hold the key of each table, or were refused it. `catalog` is updated where there is one. A table that was
-    rewritten meanwhile is read again at once, one that somebody else needed after the others, each under a new
-    snapshot. Raises IngestionError at the end, naming each table that failed with the reason.
+    `locks` hold the key of each table, or were refused it. `catalog` is updated where there is one. All tables are read
+    under the snapshot of `source`. One that was rewritten meanwhile is read again at once, one that somebody else
+    needed after a pause, each under a new snapshot of its own. Raises IngestionError at the end, naming each table that
+    failed with the reason.
     """
+    staged = {
+        each.table.name for each in requests if not each.dry_run and locks.holds(lock_key(lake.bucket, each.table.name))
+    }
     with (
-        Reporter(spark, lake.write, source.execution) as reporter,
+        Reporter(spark, lake.write, source.execution, len(requests)) as reporter,
         Watch(spark, locks.connection, source.connection, source.execution, reporter) as watch,
+        staging_deleted(lake, source.execution, staged),
     ):
         job = JobContext(spark, source, locks, watch, reporter, lake, catalog)
         attempts = _Attempts(job, requests)
         attempts.make_all()
-    if attempts.failures:
-        reasons = "; ".join(_with_name(name, reason) for name, reason in attempts.failures.items())
-        raise IngestionError(f"{len(attempts.failures)} of {counted(len(requests), 'table')} failed: {reasons}")
-    lake.write(layout.summary_key(source.execution), summary(job.outcomes))
+        attempts.check()
+    names = [request.table.name for request in requests]
+    outcomes = {name: job.outcomes[name] for name in names if name in job.outcomes}  # threads have added them
+    lake.write(layout.summary_key(source.execution), summary(outcomes))
 
 
 @dataclass(frozen=True)
@@ -82,49 +91,98 @@ class _Attempt:
 
 
 class _Attempts:
-    """The attempts at all tables. `failures` has the reason for each table whose last attempt failed."""
+    """The attempts at all tables, which threads make side by side."""
 
     def __init__(self, job: JobContext, requests: Sequence[TableRequest]) -> None:
         self._job = job
+        self._requests = requests
         self._waiting = deque(_Attempt(request) for request in requests)
-        self.failures: dict[str, str] = {}
+        self._changed = threading.Condition()
+        self._failures: dict[str, str] = {}
 
     def make_all(self) -> None:
-        while self._waiting:
-            attempt = self._waiting.popleft()
-            try:
-                self._make(attempt)
-            except TryAgainError as error:
-                self._try_again(attempt, error)
-            except Exception as error:  # an unexpected fault must not end the other tables either
-                self._fail(attempt, str(self._job.watch.failure or _one_line(error)))
+        """Make them, and those that follow from them."""
+        try:
+            work_side_by_side(self._job, len(self._requests), self._work)
+        finally:
+            with self._changed:
+                self._waiting.clear()
+                self._changed.notify_all()
 
-    def _make(self, attempt: _Attempt) -> None:
-        if self._job.watch.failure:
-            raise self._job.watch.failure
-        time.sleep(max(0.0, attempt.not_before - time.monotonic()))
+    def check(self) -> None:
+        """Raise IngestionError when a table failed in its last attempt, naming them in their order in tables.yaml."""
+        reasons = [_with_name(name, self._failures[name]) for name in self._names if name in self._failures]
+        if reasons:
+            failed = f"{len(reasons)} of {counted(len(self._requests), 'table')} failed"
+            raise IngestionError(f"{failed}: {'; '.join(reasons)}")
+
+    @property
+    def _names(self) -> list[str]:
+        return [request.table.name for request in self._requests]
+
+    def _work(self, job: JobContext) -> bool:
+        """Make one attempt after the other with the parts of `job`; False when its session was lost before the last."""
+        clean = True
+        for attempt in iter(self._next, None):
+            clean = self._made(job, attempt, clean=clean) and attempt.number == 1
+            if not clean and job.source.connection.is_lost():
+                return False
+        return True
+
+    def _made(self, job: JobContext, attempt: _Attempt, *, clean: bool) -> bool:
+        """Whether the attempt succeeded."""
+        try:
+            self._make(job, attempt, clean=clean)
+        except TryAgainError as error:
+            self._try_again(attempt, error)
+            return False
+        except Exception as error:  # an unexpected fault must not end the other tables either
+            self._fail(attempt, str(job.watch.failure or _one_line(error)))
+            return False
+        return True
+
+    def _next(self) -> Optional[_Attempt]:
+        """The next attempt whose time has come; None when none is left. A thread may add one to those it makes."""
+        with self._changed:
+            while self._waiting:
+                now = time.monotonic()
+                for attempt in self._waiting:
+                    if attempt.not_before <= now:
+                        self._waiting.remove(attempt)
+                        return attempt
+                self._changed.wait(min(attempt.not_before for attempt in self._waiting) - now)
+            return None
+
+    def _make(self, job: JobContext, attempt: _Attempt, *, clean: bool) -> None:
+        if job.watch.failure:
+            raise job.watch.failure
         if attempt.number > 1:
-            self._job.source.renew()
+            job.source.renew()
+        elif not clean:
+            job.source.rejoin()
         request = attempt.request
         try:
-            TableIngestion(self._job, request.table).run(request)
+            TableIngestion(job, request.table).run(request)
         except LockedError as error:
             if not request.refresh:
                 raise
-            execution = self._job.source.execution
-            write_findings(self._job, Refresh(attempt.name, execution, request.dry_run, skipped=str(error)))
+            execution = job.source.execution
+            write_findings(job, Refresh(attempt.name, execution, request.dry_run, skipped=str(error)))
 
     def _try_again(self, attempt: _Attempt, error: TryAgainError) -> None:
         self._job.reporter.say(f"{attempt.name}: attempt {attempt.number} of {ATTEMPTS}: {error}")
         if attempt.number == ATTEMPTS:
-            self.failures[attempt.name] = str(error)
-        elif isinstance(error, SourceChangedError):
-            self._waiting.appendleft(attempt.next(pause=0))
-        else:
-            self._waiting.append(attempt.next(PAUSE))
+            self._failures[attempt.name] = str(error)
+            return
+        with self._changed:
+            if isinstance(error, SourceChangedError):
+                self._waiting.appendleft(attempt.next(pause=0))
+            else:
+                self._waiting.append(attempt.next(PAUSE))
+            self._changed.notify()
 
     def _fail(self, attempt: _Attempt, reason: str) -> None:
-        self.failures[attempt.name] = reason
+        self._failures[attempt.name] = reason
         self._job.reporter.say(f"{attempt.name} failed: {reason}")
 
 

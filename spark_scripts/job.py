@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 import boto3
+from botocore.config import Config
 from pyspark.sql import SparkSession
 
 from spark_scripts.contract import layout
@@ -22,7 +23,7 @@ from spark_scripts.driver import runtime
 from spark_scripts.glue.catalog import Catalog
 from spark_scripts.ingest import ingest
 from spark_scripts.lake import spark_io
-from spark_scripts.lake.bucket import Lake, read_text
+from spark_scripts.lake.bucket import AT_ONCE, Lake, read_text
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import Locks
 from spark_scripts.postgres import certificates
@@ -38,6 +39,7 @@ _AWS_KEYS = {"AWS_ACCESS_KEY_ID": "fs.s3a.access.key", "AWS_SECRET_ACCESS_KEY": 
 
 def main(arguments: list[str]) -> int:
     """Run the job; 0 when all was ingested, else 1, with the reason as the last line of standard error."""
+    runtime.print_whole_lines()
     try:
         run(JobArguments.parse(arguments))
     except DataLakeError as error:
@@ -58,6 +60,7 @@ def run(arguments: JobArguments) -> None:
         region_name=keys.get("AWS_REGION") or session.region_name,
         aws_access_key_id=keys.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY"),
+        config=Config(max_pool_connections=AT_ONCE),
     )
     glue_database = arguments.glue_database
     catalog = Catalog(session, glue_database, arguments.bucket) if glue_database else None

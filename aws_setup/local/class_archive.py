@@ -71,8 +71,9 @@ def use_spark(scratch: Path) -> None:
     )
     for table in (Table("a", "a.a", "a", "2024-01"), Table("b", "b.b", "b", "2024-01", format="parquet")):
         folder = (scratch / table.name).as_uri()
-        spark_io.write(frame, table, folder)
-        spark_io.count_back(spark, table, f"{folder}/day=1")
+        hashed = spark_io.Hashed(frame, "day", [F.xxhash64(F.col("line"))], "line")
+        written = spark_io.write(hashed, table, folder, range(3))
+        spark_io.read_back(spark, table, folder, "day", written.schema)
     spark.stop()
 
 

@@ -14,9 +14,9 @@ from ingest_assets.aws.errors import aws_errors, error_code
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import DocumentError
 from spark_scripts.contract.manifest import Manifest
-from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.months import UNDATED, Month, Partition
 from spark_scripts.contract.progress import Progress
-from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.refresh import Findings, Refresh
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -47,7 +47,11 @@ class RawLayer(ABC):
 
     def current(self, table: str, month: str) -> Manifest | None:
         """The manifest that says what a month holds now; None while it has not been ingested."""
-        return self._manifest(layout.current_manifest_key(table, Month.parse(month)))
+        return self.current_of(table, Month.parse(month))
+
+    def current_of(self, table: str, partition: Partition) -> Manifest | None:
+        """The same for a month or for the rows without a month."""
+        return self._manifest(layout.current_manifest_key(table, partition))
 
     def undated(self, table: str) -> Manifest | None:
         """The manifest of the rows that have no month; None before the first execution. A refresh does not write it."""
@@ -92,6 +96,11 @@ class RawLayer(ABC):
         tables = [table for key in keys if (table := layout.table_of_refresh(execution, key))]
         return {table: found for table in tables if (found := self.refresh(execution, table))}
 
+    def findings(self, table: str) -> Findings | None:
+        """What is known of each month of the table; None before the first refresh, and from another release's."""
+        content = self._read(layout.findings_key(table))
+        return None if content is None else _readable(Findings.from_json, content)
+
     def progress(self, execution: str) -> Progress | None:
         """How far an execution's job has come. None before the job starts, or when another release wrote the object."""
         content = self._read(layout.progress_key(execution))
@@ -99,16 +108,20 @@ class RawLayer(ABC):
 
     def committed(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
         """The manifests of the months whose current content this execution wrote."""
-        current = {month: self.current(table, month) for month in months}
+        current = {month: self.current_of(table, Partition.of_key(month)) for month in months}
         return {month: found for month, found in current.items() if found and found.execution == execution}
 
     def left_by(self, table: str, months: Iterable[str], execution: str) -> dict[str, Manifest]:
         """The manifests that an execution left for the months, even if a later execution has written them since."""
         found = {
-            month: self._manifest(layout.execution_manifest_key(execution, table, Month.parse(month)))
+            month: self._manifest(layout.execution_manifest_key(execution, table, Partition.of_key(month)))
             for month in months
         }
         return {month: manifest for month, manifest in found.items() if manifest}
+
+    def content(self, key: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+        return self._read(key)
 
     def uri(self, key: str) -> str:
         """The address of an object of the bucket."""

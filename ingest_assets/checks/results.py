@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from ingest_assets._compat import CheckTarget
+from ingest_assets.aws.content import differences
 from ingest_assets.aws.raw_layer import RawLayer
 from ingest_assets.checks import column_types
 from ingest_assets.checks.specs import (
     CHECKS,
     COLUMNS_UNCHANGED,
+    CONTENT_UNCHANGED,
     EXECUTION_SUCCEEDED,
     INGESTED_IN_TIME,
     OBJECTS_MATCH_MANIFEST,
@@ -74,13 +76,22 @@ class Evaluated:
 
 
 def evaluations(
-    raw_layer: RawLayer, evaluated: Evaluated, manifest: Manifest, names: Collection[str] = CHECKS
+    raw_layer: RawLayer,
+    evaluated: Evaluated,
+    manifest: Manifest,
+    names: Collection[str] = CHECKS,
+    *,
+    read_files: bool = False,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
+    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read.
+
+    With `read_files` the content is read from the bucket, every byte of it.
+    """
     checks: dict[str, Callable[[], _Verdict]] = {
         EXECUTION_SUCCEEDED: lambda: _committed(manifest),
         ROWS_MATCH_SOURCE: lambda: _rows(manifest),
         OBJECTS_MATCH_MANIFEST: lambda: _objects(raw_layer, manifest),
+        CONTENT_UNCHANGED: lambda: _content(raw_layer, manifest, read_files),
         COLUMNS_UNCHANGED: lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
         INGESTED_IN_TIME: lambda: _Verdict(True, f"ingested at {manifest.finished}."),
     }
@@ -112,6 +123,12 @@ def not_ingested(evaluated: Evaluated, reason: str, execution_name: str, links: 
     """The result for a month that an execution should have ingested and did not."""
     metadata = {**links, EXECUTION_NAME: dg.MetadataValue.text(execution_name), "reason": dg.MetadataValue.text(reason)}
     return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(False, reason), metadata)
+
+
+def refreshed(evaluated: Evaluated, execution_name: str) -> dg.AssetCheckEvaluation:
+    """The result for the whole asset after a refresh that succeeded, where an execution of every month had failed."""
+    metadata = {EXECUTION_NAME: dg.MetadataValue.text(execution_name)}
+    return evaluated.result(EXECUTION_SUCCEEDED, _Verdict(True, f"refreshed by execution {execution_name}."), metadata)
 
 
 def summary(evaluated: Evaluated, check: str, results: Sequence[dg.AssetCheckEvaluation]) -> dg.AssetCheckEvaluation:
@@ -161,6 +178,20 @@ def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     found_wrong = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
     text = f"{'; '.join(found_wrong)}. Ingest the month again: that deletes every file that no manifest lists."
     return _Verdict(False, text, numbers=numbers)
+
+
+def _content(raw_layer: RawLayer, manifest: Manifest, read_files: bool) -> _Verdict:
+    """The digest of the files, where it was taken and is asked for."""
+    if manifest.content is None:
+        return _Verdict(True, "ingested by an older release, which took no digest: nothing to compare with.")
+    if not read_files:
+        return _Verdict(
+            True, f"ingested with digest {manifest.content}. Execute checks reads the files and compares it."
+        )
+    if found := differences(raw_layer, manifest):
+        return _Verdict(False, f"{'; '.join(found)}. Ingest the month again.")
+    text = f"{counted(manifest.rows, 'row')} read, as ingested: digest {manifest.content}."
+    return _Verdict(True, text, numbers={"rows": manifest.rows})
 
 
 def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:

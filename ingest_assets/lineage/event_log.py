@@ -11,6 +11,7 @@ from ingest_assets._compat import AssetCheckExecutionRecord, CheckTarget, Partit
 from ingest_assets.metadata import EXECUTION_NAME
 
 _PAGE = 1000
+_OBSERVATIONS = 100  # more than there are executions in the days for which a queue keeps a message
 
 
 class EventLog:
@@ -27,6 +28,12 @@ class EventLog:
         if found is None:
             found = self._materialized[asset, month] = set(self._materializations(asset, month))
         return execution in found
+
+    def has_observation(self, asset: dg.AssetKey, execution: str) -> bool:
+        """Whether one of the last observations of the asset is of the execution."""
+        found = self._instance.fetch_observations(asset, limit=_OBSERVATIONS).records
+        events = [record.asset_observation for record in found]
+        return any(event and execution in _execution(event.metadata) for event in events)
 
     def has_check(self, check: dg.AssetCheckKey, month: str | None, execution: str) -> bool:
         """Whether the result of the check for the month of the execution has been recorded."""

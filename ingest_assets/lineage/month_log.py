@@ -14,8 +14,15 @@ import dagster as dg
 
 from ingest_assets.asset_keys import raw_layer_key
 from ingest_assets.aws.raw_layer import RawLayer
-from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing, not_ingested, summary
-from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
+from ingest_assets.checks.results import (
+    Evaluated,
+    evaluations,
+    evaluations_of_nothing,
+    not_ingested,
+    refreshed,
+    summary,
+)
+from ingest_assets.checks.specs import CHECKS, CONTENT_UNCHANGED, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.source_log import source_events
 from ingest_assets.metadata import IngestedMonth, Metadata
@@ -69,7 +76,9 @@ class MonthLog:
         """Log a materialisation of each month that has none of its execution."""
         for month in self.unrecorded(months):
             label, metadata = month.manifest.month, month.metadata
-            self.log(dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags))
+            self.log(
+                dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags(self.table))
+            )
 
     def observe_source(self, manifest: Manifest) -> None:
         """Log what the execution of the manifest found of the table in PostgreSQL, unless that has been logged."""
@@ -78,19 +87,19 @@ class MonthLog:
 
     def check(self, manifest: Manifest) -> None:
         """Log the checks of a month that is committed."""
-        for result in evaluations(self.raw_layer, self._evaluated(manifest.month), manifest, self.checks):
+        for result in evaluations(self.raw_layer, self.evaluated(manifest.month), manifest, self.checks):
             self.log(result)
 
     def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
-        """Log the checks of the month as it is now, whoever ingested it."""
-        return self._check_current(month, self._current(month), self.checks)
+        """Log the checks of the month as it is now, whoever ingested it; reads its files."""
+        return self._check_current(month, self._current(month), self.checks, read_files=True)
 
     def check_all(self, months: Iterable[str]) -> None:
         """Log the checks of months as they are now, and of the asset, because the run names no month."""
         results = [result for month in months for result in self.check_current(month)]
         for check in self.checks:
             of_months = [result for result in results if result.check_name == check]
-            self.log(summary(self._evaluated(None), check, of_months))
+            self.log(summary(self.evaluated(None), check, of_months))
 
     def leave(self, month: str, failure: Failure | None) -> None:
         """Log the checks of a month that should have been ingested and was not, and so is as it was before.
@@ -108,26 +117,34 @@ class MonthLog:
     def fail(self, month: str | None, failure: Failure) -> None:
         """Log that the last execution for the month failed, or for None that the last one for all months did."""
         if EXECUTION_SUCCEEDED in self.checks:
-            self.log(not_ingested(self._evaluated(month), failure.reason, failure.execution_name, failure.links))
+            self.log(not_ingested(self.evaluated(month), failure.reason, failure.execution_name, failure.links))
 
-    def _evaluated(self, month: str | None) -> Evaluated:
+    def succeed(self, execution: str) -> None:
+        """Log that a refresh of the table has succeeded, where the last execution for all months had failed."""
+        last = next(self.history.results(dg.AssetCheckKey(self.asset, EXECUTION_SUCCEEDED), None), None)
+        if last is not None and not last[0].passed:
+            self.log(refreshed(self.evaluated(None), execution))
+
+    def evaluated(self, month: str | None) -> Evaluated:
+        """What a check that is made now is about."""
         return Evaluated(self.asset, month, self.history.target(self.asset, month))
 
     def _current(self, month: str) -> Manifest | None:
         return self.raw_layer.current(self.table.name, month)
 
     def _check_current(
-        self, month: str, manifest: Manifest | None, checks: Collection[str]
+        self, month: str, manifest: Manifest | None, checks: Collection[str], *, read_files: bool = False
     ) -> list[dg.AssetCheckEvaluation]:
-        evaluated = self._evaluated(month)
-        wanted = [check for check in (EXECUTION_SUCCEEDED, INGESTED_IN_TIME) if check in checks]
+        evaluated = self.evaluated(month)
+        lasting = (EXECUTION_SUCCEEDED, INGESTED_IN_TIME, *(() if read_files else (CONTENT_UNCHANGED,)))
+        wanted = [check for check in lasting if check in checks]
         standing = [found for check in wanted if (found := self._standing_failure(check, month, manifest))]
         results = [evaluated.repeated(failure) for failure in standing]
         others = [check for check in checks if check not in {failure.check_name for failure in standing}]
         if manifest is None:
             results += evaluations_of_nothing(self.raw_layer, evaluated, others)
         else:
-            results += evaluations(self.raw_layer, evaluated, manifest, others)
+            results += evaluations(self.raw_layer, evaluated, manifest, others, read_files=read_files)
         for result in results:
             self.log(result)
         return results

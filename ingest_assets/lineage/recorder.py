@@ -2,7 +2,8 @@
 
 If a Dagster run started the execution and died or was terminated, the missing events are added to that run. Any other
 execution gets runs of its own, one for each table and range of adjacent months, with the times of the execution and ids
-made from its ARN.
+made from its ARN. What a refresh found of a table is one observation, and the result of a check; they belong to no run
+then, because unchanged months are in none.
 
 There is no cursor: the event log itself says whether a month of an execution has been recorded. Messages that arrive
 twice, ticks that are replayed after a crash, and previews of a tick in the UI therefore neither double nor lose events.
@@ -28,11 +29,13 @@ from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.month_log import Failure, MonthLog
 from ingest_assets.lineage.recorded_runs import Outcome, RecordedRun, RecordedRuns
-from ingest_assets.metadata import IngestedMonth, execution_metadata, month_metadata
+from ingest_assets.lineage.refresh_log import check_up_to_date, has_check, observe
+from ingest_assets.metadata import IngestedMonth, Metadata, execution_metadata, month_metadata
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.request import resolve
 from spark_scripts.contract.wording import adjacent
 
@@ -54,21 +57,26 @@ def is_being_recorded(run: dg.DagsterRun | None) -> bool:
 class Recorded:
     """The months of a table that have now been recorded for an execution, ingested or `failed`.
 
-    `failed` is [""] for every month of the table.
+    `failed` is [""] for every month of the table. `found` sums up what a refresh found; it is empty for others.
     """
 
     table: str
     ingested: list[str]
     failed: list[str]
+    found: str = ""
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Months of a table that belong in one run. `wanted` should have been ingested and were not; None means all."""
+    """Months of a table that belong in one run. `wanted` should have been ingested and were not; None means all.
+
+    `found` is what the execution found of the table as a refresh.
+    """
 
     table: str
     ingested: list[str]
     wanted: list[str | None]
+    found: Refresh | None = None
 
 
 class Recorder:
@@ -96,25 +104,52 @@ class Recorder:
 
         Raises AwsError when the bucket or Step Functions cannot be read.
         """
-        works = self._works(notification)
-        if run is not None:
-            recorded = [self._into(run, work, notification) for work in works]
-        else:
-            recorded = [self._into_its_own(part, notification) for work in works for part in _parts(work)]
-        return [each for each in recorded if each.ingested or each.failed]
+        recorded = []
+        for work in self._works(notification):
+            if run is not None:
+                recorded.append(self._into(run, work, notification))
+            else:
+                recorded += [self._into_its_own(part, notification) for part in _parts(work)]
+            recorded.append(Recorded(work.table, [], [], self._record_found(run, work, notification)))
+        return [each for each in recorded if each.ingested or each.failed or each.found]
 
     def _works(self, notification: Notification) -> list[_Work]:
-        """What the execution ingested, and what it should have ingested, by table."""
+        """What the execution ingested, should have ingested, and found as a refresh, by table."""
         ingested = self._known_months(notification)
-        wanted = list(self._requested(notification.request)) if notification.status != "SUCCEEDED" else []
+        found = self._found(notification)
+        wanted = list(self._wanted(notification, found)) if notification.status != "SUCCEEDED" else []
         return [
             _Work(
                 table,
                 [month for of, month in ingested if of == table],
                 [month for of, month in wanted if of == table and (of, month) not in ingested],
+                found.get(table),
             )
-            for table in dict.fromkeys([*(of for of, _ in ingested), *(of for of, _ in wanted)])
+            for table in dict.fromkeys([*(of for of, _ in ingested), *(of for of, _ in wanted), *found])
         ]
+
+    def _found(self, notification: Notification) -> dict[str, Refresh]:
+        """What the execution found as a refresh of the tables that tables.yaml has."""
+        if not _asks_for(notification, "refresh"):
+            return {}
+        found = self._raw_layer.refreshes_by(notification.execution_name)
+        return {table: each for table, each in found.items() if table in self._tables}
+
+    def _wanted(self, notification: Notification, found: Mapping[str, Refresh]) -> Iterator[tuple[str, str | None]]:
+        """The months that a failed execution should have ingested: of a refresh those that had changed.
+
+        They are unknown where it failed before it had counted; None stands for them then. A dry run ingests none.
+        """
+        requested = list(self._requested(notification.request))
+        if not _asks_for(notification, "refresh"):
+            yield from requested
+            return
+        for table in dict.fromkeys([*found, *(table for table, _ in requested)]):
+            if table not in found and not _asks_for(notification, "dry_run"):
+                yield table, None
+            months = found[table].to_ingest() if table in found else []
+            partitions = monthly_partitions(self._tables[table])
+            yield from ((table, month) for month in months if partitions.has_partition_key(month))
 
     def _known_months(self, notification: Notification) -> list[tuple[str, str]]:
         known = []
@@ -164,11 +199,36 @@ class Recorder:
     def _record_source(self, run: RecordedRun, work: _Work, notification: Notification) -> None:
         """Record what the execution found of the table in PostgreSQL, unless a later execution has ingested it since.
 
-        Every execution rewrites the manifest of the rows without a month, so that it names the last one.
+        Every execution rewrites the manifest of the rows without a month, so that it names the last one. A refresh may
+        leave it, and rewrites the manifests of its months only.
         """
         manifest = self._raw_layer.undated(work.table) if work.ingested else None
+        if work.ingested and _asks_for(notification, "refresh"):
+            manifest = self._raw_layer.current(work.table, work.ingested[-1])
         if manifest is not None and manifest.execution == notification.execution_name:
             self._month_log(run, work.table, []).observe_source(manifest)
+
+    def _record_found(self, run: dg.DagsterRun | None, work: _Work, notification: Notification) -> str:
+        """Record what a refresh found of the table, and whether the table is up to date after the execution.
+
+        Returns the refresh's findings in a line if they are new.
+        """
+        report = self._instance.report_runless_asset_event
+        sink = RecordedRun(self._instance, run, work.table).log if run else report
+        log = MonthLog(self._log, self._raw_layer, self._tables[work.table], sink, [])
+        new = work.found is not None and observe(log, work.found, self._links(notification))
+        if new and work.found and work.found.skipped is None and not work.wanted:
+            log.succeed(notification.execution_name)
+        if work.ingested or (work.found and work.found.skipped is None):
+            new = self._record_up_to_date(log, notification.execution_name) or new
+        return work.found.summary() if work.found and new else ""
+
+    def _record_up_to_date(self, log: MonthLog, execution: str) -> bool:
+        """Record the check of the table once for an execution, if a refresh has ever looked at it."""
+        if has_check(log, execution) or self._raw_layer.findings(log.table.name) is None:
+            return False
+        check_up_to_date(log, execution)
+        return True
 
     def _record_left(self, run: RecordedRun, work: _Work, failure: Failure | None) -> list[str]:
         """Record the months that were not ingested and for which the run lacks a check; return them."""
@@ -207,15 +267,17 @@ class Recorder:
         log.materialize([IngestedMonth(manifest, metadata)])
         log.check(manifest)
 
+    def _links(self, notification: Notification) -> Metadata:
+        return execution_metadata(
+            notification.execution_arn, bucket=self._raw_layer.bucket_name(), job_run=_job_run(notification)
+        )
+
     def _month_log(self, run: RecordedRun, table: str, checks: list[str]) -> MonthLog:
         return MonthLog(self._log, self._raw_layer, self._tables[table], run.log, checks)
 
     def _failure(self, notification: Notification, at: datetime | None = None) -> Failure:
-        links = execution_metadata(
-            notification.execution_arn, bucket=self._raw_layer.bucket_name(), job_run=_job_run(notification)
-        )
         reason = f"Execution {notification.execution_name} is {notification.status}: {_reason(notification)}"
-        return Failure(reason, notification.execution_name, links, at)
+        return Failure(reason, notification.execution_name, self._links(notification), at)
 
     def _outcome(self, work: _Work, notification: Notification) -> Outcome:
         started, stopped = self._times(work, notification)
@@ -267,6 +329,11 @@ def _parts(work: _Work) -> Iterator[_Work]:
         yield _Work(work.table, ingested, [month for month in work.wanted if month in part])
     if None in work.wanted:
         yield _Work(work.table, [], [None])
+
+
+def _asks_for(notification: Notification, what: str) -> bool:
+    """Whether the execution's input has `refresh` or `dry_run`."""
+    return isinstance(notification.request, Mapping) and notification.request.get(what) is True
 
 
 def _job_run(notification: Notification) -> ExecutionJob | None:

@@ -81,6 +81,8 @@ class _Tick:
             yield f"recorded {ingested} from {source}"
         if failed := _by_table((each.table, each.failed) for each in self.recorded):
             yield f"recorded that {failed} failed in {source}" if not ingested else f"recorded that {failed} failed"
+        if found := [f"{each.table} ({each.found})" for each in self.recorded if each.found]:
+            yield f"looked at {_named(found)}"
         if self.acknowledged:
             yield f"acknowledged {counted(len(self.acknowledged), 'message')}"
         if self.postponed:

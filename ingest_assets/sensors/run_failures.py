@@ -24,7 +24,7 @@ from ingest_assets._compat import (
     WILL_RETRY_TAG,
     JobFailureData,
 )
-from ingest_assets.asset_keys import raw_layer_key, table_of_job
+from ingest_assets.asset_keys import raw_layer_key, refresh_job_name, table_of_job
 from ingest_assets.automation import sensor_status
 from ingest_assets.aws.executions import shortened
 from ingest_assets.aws.messages import DAGSTER, Notification
@@ -152,8 +152,11 @@ def _subject(run: dg.DagsterRun) -> str:
 def _notification(run: dg.DagsterRun, error: str, cause: str) -> Notification:
     tables = _tables(run)
     months = _months(run)
-    table = {"table": tables[0], "months": months} if len(tables) == 1 and months else {}
-    request = {**table, "requested_by": run.run_id}
+    [table] = tables if len(tables) == 1 else [None]
+    asked: dict[str, object] = {"table": table, "months": months} if table and months else {}
+    if table and run.job_name == refresh_job_name(table):
+        asked = {"refresh": True, "table": table, **asked}
+    request = {**asked, "requested_by": run.run_id}
     return Notification("FAILED", execution_arn="", request=request, error=error, cause=cause, source=DAGSTER)
 
 

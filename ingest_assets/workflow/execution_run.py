@@ -1,9 +1,9 @@
 """One execution of the state machine for one Dagster run and table, followed to its end.
 
 A run of several months is one execution and one Spark job. Promised: a run that succeeds has a manifest of its
-execution for each of its months; a run that fails says which months were committed before; a run that is terminated
-leaves no execution, job run or application of its own behind. Not promised: a run that loses the connection to AWS for
-good does not stop its execution, which then ends by its own time limits.
+execution for each of its months, and as a refresh for each that has changed; a run that fails says which months were
+committed before; a run that is terminated leaves no execution, job run or application of its own behind. Not promised:
+a run that loses the connection to AWS for good does not stop its execution, which then ends by its own time limits.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from ingest_assets.aws.errors import AwsError, aws_errors
 from ingest_assets.aws.executions import STATE_AFTER_JOB, Execution, StateChange, follow
 from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.aws.waiting import Deadline, polls
-from ingest_assets.metadata import EXECUTION_TAG, IngestedMonth, execution_metadata, month_metadata
+from ingest_assets.metadata import EXECUTION_TAG, IngestedMonth, Metadata, execution_metadata, month_metadata
 from ingest_assets.tables import check_request
 from ingest_assets.workflow.failures import Evidence, WorkflowError
 from ingest_assets.workflow.forecast import Forecast, forecast
+from ingest_assets.workflow.ingested import Ingested
 from ingest_assets.workflow.reattach import Attempt, choose, execution_name, first_run_id
 from ingest_assets.workflow.run_log import RunLog
 from spark_scripts.contract.errors import DataLakeError, IngestionError
 from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.refresh import Refresh
 from spark_scripts.contract.wording import counted, spans
 
 if TYPE_CHECKING:
@@ -44,11 +46,20 @@ _GLANCE_SECONDS = 5.0  # between two looks at the job's progress and at which mo
 
 @dataclass(frozen=True)
 class Order:
-    """What a Dagster run asks for: months of a table, in their order."""
+    """What a Dagster run asks for: months of a table, in their order, of a `refresh` those of them that have changed.
+
+    A refresh without months is of every month of the table, those outside Dagster's partitions included.
+    """
 
     context: dg.AssetExecutionContext
     table: str
     months: tuple[str, ...]
+    refresh: bool = False
+
+    def request(self) -> dict[str, object]:
+        """The execution's input."""
+        refresh = {"refresh": True} if self.refresh else {}
+        return {**refresh, "table": self.table, **({"months": list(self.months)} if self.months else {})}
 
 
 @dataclass(frozen=True)
@@ -69,14 +80,15 @@ class ExecutionRun:
     def __init__(
         self, order: Order, attempt: Attempt, account: AwsAccount, raw_layer: RawLayer, settings: Settings
     ) -> None:
+        self._order = order
         self._context = order.context
         self._table = order.table
-        self._months = order.months
         self._attempt = attempt
         self._account = account
         self._raw_layer = raw_layer
         self._settings = settings
-        self._log = RunLog(order.context.log, raw_layer, attempt.name, order.table, order.months)
+        months = None if order.refresh else order.months
+        self._log = RunLog(order.context.log, raw_layer, attempt.name, order.table, months)
         self._used: Usage | None = None
         """What the job run has used, read when it ended: EMR Serverless forgets it with the application."""
 
@@ -92,12 +104,12 @@ class ExecutionRun:
             )
         return cls(order, attempt, account, raw_layer, settings)
 
-    def run(self, on_termination: Callable[[Sequence[IngestedMonth]], None]) -> list[IngestedMonth]:
-        """Bring the execution to its end and return its months, in their order.
+    def run(self, on_termination: Callable[[Ingested], None]) -> Ingested:
+        """Bring the execution to its end and return what it ingested.
 
         Raises WorkflowError when the execution did not ingest every month, another DataLakeError when it could not be
         started or followed. When Dagster terminates the run, terminates the execution and calls `on_termination` with
-        the months that were committed before.
+        what was committed before.
         """
         expected = self._forecast() if self._attempt.found is None else None
         try:
@@ -105,22 +117,29 @@ class ExecutionRun:
             execution = self._wait_for_completion()
         except RunTerminatedError:
             self._terminate(f"Dagster run {self._context.run.run_id} was terminated")
-            on_termination(self._committed_months(self._evidence(None).job_run))
+            on_termination(self._committed(self._evidence(None).job_run))
             raise
-        return self._extract_months(execution, expected)
+        return self._extract(execution, expected)
 
-    def _forecast(self) -> Forecast:
-        """Refuse what the job would refuse, and log what the execution will probably take and cost."""
+    def _forecast(self) -> Forecast | None:
+        """Refuse what the job would refuse, and log what the execution will probably take and cost.
+
+        What a refresh takes depends on how much has changed, so that it has no estimate.
+        """
         self._check()
+        if self._order.refresh:
+            months = self._order.months
+            looked_at = counted(len(months), "month") if months else "every month"
+            self._context.log.info(f"Looking at {looked_at} of {self._table}, to ingest those that have changed")
+            return None
         machine, prices = self._attempt.state_machine_arn, self._settings.prices
-        expected = forecast(self._account, self._raw_layer, machine, prices, self._table, self._months)
+        expected = forecast(self._account, self._raw_layer, machine, prices, self._table, self._order.months)
         self._context.log.info(expected.sentence)
         return expected
 
     def _check(self) -> None:
         """Refuse what the job would refuse, before an application costs time and money."""
-        request = {"table": self._table, "months": list(self._months)}
-        check_request(request, self._raw_layer.deployed_tables(), datetime.now(UTC))
+        check_request(self._order.request(), self._raw_layer.deployed_tables(), datetime.now(UTC))
 
     def _start(self) -> None:
         name, link = self._attempt.name, execution_url(self._attempt.arn)
@@ -132,7 +151,7 @@ class ExecutionRun:
         self._context.instance.add_run_tags(self._context.run.run_id, {EXECUTION_TAG: name})
 
     def _start_execution(self) -> None:
-        request = {"table": self._table, "months": self._months, "requested_by": self._context.run.run_id}
+        request = {**self._order.request(), "requested_by": self._context.run.run_id}
         if self._settings.application_id:
             request["application_id"] = self._settings.application_id
         name = self._attempt.name
@@ -208,51 +227,69 @@ class ExecutionRun:
         else:
             log.info(f"Terminated execution {name}, its job run and its application.")
 
-    def _extract_months(self, execution: Execution, expected: Forecast | None) -> list[IngestedMonth]:
-        """The months with the estimate's error. Raises WorkflowError when the execution did not ingest them all."""
+    def _extract(self, execution: Execution, expected: Forecast | None) -> Ingested:
+        """What was ingested, with the estimate's error. Raises WorkflowError when months are missing."""
         if execution.status != "SUCCEEDED":
             raise self._failure(f"is {execution.status}", execution)
-        manifests = self._raw_layer.left_by(self._table, self._months, self._attempt.name)
-        missing = [month for month in self._months if month not in manifests]
+        found = self._found()
+        if self._order.refresh and found is None:
+            raise self._failure(f"is SUCCEEDED but did not say what has changed in {self._table}", execution)
+        wanted = self._wanted(found)
+        manifests = self._raw_layer.left_by(self._table, wanted, self._attempt.name)
+        missing = [month for month in wanted if month not in manifests]
         if missing:
             raise self._failure(f"is SUCCEEDED but left no manifest of {', '.join(missing)}", execution)
         job_run = self._evidence(execution).job_run
         months = self._ingested(manifests, job_run)
-        if expected is None:
-            return months
-        total = self._total(job_run)
-        error = expected.compared(execution, total.usd(self._settings.prices) if total else None)
-        return [replace(month, metadata={**month.metadata, **error}) for month in months]
+        if expected is not None:
+            total = self._total(job_run)
+            error = expected.compared(execution, total.usd(self._settings.prices) if total else None)
+            months = [replace(month, metadata={**month.metadata, **error}) for month in months]
+        return Ingested(months, found, {**self._links(job_run), **self._cost(job_run)})
 
     def _failure(self, verdict: str, execution: Execution | None = None) -> WorkflowError:
         """The error of the execution, with all that is known of the reason."""
         evidence = self._evidence(execution)
-        committed = self._committed_months(evidence.job_run)
+        ingested = self._committed(evidence.job_run)
         headline = f"Execution {self._attempt.name} {verdict}"
         text = [headline, *evidence.lines()]
-        if len(self._months) > 1:
-            done = spans(month.manifest.month for month in committed) or "none"
-            text.insert(1, f"Committed before the failure: {done} of {counted(len(self._months), 'month')}")
-        bucket = self._raw_layer.bucket_name()
+        wanted = self._wanted(ingested.found)
+        if len(wanted) > 1:
+            done = spans(month.manifest.month for month in ingested.months) or "none"
+            text.insert(1, f"Committed before the failure: {done} of {counted(len(wanted), 'month')}")
         return WorkflowError(
             "\n".join(text),
             execution_name=self._attempt.name,
             summary=f"{headline}: {evidence.reason() or 'no reason is known'}",
-            committed=committed,
-            links=execution_metadata(self._attempt.arn, bucket=bucket, job_run=evidence.job_run),
+            ingested=ingested,
         )
 
-    def _committed_months(self, job_run: ExecutionJob | None) -> list[IngestedMonth]:
-        """The months that the execution committed before it failed; none when they cannot be read.
+    def _found(self) -> Refresh | None:
+        """What the execution has found as a refresh. Raises AwsError or DocumentError."""
+        return self._raw_layer.refresh(self._attempt.name, self._table) if self._order.refresh else None
+
+    def _wanted(self, found: Refresh | None) -> Sequence[str]:
+        """The months that the execution has to ingest, as far as they are known."""
+        if not self._order.refresh:
+            return self._order.months
+        return [] if found is None else found.to_ingest()
+
+    def _committed(self, job_run: ExecutionJob | None) -> Ingested:
+        """What the execution committed before it ended; nothing when that cannot be read.
 
         The failure itself must be reported, so that a bucket that cannot be read is a warning only.
         """
+        links = self._links(job_run)
         try:
-            manifests = self._raw_layer.committed(self._table, self._months, self._attempt.name)
+            found = self._found()
+            manifests = self._raw_layer.committed(self._table, self._wanted(found), self._attempt.name)
         except DataLakeError as error:
             self._context.log.warning(str(error))
-            return []
-        return self._ingested(manifests, job_run)
+            return Ingested(links=links)
+        return Ingested(self._ingested(manifests, job_run), found, links)
+
+    def _links(self, job_run: ExecutionJob | None) -> Metadata:
+        return execution_metadata(self._attempt.arn, bucket=self._raw_layer.bucket_name(), job_run=job_run)
 
     def _evidence(self, execution: Execution | None) -> Evidence:
         """What history and logs say of a failure; less when AWS does not answer, so that the failure is reported."""
@@ -281,6 +318,11 @@ class ExecutionRun:
             cost = shares[month].metadata(self._settings.prices) if month in shares else {}
             ingested.append(IngestedMonth(manifest, {**metadata, **cost}))
         return ingested
+
+    def _cost(self, job_run: ExecutionJob | None) -> Metadata:
+        """What the job run cost, if that is known."""
+        total = self._total(job_run)
+        return total.metadata(self._settings.prices) if total else {}
 
     def _total(self, job_run: ExecutionJob | None) -> Usage | None:
         """What the job run is billed for, or had used when it ended."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ingest_assets.aws.executions import Execution, shortened
 from ingest_assets.aws.job_runs import ExecutionJob
-from ingest_assets.metadata import IngestedMonth, Metadata
+from ingest_assets.workflow.ingested import Ingested
 from spark_scripts.contract.errors import IngestionError
 
 # `IngestionError: …`, which the job ends with, or else `org.apache.spark.SparkException: …`.
@@ -39,18 +39,15 @@ _ADVICE = {
 class WorkflowError(IngestionError):
     """An execution did not ingest every month that it was asked for.
 
-    `committed` are the months that it did ingest, `links` leads to the pages that show the failure, `summary` is the
-    message in one line.
+    `ingested` has the months that it did ingest and links to the pages that show the failure, `summary` is the message
+    in one line.
     """
 
-    def __init__(
-        self, message: str, *, execution_name: str, summary: str, committed: Sequence[IngestedMonth], links: Metadata
-    ) -> None:
+    def __init__(self, message: str, *, execution_name: str, summary: str, ingested: Ingested) -> None:
         super().__init__(message)
         self.execution_name = execution_name
         self.summary = summary
-        self.committed = committed
-        self.links = links
+        self.ingested = ingested
 
 
 @dataclass(frozen=True)

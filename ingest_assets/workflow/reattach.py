@@ -58,10 +58,11 @@ def first_run_id(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 def execution_name(run_id: str, table: str, months: Sequence[str], attempt: int) -> str:
     """The name of an execution, such as `orders-2024-02-to-2024-03-1f2e3d4c-0a1b2c3d-1`.
 
-    It is always the same for the same arguments, has only letters, digits, `_` and `-`, and at most 63 characters.
+    Without months, for a refresh of the whole table, it is such as `orders-refresh-1f2e3d4c-0a1b2c3d-1`. It is always
+    the same for the same arguments, has only letters, digits, `_` and `-`, and at most 63 characters.
     """
     months = sorted(months)
-    span = months[0] if len(months) == 1 else f"{months[0]}-to-{months[-1]}"
+    span = "-to-".join(dict.fromkeys([months[0], months[-1]])) if months else "refresh"
     digest = hashlib.sha256("\n".join([run_id, table, *months]).encode()).hexdigest()[:8]
     return f"{table[:_TABLE_LENGTH]}-{span}-{run_id[:8]}-{digest}-{attempt}"
 

@@ -8,10 +8,10 @@ import dagster as dg
 from pydantic import Field
 
 from ingest_assets.aws.cost import LIST_PRICES, Prices
-from ingest_assets.metadata import IngestedMonth
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
 from ingest_assets.workflow.execution_run import ExecutionRun, Order, Settings
+from ingest_assets.workflow.ingested import Ingested
 
 
 class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster's value type, unused here
@@ -43,13 +43,15 @@ class IngestionWorkflow(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         context: dg.AssetExecutionContext,
         table: str,
         months: Sequence[str],
-        on_termination: Callable[[Sequence[IngestedMonth]], None],
-    ) -> list[IngestedMonth]:
-        """Ingest these months of the table in one execution and return them in their order.
+        on_termination: Callable[[Ingested], None],
+        refresh: bool = False,
+    ) -> Ingested:
+        """Ingest these months of the table in one execution.
 
+        With `refresh` only those that have changed are ingested, and no months stand for every month of the table.
         ExecutionRun.run says what is raised and when `on_termination` is called.
         """
-        order = Order(context, table, tuple(sorted(months)))
+        order = Order(context, table, tuple(sorted(months)), refresh)
         run = ExecutionRun.prepare(order, self.account, self.raw_layer, self._settings())
         return run.run(on_termination)
 

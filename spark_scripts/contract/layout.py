@@ -54,6 +54,11 @@ def refresh_key(execution: str, name: str) -> str:
     return f"{execution_manifests_prefix(execution)}{name}/_refresh.json"
 
 
+def findings_key(name: str) -> str:
+    """What is known of each month of a table from the last refresh that looked at it, whichever execution that was."""
+    return f"{_MANIFESTS}refreshes/{name}.json"
+
+
 def table_of_refresh(execution: str, key: str) -> Optional[str]:
     """The table about which an execution wrote the object `key` as its refresh; None for another object."""
     name = key[len(execution_manifests_prefix(execution)) :].partition("/")[0]

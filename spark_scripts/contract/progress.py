@@ -20,10 +20,11 @@ NEWEST_LINES = 100
 class Progress:
     """What the job has done so far, and its newest lines.
 
-    `said` is the number of lines since the start. The other figures are about `table`, the table that is read now:
-    `months` and `rows` are committed, out of `all_months` and `all_rows` that the source has counted; rows
-    without a month count as rows only. `reading` names the months that are read at once, and is empty while nothing is
-    read; `read` is how many of their `slices` are done.
+    `said` is the number of lines since the start. The other figures are about `table`, which names the execution's one
+    table, or says how many of its tables were counted, such as `2 of 8 tables`: `months` and `rows` are committed, out
+    of `all_months` and `all_rows` that the source has counted; rows without a month count as rows only. `reading` names
+    the months that are read at once, or the number of tables that are read, and is empty while nothing is read; `read`
+    is how many of their `slices` are done.
     """
 
     execution: str
@@ -75,7 +76,7 @@ class Progress:
         return f"{self.table}: {months} committed, {self.rows:,} of {counted(self.all_rows, 'row')}{slices}"
 
     def share(self) -> float:
-        """The part of the table that is done, from 0 to 1, by months; the months that are read now count by slices."""
+        """The part of the counted months that is done, from 0 to 1. The months that are read now count by slices."""
         if not self.all_months:
             return 0.0
         done = self.months / self.all_months

@@ -57,6 +57,11 @@ class Table:
     trust_restarts: bool = False
     refresh_months: Optional[int] = None
 
+    def deciding_bytes(self) -> dict[str, Any]:
+        """The keys of the entry that decide the bytes of a month, with their values."""
+        keys = ("table", "date_column", "timezone", "columns", "format", "compression")
+        return {key: getattr(self, key) for key in keys}
+
     def months_to_refresh(self, now: datetime) -> Optional[tuple[Month, ...]]:
         """The months that a refresh at the instant `now` looks at when it names none, or None for every month."""
         if self.refresh_months is None:

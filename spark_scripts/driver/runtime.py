@@ -1,8 +1,10 @@
-"""The versions that the job runs on, which AWS does not fully document for EMR."""
+"""What the job runs on: its standard output, and the versions, which AWS does not fully document for EMR."""
 
 from __future__ import annotations
 
+import io
 import platform
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,6 +14,12 @@ from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+def print_whole_lines() -> None:
+    """Let the lines that threads print stay whole: unbuffered, `print` writes a text and the end of its line apart."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(write_through=False)
 
 
 def describe(spark: SparkSession) -> str:

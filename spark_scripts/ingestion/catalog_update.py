@@ -10,10 +10,11 @@ from spark_scripts.contract.errors import DataLakeError, IngestionError
 
 if TYPE_CHECKING:
     from spark_scripts.ingestion.context import JobContext
+    from spark_scripts.lake.current import CurrentManifests
 
 
 @contextmanager
-def catalog_updated(job: JobContext, table: str, published: Sequence[str]) -> Iterator[None]:
+def catalog_updated(job: JobContext, table: str, current: CurrentManifests, published: Sequence[str]) -> Iterator[None]:
     """At the end, bring the catalog's `table` to the months that are committed.
 
     `published` are the months that were published by then. Raises IngestionError when the catalog cannot be updated,
@@ -22,21 +23,21 @@ def catalog_updated(job: JobContext, table: str, published: Sequence[str]) -> It
     try:
         yield
     except DataLakeError as error:
-        problem = _problem(job, table, published)
+        problem = _problem(job, table, current, published)
         if problem:
             raise IngestionError(f"{error}; {problem}") from error
         raise
-    problem = _problem(job, table, published)
+    problem = _problem(job, table, current, published)
     if problem:
         raise IngestionError(problem)
 
 
-def _problem(job: JobContext, table: str, published: Sequence[str]) -> str:
+def _problem(job: JobContext, table: str, current: CurrentManifests, published: Sequence[str]) -> str:
     """Update the catalog; say why when that fails."""
     if job.catalog is None:
         return ""
     try:
-        job.catalog.update(table, job.lake.current_manifests(table))
+        job.catalog.update(table, current.all())
     except DataLakeError as error:
         months = ", ".join(published) or "no month"
         return f"published {months}, but {error} (the table's next run updates the catalog)"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
-from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.errors import DocumentError
+from spark_scripts.contract.refresh import Findings, Look, Refresh
 from spark_scripts.contract.source_state import difference
 from spark_scripts.ingestion.summary import Outcome
 
@@ -17,16 +18,21 @@ if TYPE_CHECKING:
     from spark_scripts.ingestion.context import JobContext
     from spark_scripts.ingestion.states import States
     from spark_scripts.lake.bucket import Lake
+    from spark_scripts.lake.current import CurrentManifests
     from spark_scripts.postgres.counts import Count
+
+_SNAPSHOT_TIME = (
+    """SELECT pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at"""
+)
 
 
 class PublishedTable:
     """What the raw layer holds of a table: the current manifests, and all objects in the table's folder."""
 
-    def __init__(self, lake: Lake, table: str) -> None:
+    def __init__(self, lake: Lake, table: str, current: CurrentManifests) -> None:
         self._lake = lake
         self._table = table
-        self.manifests: Mapping[str, Manifest] = {each.month: each for each in lake.current_manifests(table)}
+        self.manifests: Mapping[str, Manifest] = {each.month: each for each in current.all()}
         self._objects = {file.key: file for file in lake.files_below(layout.table_prefix(table))}
 
     def missing(self, manifest: Manifest) -> Optional[File]:
@@ -41,13 +47,19 @@ class PublishedTable:
 
 
 def changed_counts(
-    job: JobContext, table: Table, states: States, counts: Sequence[Count], *, dry_run: bool
+    job: JobContext,
+    table: Table,
+    current: CurrentManifests,
+    states: States,
+    counts: Sequence[Count],
+    *,
+    dry_run: bool,
 ) -> list[Count]:
     """Return the counts of the partitions that a refresh has to ingest, and write what was found.
 
     What was found includes the partitions that an earlier attempt of the same execution has ingested.
     """
-    published = PublishedTable(job.lake, table.name)
+    published = PublishedTable(job.lake, table.name, current)
     keys = [each.partition.key for each in counts]
     changed = {each.partition.key: _reason(published, table, states, each.partition) for each in counts}
     reasons = job.changes.setdefault(table.name, {})
@@ -55,6 +67,7 @@ def changed_counts(
     unchanged = {key: published.manifests[key].execution for key in keys if key not in reasons}
     execution = job.source.execution
     write_findings(job, Refresh(table.name, execution, dry_run, dict(reasons), unchanged, states.reason or None))
+    _remember(job, published, table.name, changed)
     if not dry_run:
         for key in unchanged:
             published.delete_leftovers(published.manifests[key])
@@ -66,6 +79,28 @@ def write_findings(job: JobContext, found: Refresh) -> None:
     job.lake.write(layout.refresh_key(found.execution, found.table), found.to_json())
     job.reporter.say(f"{found.table}: {found.summary()}")
     job.outcomes[found.table] = Outcome(found.summary(), changed=bool(found.changed))
+
+
+def _remember(job: JobContext, published: PublishedTable, name: str, changed: Mapping[str, Optional[str]]) -> None:
+    """Write what is now known of the table's partitions: those that were looked at now, and the others as before.
+
+    The table's lock is held, so that no other execution writes it. Raises LakeError.
+    """
+    at = job.source.connection.rows(_SNAPSHOT_TIME)[0]["at"]
+    ingested = {key: manifest.finished for key, manifest in published.manifests.items()}
+    looks = {key: Look(at, job.source.execution, reason, ingested.get(key)) for key, reason in changed.items()}
+    known = Findings(name, {**_known(job.lake, name), **looks})
+    job.lake.write(layout.findings_key(name), known.to_json())
+
+
+def _known(lake: Lake, name: str) -> Mapping[str, Look]:
+    """The looks of before; none where another release wrote them, since the next refresh looks again."""
+    text = lake.read(layout.findings_key(name))
+    try:
+        return Findings.from_json(text).looks if text is not None else {}
+    except DocumentError as error:
+        print(f"{name}: {error}; what earlier refreshes found is forgotten", flush=True)
+        return {}
 
 
 def _reason(published: PublishedTable, table: Table, states: States, partition: Partition) -> Optional[str]:

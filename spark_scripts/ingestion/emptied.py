@@ -14,17 +14,25 @@ from spark_scripts.postgres import sql
 if TYPE_CHECKING:
     from spark_scripts.contract.tables import Table
     from spark_scripts.ingestion.context import JobContext
+    from spark_scripts.lake.current import CurrentManifests
     from spark_scripts.locking.hold import Hold
     from spark_scripts.postgres.counts import Count
     from spark_scripts.postgres.source import Relation
 
 
-def check_not_emptied(job: JobContext, table: Table, relation: Relation, hold: Hold, counts: Sequence[Count]) -> None:
+def check_not_emptied(
+    job: JobContext,
+    table: Table,
+    relation: Relation,
+    hold: Hold,
+    current: CurrentManifests,
+    counts: Sequence[Count],
+) -> None:
     """Raise IngestionError when the whole table has no rows and partitions of `counts` have some in the raw layer."""
     if table.allow_empty or any(each.rows for each in counts) or not _reads_as_empty(job, relation, hold):
         return
-    current = {manifest.month: manifest.rows for manifest in job.lake.current_manifests(table.name)}
-    before = {each.partition.key: current.get(each.partition.key, 0) for each in counts}
+    held = {manifest.month: manifest.rows for manifest in current.all()}
+    before = {each.partition.key: held.get(each.partition.key, 0) for each in counts}
     lost = [f"{key} ({rows} rows)" for key, rows in before.items() if rows]
     if lost:
         raise IngestionError(

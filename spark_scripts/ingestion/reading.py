@@ -62,11 +62,12 @@ class Reading:
             return {}
         plan = self._found.plan
         locked = "TRUE" if self._found.full else self._in_partitions(counts)
+        login = self._source.database
         try:
             with self._hold.locked(locked):
                 staged = self._stage.write(counts, self._condition(counts), plan.column, plan.slices(counts))
         except SourceError as error:
-            if error.state not in REFUSED_LOGIN or not self._source.read_secret_again():
+            if error.state not in REFUSED_LOGIN or not self._source.read_secret_again(login):
                 raise
             self._reporter.say(f"{self._table.name}: the secret has changed, reading with its new values")
             return self.staged(counts)

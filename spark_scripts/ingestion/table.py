@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Optional
 
-from spark_scripts.contract import layout
+from spark_scripts.contract.content import Content
 from spark_scripts.contract.errors import DataLakeError, TryAgainError
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import UNDATED, Month
@@ -19,6 +18,7 @@ from spark_scripts.ingestion.reading import Reading, batches
 from spark_scripts.ingestion.states import States, month_states
 from spark_scripts.ingestion.summary import Outcome
 from spark_scripts.ingestion.survey import Survey, narrowed, survey
+from spark_scripts.lake.current import CurrentManifests
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
 from spark_scripts.locking.hold import Hold
@@ -47,6 +47,7 @@ class TableIngestion:
         self._hold = Hold(job.source, job.locks.connection, job.watch, table, self._relation)
         self._stage = Stage(job.spark, job.source, job.lake, job.reporter, table, self._relation)
         self._publisher = Publisher(job.lake, job.locks)
+        self._current = CurrentManifests(job.lake, table.name)
         self._published: list[str] = []
         self._states = States()
 
@@ -60,13 +61,13 @@ class TableIngestion:
         self._publisher.check_lock(table.name)
         if request.dry_run:
             _, counts = self._counted(request)
-            changed_counts(job, table, self._states, counts, dry_run=True)
+            changed_counts(job, table, self._current, self._states, counts, dry_run=True)
             return
-        with catalog_updated(job, table.name, self._published), self._staging_deleted():
+        with catalog_updated(job, table.name, self._current, self._published):
             found, counts = self._counted(request)
-            check_not_emptied(job, table, self._relation, self._hold, counts)
+            check_not_emptied(job, table, self._relation, self._hold, self._current, counts)
             if request.refresh:
-                counts = changed_counts(job, table, self._states, counts, dry_run=False)
+                counts = changed_counts(job, table, self._current, self._states, counts, dry_run=False)
                 found = narrowed(job, table, self._hold, found, counts)
             else:
                 job.outcomes[table.name] = _outcome(counts)
@@ -91,21 +92,10 @@ class TableIngestion:
         for batch in batches(counts, found):
             self._ingest(batch, reading, found)
 
-    @contextmanager
-    def _staging_deleted(self) -> Iterator[None]:
-        """Delete the table's staging folders at the end, and at the beginning what a killed execution left there."""
-        self._job.lake.delete_staging(self._table.name)
-        try:
-            yield
-        finally:
-            self._job.lake.delete_staging(self._table.name)
-
     def _every_month(self, found: Survey) -> list[Month]:
         """The months of the source and of the raw layer: a month that the source no longer has becomes empty."""
-        name = self._table.name
-        manifests = self._job.lake.files(layout.current_manifests_prefix(name))
-        published = {layout.partition_of_current_manifest(name, manifest.key) for manifest in manifests}
-        return sorted(partition for partition in published.union(found.counts) if isinstance(partition, Month))
+        partitions = self._current.partitions().union(found.counts)
+        return sorted(partition for partition in partitions if isinstance(partition, Month))
 
     def _state(self, partition: Partition) -> Optional[SourceState]:
         """The state to record, which must be durable."""
@@ -132,8 +122,9 @@ class TableIngestion:
 
     def _publish(self, each: Count, staged: Staged, found: Survey, started: datetime) -> None:
         manifest = self._publisher.publish(self._manifest(each, staged, found, started))
+        self._current.committed(manifest)
         self._published.append(manifest.month)
-        self._job.reporter.committed(months=int(each.partition != UNDATED), rows=manifest.rows)
+        self._job.reporter.committed(manifest.table, months=int(each.partition != UNDATED), rows=manifest.rows)
         print(
             f"{manifest.table} {manifest.month}: {counted(manifest.rows, 'row')} in"
             f" {counted(len(manifest.files), 'file')}, {counted(manifest.bytes, 'byte')}, {manifest.seconds:.1f} s",
@@ -167,6 +158,7 @@ class TableIngestion:
             table_bytes=relation.bytes,
             table_rows=relation.rows,
             source_state=self._state(each.partition),
+            content=staged.content or str(Content(self._table.format)),
         )
 
 

@@ -1,14 +1,16 @@
 """The bucket, as the job sees it.
 
-Data files are listed, moved and deleted through Hadoop's FileSystem, the same on EMRFS, S3A and a local folder.
-Manifests are written by one PutObject each, which S3 makes atomic: a reader sees the old one or the new one.
+Spark writes data files through Hadoop's FileSystem. The driver asks S3 itself wherever that takes fewer requests: it
+lists, and on S3A it copies and deletes files. In the local account, where files are no objects, it moves and deletes
+them through the FileSystem. Manifests are written by one PutObject each, which S3 makes atomic: a reader sees the old
+one or the new one.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,13 +20,20 @@ from spark_scripts.contract.manifest import File, Manifest
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
     from pyspark.sql import SparkSession
 
 
-_AT_ONCE = 8  # requests; botocore holds 10 connections
+AT_ONCE = 32
+"""Requests that the driver makes at once, for all tables together: they wait for S3, and need no processor."""
+
+_COPIED_AT_ONCE = 5 * 2**30
+"""The largest file that CopyObject takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html."""
+
+_DELETED_AT_ONCE = 1000
+"""Files that one DeleteObjects takes."""
 
 _S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 
@@ -40,7 +49,7 @@ class Lake:
         jvm: Any = spark._jvm
         self._client = client
         self._path = jvm.org.apache.hadoop.fs.Path
-        self._pool = ThreadPoolExecutor(_AT_ONCE, "lake")
+        self._pool = ThreadPoolExecutor(AT_ONCE, "lake")
         self.bucket = bucket
         with _explained(f"bucket {bucket} cannot be reached"):
             hadoop = spark._jsc.hadoopConfiguration()
@@ -61,32 +70,29 @@ class Lake:
         except (BotoCoreError, ClientError) as error:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
 
-    def current_manifests(self, name: str) -> list[Manifest]:
-        """The current manifest of each partition of the table `name`. Raises LakeError or DocumentError."""
-        keys = [file.key for file in self.files(layout.current_manifests_prefix(name))]
+    def read(self, key: str) -> Optional[str]:
+        """The text of an object; None where there is none. Raises LakeError."""
+        try:
+            return read_text(self._client, self.bucket, key)
+        except LakeError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "NoSuchKey":
+                return None
+            raise
+
+    def manifests(self, keys: Iterable[str]) -> list[Manifest]:
+        """The manifests at `keys`, read side by side. Raises LakeError or DocumentError."""
         return list(self._pool.map(lambda key: Manifest.from_json(read_text(self._client, self.bucket, key)), keys))
 
-    def files(self, prefix: str) -> list[File]:
-        """The files directly in the folder `prefix` (which ends with a slash), by key."""
-        with _explained(f"{self.uri(prefix)} cannot be listed"):
-            found = [
-                File(prefix + status.getPath().getName(), status.getLen())
-                for status in self._statuses(prefix)
-                if status.isFile()
-            ]
-        return sorted(found, key=lambda file: file.key)
-
     def files_below(self, prefix: str) -> list[File]:
-        """The files in the folder `prefix` and in all folders below it, by key."""
-        root = self.uri("")
-        with _explained(f"{self.uri(prefix)} cannot be listed"), _nothing_there():
-            found = []
-            each = self._fs.listFiles(self._path(self.uri(prefix)), True)
-            while each.hasNext():
-                status = each.next()
-                found.append(File(status.getPath().toString()[len(root) :], status.getLen()))
-            return sorted(found, key=lambda file: file.key)
-        return []
+        """The files in the folder `prefix`, which ends with a slash, and in all folders below it, by key."""
+        found: list[File] = []
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                found += [File(each["Key"], each["Size"]) for each in page.get("Contents", ())]
+        except (BotoCoreError, ClientError) as error:
+            raise LakeError(f"{self.uri(prefix)} cannot be listed: {error}") from error
+        return sorted((file for file in found if not file.key.endswith("/")), key=lambda file: file.key)
 
     def folders(self, prefix: str) -> list[str]:
         """The folders directly in the folder `prefix`, as prefixes."""
@@ -100,11 +106,20 @@ class Lake:
             return list(self._fs.listStatus(self._path(self.uri(prefix))))
         return []
 
-    def move(self, targets: Mapping[str, str]) -> None:
-        """Move files, side by side, to keys that are free: `targets` are the new keys by the old ones."""
+    def move(self, targets: Mapping[File, str]) -> None:
+        """Move files out of staging, side by side, to keys that are free: `targets` are their new keys.
+
+        On S3A a file may stay in staging too, until that is deleted.
+        """
         list(self._pool.map(self._move, targets.keys(), targets.values()))
 
-    def _move(self, source: str, target: str) -> None:
+    def _move(self, file: File, target: str) -> None:
+        if self._has_folders or file.bytes > _COPIED_AT_ONCE:
+            self._rename(file.key, target)
+        else:
+            self._copy(file.key, target)
+
+    def _rename(self, source: str, target: str) -> None:
         with _explained(f"{self.uri(source)} cannot be moved to {self.uri(target)}"):
             destination = self._path(self.uri(target))
             if self._has_folders:
@@ -112,29 +127,54 @@ class Lake:
             if not self._fs.rename(self._path(self.uri(source)), destination):
                 raise LakeError(f"{self.uri(source)} could not be moved to {self.uri(target)}")
 
-    def delete_files(self, keys: Iterable[str]) -> None:
-        """Delete files, side by side."""
-        list(self._pool.map(self.delete, keys))
+    def _copy(self, source: str, target: str) -> None:
+        """One request, where a rename of S3A makes ten, one after the other."""
+        try:
+            self._client.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source})
+        except (BotoCoreError, ClientError) as error:
+            raise LakeError(f"{self.uri(source)} cannot be copied to {self.uri(target)}: {error}") from error
+
+    def delete_files(self, keys: Collection[str]) -> None:
+        """Delete files. Raises LakeError naming the first that is still there."""
+        if self._has_folders:
+            list(self._pool.map(self.delete, keys))
+            return
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), _DELETED_AT_ONCE):
+            self._delete_objects(ordered[start : start + _DELETED_AT_ONCE])
+
+    def _delete_objects(self, keys: Sequence[str]) -> None:
+        try:
+            answer = self._client.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise LakeError(f"{self.uri(keys[0])} cannot be deleted: {error}") from error
+        for refused in answer.get("Errors", ()):
+            raise LakeError(f"{self.uri(refused['Key'])} cannot be deleted: {refused.get('Message')}")
 
     def delete(self, key_or_prefix: str) -> None:
         """Delete a file, or a folder with its content. Does nothing when there is none."""
         with _explained(f"{self.uri(key_or_prefix)} cannot be deleted"):
             self._fs.delete(self._path(self.uri(key_or_prefix)), True)
 
-    def delete_staging(self, name: str) -> None:
-        """Delete what any execution left in staging for the table `name`.
+    def delete_staging(self, names: Collection[str]) -> None:
+        """Delete what any execution left in staging for the tables `names`.
 
-        Only the holder of the table's lock may call this: no other execution uses these folders then.
+        Only the holder of the tables' locks may call this: no other execution uses these folders then.
         """
         for folder in self.folders(layout.STAGING):
-            self.delete(f"{folder}{name}/")
-            self._delete_if_empty(folder)
+            found = self.folders(folder)
+            left = [each for each in found if each[len(folder) : -1] in names]
+            list(self._pool.map(self.delete, left))
+            if len(left) == len(found):
+                self._delete_if_empty(folder)
 
     def _delete_if_empty(self, prefix: str) -> None:
         try:
             self._fs.delete(self._path(self.uri(prefix)), False)
         except JAVA_ERRORS:
-            if not self.folders(prefix):  # else another table of that execution is in it
+            if not self.folders(prefix):  # else another execution has begun to use it
                 raise
 
 

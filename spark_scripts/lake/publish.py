@@ -29,6 +29,8 @@ class Publisher:
     def __init__(self, lake: Lake, locks: Locks) -> None:
         self._lake = lake
         self._locks = locks
+        self._before: dict[str, list[str]] = {}
+        self._listed: set[str] = set()
 
     def check_lock(self, table: str) -> None:
         """Raise LockedError when another execution has the lock of `table`, SourceError when it is lost."""
@@ -49,13 +51,20 @@ class Publisher:
         self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), text)
         self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
         listed = {file.key for file in files}
-        found = self._lake.files(layout.partition_prefix(manifest.table, manifest.partition))
-        self._lake.delete_files(file.key for file in found if file.key not in listed)
+        self._lake.delete_files([key for key in self._held_before(manifest) if key not in listed])
         return manifest
+
+    def _held_before(self, manifest: Manifest) -> list[str]:
+        """What the partition's folder held before. Nobody else writes the table, so it is listed once."""
+        if manifest.table not in self._listed:
+            for file in self._lake.files_below(layout.table_prefix(manifest.table)):
+                self._before.setdefault(f"{file.key.rpartition('/')[0]}/", []).append(file.key)
+            self._listed.add(manifest.table)
+        return self._before.get(layout.partition_prefix(manifest.table, manifest.partition), [])
 
     def _move(self, manifest: Manifest) -> tuple[File, ...]:
         moved = tuple(File(_published_key(file.key, manifest), file.bytes) for file in manifest.files)
-        self._lake.move({file.key: to.key for file, to in zip(manifest.files, moved)})
+        self._lake.move({file: to.key for file, to in zip(manifest.files, moved)})
         return moved
 
 

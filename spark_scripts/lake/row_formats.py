@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Optional, Protocol
 
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from spark_scripts.contract import manifest
+from spark_scripts.contract import content, manifest
+from spark_scripts.contract.identifiers import free_name
+from spark_scripts.lake import digests
+from spark_scripts.lake.spark_io import Hashed
 from spark_scripts.postgres import projections, sql
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from spark_scripts.postgres.source import Relation
 
 _DAY = "month_day"
+_LINE = "line"
 
 
 class RowFormat(Protocol):
@@ -43,6 +47,9 @@ class RowFormat(Protocol):
     def written(self, frame: DataFrame) -> DataFrame:
         """The columns that Spark writes, from the subquery's result."""
 
+    def hashed(self, written: DataFrame) -> Hashed:
+        """The rows that `written` returned, with their hashes."""
+
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
         """How many header lines the slices add to the rows, by `day`."""
 
@@ -59,6 +66,7 @@ class CsvLines:
         self._relation = relation.name
         self._line = projections.csv_line(relation.columns, table.columns)
         self._header = projections.csv_header(relation.columns)
+        self._reads_back = table.verify == "content"
         self.empty_file_bytes: Optional[int] = None if table.compression else len(self._header.encode()) + 1
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
@@ -71,7 +79,14 @@ class CsvLines:
 
     def written(self, frame: DataFrame) -> DataFrame:
         """The line and its month."""
-        return frame.select("line", self.day)
+        return frame.select(_LINE, self.day)
+
+    def hashed(self, written: DataFrame) -> Hashed:
+        """The hash of the line; to compare what is read back also of its physical lines."""
+        hashes = [digests.of_line(_LINE)]
+        if self._reads_back:
+            hashes.append(digests.of_physical_lines(_LINE))
+        return Hashed(written, self.day, hashes, self._header)
 
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
         """A header for each month of each slice, because each slice writes a file for each of its months."""
@@ -93,7 +108,7 @@ class TypedColumns:
     def __init__(self, relation: Relation, table: Table, lossy: Collection[str]) -> None:
         self._relation = relation.name
         self._projections = projections.typed_projections(relation.columns, table.columns, lossy)
-        self.day = projections.free_name(_DAY, [projection.name for projection in self._projections])
+        self.day = free_name(_DAY, [projection.name for projection in self._projections])
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
         """A row of neutrally named columns for each row."""
@@ -107,6 +122,14 @@ class TypedColumns:
         """The columns in their types and under their own names, and the month."""
         columns = [_column(index, projection) for index, projection in enumerate(self._projections)]
         return frame.select(*columns, F.col(_DAY).alias(self.day))
+
+    def hashed(self, written: DataFrame) -> Hashed:
+        """The hash of the values, in a column of its own: it is too long to stand in the sum of each month."""
+        fields = [field for field in written.schema.fields if field.name != self.day]
+        added = free_name("row_hash", written.columns)
+        columns = content.typed_columns((column.name, column.type) for column in self.file_columns(written))
+        frame = written.withColumn(added, digests.of_values(fields))
+        return Hashed(frame, self.day, [F.col(added)], columns, [added])
 
     def headers(self, _slices: Sequence[Slice]) -> Counter[int]:
         """Empty: Parquet has no header lines."""

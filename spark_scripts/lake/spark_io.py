@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.lake import digests
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
     from spark_scripts.contract.tables import Table
     from spark_scripts.postgres.source import Source
@@ -32,11 +34,14 @@ A fetch of a single row has no such limit, because it cannot be made smaller.
 
 SESSION = {
     "spark.ui.showConsoleProgress": "false",
+    "spark.scheduler.mode": "FAIR",  # a small table does not wait for all slices of a large one: ingestion/workers.py
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",  # sums of hashes wrap round
     "spark.sql.caseSensitive": "true",  # columns that differ only in case
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",  # no shift of dates before 1582-10-15
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.mapreduce.fileoutputcommitter.cleanup.skipped": "true",  # staging is deleted at the end, all at once
     # Else S3A asks S3, before it makes a file or folder, whether another is in its way, and after a delete whether the
     # folder is empty. All names here are new. A release that lacks a flag ignores it; EMR has these since 7.4:
     # https://docs.aws.amazon.com/emr/latest/ReleaseGuide/Hadoop-release-history-740.html
@@ -51,20 +56,6 @@ _OPEN_FILES = {"csv": 100, "parquet": 1}
 
 A text file needs a small buffer; a Parquet file a whole row group.
 """
-
-_CORRUPT_RECORD = "_corrupt_record"
-"""The column (spark.sql.columnNameOfCorruptRecord) in which Spark's CSV reader puts lines that it cannot parse."""
-
-_CSV = {
-    "header": "true",
-    "encoding": "UTF-8",
-    "quote": '"',
-    "escape": '"',
-    "nullValue": "",
-    "emptyValue": "",
-    "lineSep": "\n",  # else Spark takes the file's first line break, which may be within a column's name
-}
-
 
 _BINS = 1_000_000
 
@@ -93,22 +84,63 @@ def read(
     )
 
 
-def write(
-    frame: DataFrame, table: Table, uri: str, *, months_of_a_task: int = 1, fetch_size: int = FETCH_SIZE
-) -> Mapping[int, int]:
-    """Write `frame`, read with `fetch_size`, below `uri` into a folder for each value of its last column, the month.
+@dataclass(frozen=True)
+class Hashed:
+    """Rows to write, and their hashes for the digest of the content (see `spark_scripts/contract/content.py`).
 
-    No task has rows of more months than `months_of_a_task`. Returns the number of rows written, by that value.
+    `day` is the column to partition by. `hashes` are the row's hash and, to compare what is read back, that which a
+    reader finds; `added` are columns of the frame that are not to be written. The hash of `columns`, a text, stands for
+    the names of the columns.
     """
+
+    frame: DataFrame
+    day: str
+    hashes: Sequence[Column]
+    columns: str
+    added: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """What Spark wrote: by day the number of rows and the sums of their hashes of each kind, and the columns' hash.
+
+    `schema` is that of the frame.
+    """
+
+    rows: Mapping[int, int]
+    sums: Sequence[Mapping[int, int]]
+    columns: int
+    schema: StructType
+
+
+def write(
+    hashed: Hashed,
+    table: Table,
+    uri: str,
+    days: Sequence[int],
+    *,
+    months_of_a_task: int = 1,
+    fetch_size: int = FETCH_SIZE,
+) -> Written:
+    """Write the frame, read with `fetch_size`, below `uri` into a folder for each value of its last column, the month.
+
+    No task has rows of more months than `months_of_a_task`. Rows of other months than `days` have no hash.
+    """
+    frame = hashed.frame
     open_files = _OPEN_FILES[table.format]
     if table.format == "parquet" and months_of_a_task > open_files:
         open_files = 0  # the rows are sorted at once
     frame.sparkSession.conf.set("spark.sql.maxConcurrentOutputFileWriters", str(open_files))
-    day = frame.columns[-1]
     written = Observation()
     # A histogram with more bins than there are values is exact: a bin for each value and task.
-    rows_by_day = F.to_json(F.histogram_numeric(F.col(f"`{day}`"), F.lit(_BINS))).alias("rows_by_day")
-    writer = frame.observe(written, rows_by_day).write.mode("overwrite").partitionBy(day)
+    rows_by_day = F.to_json(F.histogram_numeric(F.col(digests.quoted(hashed.day)), F.lit(_BINS))).alias("rows_by_day")
+    sums = [
+        digests.sums_by_day(hashes, hashed.day, days).alias(f"sums_{index}")
+        for index, hashes in enumerate(hashed.hashes)
+    ]
+    columns = digests.of_text(hashed.columns).alias("columns")
+    observed = frame.observe(written, rows_by_day, columns, *sums)
+    writer = observed.drop(*hashed.added).write.mode("overwrite").partitionBy(hashed.day)
     if table.compression:
         writer = writer.option("compression", table.compression)
     if table.format == "csv":
@@ -120,37 +152,20 @@ def write(
     rows: Counter[int] = Counter()
     for bin_ in json.loads(written.get["rows_by_day"] or "[]"):
         rows[int(bin_["x"])] += int(bin_["y"])
-    return rows
+    found = [digests.sums(written.get[f"sums_{index}"], days) for index in range(len(sums))]
+    return Written(rows, found, written.get["columns"] or 0, frame.drop(*hashed.added).schema)
 
 
-def check_count_back(table: Table, columns: Sequence[str], undated: bool) -> None:
-    """Raise InvalidInputError when Spark's CSV reader cannot read the table back.
+def read_back(spark: SparkSession, table: Table, uri: str, day: str, schema: StructType) -> Mapping[int, int]:
+    """The sums of the hashes of what the files below `uri` hold, by day.
 
-    `undated` says whether rows without a month are among its rows.
+    Spark's reader of text splits at line feeds and knows nothing of CSV, so it reads whatever was written.
     """
-    if table.format != "csv" or table.verify != "full":
-        return
-    otherwise = "set verify: count for it in tables.yaml, or format: parquet"
-    if _CORRUPT_RECORD in columns:
-        raise InvalidInputError(
-            f"table {table.name}: verify: full cannot read the CSV of column {_CORRUPT_RECORD} back, a name that Spark"
-            f" reserves for lines that it cannot parse: {otherwise}"
-        )
-    if undated and len(columns) == 1:
-        raise InvalidInputError(
-            f"table {table.name}: verify: full cannot read rows back whose only column, {columns[0]}, is NULL, because"
-            f" in CSV they are empty lines, which Spark skips: {otherwise}"
-        )
-
-
-def count_back(spark: SparkSession, table: Table, uri: str) -> int:
-    """Read the files in the folder `uri` back and count their rows."""
-    reader = spark.read.options(**_CSV, multiLine="true", mode="FAILFAST") if table.format == "csv" else spark.read
-    frame: DataFrame = reader.format(table.format).load(uri)
-    # Spark counts CSV records without parsing them unless a column is asked for.
-    rows = frame.select(F.count(F.struct(*(F.col(_quoted(name)) for name in frame.columns))).alias("rows"))
-    return int(rows.collect()[0]["rows"])
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    if table.format == "csv":
+        frame = spark.read.text(uri, lineSep="\n")
+        hashes = digests.of_line(frame.columns[0])
+    else:
+        frame = spark.read.schema(schema).parquet(uri)
+        hashes = digests.of_values([field for field in schema.fields if field.name != day])
+    found = frame.groupBy(digests.quoted(day)).agg(F.sum(hashes).alias("sum")).collect()
+    return {row[0]: row[1] for row in found}

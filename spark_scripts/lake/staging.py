@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
+from spark_scripts.contract.content import Content
+from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Column, File
-from spark_scripts.contract.months import UNDATED
-from spark_scripts.contract.wording import counted
+from spark_scripts.contract.wording import counted, spans
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
 from spark_scripts.lake import large_rows, spark_io
 from spark_scripts.lake.row_formats import CsvLines, RowFormat, TypedColumns
@@ -32,13 +33,18 @@ if TYPE_CHECKING:
 _FAILURE = re.compile(r"\(\S+ executor \S+\): (.*)|^Caused by: (.*)", re.MULTILINE)
 
 
+class ContentError(IngestionError):
+    """The files do not hold what Spark wrote."""
+
+
 @dataclass(frozen=True)
 class Staged:
-    """A month in staging: the rows that Spark wrote, the files, and their columns where they have types."""
+    """A month in staging: the rows that Spark wrote, the files, their columns where they have types, and the digest."""
 
     rows: int = 0
     files: tuple[File, ...] = ()
     columns: tuple[Column, ...] = ()
+    content: Optional[str] = None
 
 
 class Stage:
@@ -56,38 +62,42 @@ class Stage:
         self._prefix = layout.staging_prefix(source.execution, table.name)
         self._fetch_size = spark_io.FETCH_SIZE
         self._row_format(())  # raises InvalidInputError before anything is read
-        self._check_count_back(undated=False)
 
     def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
         """Stage the rows that meet `condition`, in `slices` of the column `sliced`.
 
-        `counts` are their partitions, all with rows and with the same `lossy`.
-        Raises RowCountError when rows are missing or too many, SourceError with Spark's reason when it fails.
+        `counts` are their partitions, all with rows and with the same `lossy`. Raises RowCountError when rows are
+        missing or too many, ContentError when the files hold others, SourceError with Spark's reason when it fails.
         """
-        self._check_count_back(undated=any(count.partition == UNDATED for count in counts))
         what = f"{self._table.name} {counts[0].partition.key}"
         if len(counts) > 1:
             what += f" to {counts[-1].partition.key}"
         folder = f"{self._prefix}{counts[0].partition.key}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
         row_format = self._row_format(counts[0].lossy)
-        reading = self._reporter.reading(what.partition(" ")[2], len(slices))
+        reading = self._reporter.reading(self._table.name, what.partition(" ")[2], len(slices))
         with _explained(what), large_rows.explained(what, self._spark), reading:
-            written, columns = self._write(row_format, row_format.query(rows, sliced), slices, folder)
-        if not written.keys() <= set(rows.days):
+            query = row_format.query(rows, sliced)
+            written, columns = self._write(row_format, query, slices, folder, rows.days)
+            if self._table.verify == "content":
+                self._compare(written, counts, folder, row_format)
+        if not written.rows.keys() <= set(rows.days):
             raise RowCountError(f"{what}: the rows are of other months than the source counted")
         headers = row_format.headers(slices)
         found = self._lake.files_below(folder)
         staged = []
         for count in counts:
             month_folder = f"{folder}{row_format.day}={count.day}/"
-            with _explained(what), large_rows.explained(what, self._spark):
-                rows_written = self._checked(written.get(count.day, 0) - headers[count.day], count, month_folder)
-            staged.append(Staged(rows_written, tuple(_data_files(found, month_folder, row_format)), columns))
+            content = self._content(written, count.day, headers[count.day])
+            self._check(content.rows, count)
+            files = tuple(_data_files(found, month_folder, row_format))
+            staged.append(Staged(content.rows, files, columns, str(content)))
         return staged
 
-    def _check_count_back(self, undated: bool) -> None:
-        spark_io.check_count_back(self._table, [column.name for column in self._relation.columns], undated)
+    def _content(self, written: spark_io.Written, day: int, headers: int) -> Content:
+        """The content of a month without its header lines, which are of the number of slices."""
+        rows = written.rows.get(day, 0) - headers
+        return Content(self._table.format, rows, written.sums[0][day] - headers * written.columns, written.columns)
 
     def _row_format(self, lossy: Collection[str]) -> RowFormat:
         if self._table.format == "csv":
@@ -95,16 +105,16 @@ class Stage:
         return TypedColumns(self._relation, self._table, lossy)
 
     def _write(
-        self, row_format: RowFormat, query: str, slices: Sequence[Slice], folder: str
-    ) -> tuple[Mapping[int, int], tuple[Column, ...]]:
+        self, row_format: RowFormat, query: str, slices: Sequence[Slice], folder: str, days: Sequence[int]
+    ) -> tuple[spark_io.Written, tuple[Column, ...]]:
         predicates = [row_format.predicate(one) for one in slices]
         months = max(len(one.days) for one in slices)
         while True:
             size = self._fetch_size
             frame = row_format.written(spark_io.read(self._spark, self._source, self._table, query, predicates, size))
             try:
-                uri = self._lake.uri(folder)
-                written = spark_io.write(frame, self._table, uri, months_of_a_task=months, fetch_size=size)
+                uri, hashed = self._lake.uri(folder), row_format.hashed(frame)
+                written = spark_io.write(hashed, self._table, uri, days, months_of_a_task=months, fetch_size=size)
                 return written, row_format.file_columns(frame)
             except JAVA_ERRORS as error:
                 if size == 1 or not large_rows.exceed_a_fetch(error):
@@ -112,18 +122,22 @@ class Stage:
             self._fetch_size = max(1, size // spark_io.FETCH_FEWER)
             self._reporter.say(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time")
 
-    def _checked(self, rows: int, count: Count, folder: str) -> int:
-        self._check("Spark wrote", rows, count)
-        if self._table.verify == "full":
-            held = spark_io.count_back(self._spark, self._table, self._lake.uri(folder))
-            self._check("the written files hold", held, count)
-        return rows
+    def _compare(self, written: spark_io.Written, counts: Sequence[Count], folder: str, row_format: RowFormat) -> None:
+        """Raise ContentError when the files of the months in `folder` do not hold what Spark wrote."""
+        uri = self._lake.uri(folder)
+        held = spark_io.read_back(self._spark, self._table, uri, row_format.day, written.schema)
+        wrong = [count.partition.key for count in counts if held.get(count.day, 0) != written.sums[-1][count.day]]
+        if wrong:
+            raise ContentError(
+                f"{self._table.name}: the files of {spans(wrong)} do not hold what Spark wrote: nothing of"
+                f" {'this month' if len(wrong) == 1 else 'these months'} was published; run it again"
+            )
 
-    def _check(self, what: str, rows: int, count: Count) -> None:
+    def _check(self, rows: int, count: Count) -> None:
         if rows == count.rows:
             return
         month = f"{self._table.name} {count.partition.key}"
-        text = f"{month}: {what} {counted(rows, 'row')}, the source counted {count.rows:,}"
+        text = f"{month}: Spark wrote {counted(rows, 'row')}, the source counted {count.rows:,}"
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")

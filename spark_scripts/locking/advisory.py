@@ -66,6 +66,10 @@ class Locks:
             holders = [row["holder"] for row in self.connection.rows(_HOLDERS, key)]
         self._refused[key] = " and ".join(holders) or "unknown"
 
+    def holds(self, key: str) -> bool:
+        """Whether the lock of `key` was not refused."""
+        return key not in self._refused
+
     def check(self, key: str) -> None:
         """Raise LockedError naming the holder when the lock was refused, SourceError when the connection is lost."""
         if key in self._refused:

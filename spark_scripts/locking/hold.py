@@ -49,7 +49,7 @@ class Hold:
         try:
             with connection.undone():
                 connection.set_local(session_settings(self._table))
-                with self._watch.holding(self._table):  # from the first lock on, of several
+                with self._watch.holding(self._table, name, connection):  # from the first lock on, of several
                     connection.plan(sql.select_all(name, condition))  # the planner locks what it may read
                     check_unchanged(connection, self._now, name)
                     with self._explained_rows():
@@ -71,12 +71,12 @@ class Hold:
     def _check_reason(self, error: SourceError) -> None:
         """Raise TryAgainError when the reason for `error` is another session's lock, or that the table was altered."""
         if error.state == _LOCK_NOT_AVAILABLE:
-            who = self._watch.blockers or "another session"
+            who = self._watch.blockers.get(self._table.name, "another session")
             raise LockTimeoutError(
                 f"{self._table.name}: waited {self._table.lock_timeout} s for a lock that {who} holds or wants"
             ) from error
         if error.state == _DEADLOCK:
-            who = self._watch.blockers or "another session"
+            who = self._watch.blockers.get(self._table.name, "another session")
             raise LockTimeoutError(f"{self._table.name}: PostgreSQL ended a deadlock with {who}") from error
         missing = error.state.startswith(_SYNTAX_OR_ACCESS) and error.state != _PERMISSION_DENIED
         if missing and self._columns_now() != self._relation.columns:

@@ -57,13 +57,19 @@ class Connection:
         self.known: list[str] = []
         self.path_before_catalog: Optional[str] = None
         self._role_path = ""
+        self._lost: Optional[ConnectionLostError] = None
 
     @classmethod
     @contextmanager
     def open(
-        cls, spark: SparkSession, database: Database, execution: str, isolation: str = READ_COMMITTED
+        cls,
+        spark: SparkSession,
+        database: Database,
+        execution: str,
+        isolation: str = READ_COMMITTED,
+        snapshot: Optional[str] = None,
     ) -> Iterator[Connection]:
-        """Connect and begin a transaction; close at the end, rolling back.
+        """Connect and begin a transaction, under `snapshot` if there is one; close at the end, rolling back.
 
         PostgreSQL shows `execution` as the application name, by which others learn who holds a lock. Raises
         SourceError naming the server and what to do.
@@ -76,18 +82,22 @@ class Connection:
             opened = cls(connection, startup)
             with _explained("a transaction cannot be begun"):
                 connection.setAutoCommit(False)
-            opened.begin(isolation)
+            opened.begin(isolation, snapshot)
             yield opened
         finally:
             _close(connection)
 
-    def begin(self, isolation: str) -> None:
-        """End the transaction, and begin one with the settings of `session.SESSION`."""
+    def begin(self, isolation: str, snapshot: Optional[str] = None) -> None:
+        """End the transaction, and begin one with the settings of `session.SESSION`.
+
+        With `snapshot`, one that another transaction has exported, it sees what that one sees.
+        """
+        joined = "" if snapshot is None else f"; SET TRANSACTION SNAPSHOT '{snapshot}'"
         with self._turn:
             with _explained("the connection is lost"):
                 self._connection.rollback()
             # A limit of the role must not end what follows; SET, unlike a query, may come before the isolation level.
-            self.execute(f"SET LOCAL statement_timeout = 0; SET TRANSACTION ISOLATION LEVEL {isolation}")
+            self.execute(f"SET LOCAL statement_timeout = 0; SET TRANSACTION ISOLATION LEVEL {isolation}{joined}")
             if not self.known:
                 self._learn()
             self.execute(f"SET LOCAL search_path = {session.CATALOG_PATH}")
@@ -172,15 +182,26 @@ class Connection:
         self._text(change, session.CATALOG_PATH)
 
     def keep_alive(self) -> None:
-        """Send a query, unless another one is running. Raises ConnectionLostError."""
+        """Send a query, unless another one is running. Raises ConnectionLostError, with the first reason each time."""
+        if self._lost is not None:
+            raise self._lost
         if self._turn.acquire(blocking=False):
             try:
                 self._text("SELECT ''")
             except SourceError as error:
                 if error.state != _IN_FAILED_TRANSACTION:
-                    raise ConnectionLostError(str(error), error.state) from error
+                    self._lost = ConnectionLostError(str(error), error.state)
+                    raise self._lost from error
             finally:
                 self._turn.release()
+
+    def is_lost(self) -> bool:
+        """Whether `keep_alive` finds the connection lost."""
+        try:
+            self.keep_alive()
+        except ConnectionLostError:
+            return True
+        return False
 
     @property
     def busy(self) -> bool:

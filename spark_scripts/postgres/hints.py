@@ -41,8 +41,8 @@ _HINTS = (
     _Hint(
         ("53300",),
         "too many (clients|connections)|remaining connection slots",
-        "the job needs two connections and one more for each task that runs at once: raise max_connections, or let"
-        " fewer tasks run with a lower MaximumExecutors",
+        "the job needs two connections and one more for each task that runs at once, and ingests tables side by side"
+        " only where there are more: raise max_connections, or let fewer tasks run with a lower MaximumExecutors",
     ),
     _Hint(
         ("57P01", "57P02", "57P03"),

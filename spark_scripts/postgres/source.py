@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Optional, Union
 
 from spark_scripts.contract.errors import InvalidInputError
@@ -12,6 +13,7 @@ from spark_scripts.contract.identifiers import parse_table, quote
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.connection import DRIVER, REPEATABLE_READ, Connection
 from spark_scripts.postgres.errors import SourceChangedError, SourceError
+from spark_scripts.postgres.login import Login, ReadSecret
 from spark_scripts.postgres.projections import SourceColumn
 from spark_scripts.postgres.server_identity import ASK_TO_FLUSH, NoStateError, Server, read_server, wait_flushed
 from spark_scripts.postgres.session import reader_init, table_settings
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
     from spark_scripts.contract.database import Database
     from spark_scripts.contract.tables import Table
-
-ReadSecret = Callable[[], "Database"]
 
 _COLUMNS = """
 WITH RECURSIVE declared AS (
@@ -93,28 +93,42 @@ class Relation:
     rows: Optional[int] = None
 
 
-class Source:
-    """One transaction with one snapshot, which Spark's readers join.
+@dataclass
+class _Snapshot:
+    """A snapshot, which several transactions may share: its `id`, and the server behind it. One thread waits for it."""
 
-    It holds back the server's xmin until it ends. `snapshot` is None where the server exports none. `server` is the
-    server behind the snapshot, or the reason why no month has a state in it.
+    id: Optional[str] = None
+    server: Union[Server, NoStateError] = field(default_factory=lambda: NoStateError("there is no snapshot yet"))
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Source:
+    """One transaction with one snapshot, which Spark's readers and other transactions join.
+
+    It holds back the server's xmin until it ends. One thread uses it at a time.
     """
 
-    def __init__(
-        self,
-        spark: SparkSession,
-        connection: Connection,
-        database: Database,
-        execution: str,
-        read_secret: Optional[ReadSecret],
-    ) -> None:
+    def __init__(self, spark: SparkSession, connection: Connection, login: Login, execution: str) -> None:
         self._spark = spark
+        self._login = login
+        self._snapshot = self._common = _Snapshot()
         self.connection = connection
-        self.database = database
         self.execution = execution
-        self._read_secret = read_secret
-        self.snapshot: Optional[str] = None
-        self.server: Union[Server, NoStateError] = NoStateError("there is no snapshot yet")
+
+    @property
+    def database(self) -> Database:
+        """The database with the login that the next readers use."""
+        return self._login.database
+
+    @property
+    def snapshot(self) -> Optional[str]:
+        """The id of the snapshot; None where the server exports none."""
+        return self._snapshot.id
+
+    @property
+    def server(self) -> Union[Server, NoStateError]:
+        """The server behind the snapshot, or the reason why no month has a state in it."""
+        return self._snapshot.server
 
     @classmethod
     @contextmanager
@@ -126,32 +140,47 @@ class Source:
         `read_secret` reads the secret again, after a rotation.
         """
         with Connection.open(spark, database, execution, REPEATABLE_READ) as connection:
-            source = cls(spark, connection, database, execution, read_secret)
+            source = cls(spark, connection, Login(database, read_secret), execution)
             source._export()
+            source._common = source._snapshot
             yield source
 
-    def read_secret_again(self) -> bool:
-        """Let the next readers log in with the secret's current user and password. Returns whether these are new."""
-        if self._read_secret is None:
-            return False
-        secret = self._read_secret()
-        database = replace(self.database, user=secret.user, password=secret.password)
-        changed, self.database = database != self.database, database
-        return changed
+    @contextmanager
+    def joined(self) -> Iterator[Source]:
+        """Another transaction, with a connection of its own, under the same snapshot; closed at the end.
+
+        Where the server exports no snapshot, it has one of its own. Raises SourceError.
+        """
+        with Connection.open(
+            self._spark, self.database, self.execution, REPEATABLE_READ, self._common.id
+        ) as connection:
+            source = Source(self._spark, connection, self._login, self.execution)
+            source._snapshot = source._common = self._common
+            yield source
 
     def renew(self) -> None:
-        """Release the snapshot and take a new one. Raises SourceError."""
+        """Release the snapshot and take a new one, which no other transaction shares. Raises SourceError."""
         self.connection.begin(REPEATABLE_READ)
         self._export()
 
+    def rejoin(self) -> None:
+        """Begin again under the snapshot that `joined` shared. Raises SourceError."""
+        self.connection.begin(REPEATABLE_READ, self._common.id)
+        self._snapshot = self._common
+
+    def read_secret_again(self, refused: Database) -> bool:
+        """Let the next readers log in as the secret says. Returns whether that is another login than `refused`."""
+        return self._login.renewed(refused)
+
     def _export(self) -> None:
+        found = _Snapshot()
         try:
-            self.snapshot = self.connection.rows("SELECT pg_export_snapshot() AS id")[0]["id"]
+            found.id = self.connection.rows("SELECT pg_export_snapshot() AS id")[0]["id"]
         except SourceError as error:  # some standbys and poolers
-            self.snapshot = None
             self.connection.begin(REPEATABLE_READ)
             print(f"no common snapshot for the parallel readers: {error}", flush=True)
-        self.server = self._identified()
+        self._snapshot = found
+        found.server = self._identified()
 
     def _identified(self) -> Union[Server, NoStateError]:
         """What `server` is; the snapshot comes first, because its commits must be before the position in the WAL."""
@@ -164,13 +193,14 @@ class Source:
 
     def wait_durable(self) -> None:
         """Wait, once per snapshot, until what it sees would survive a crash; else `server` becomes the reason."""
-        if isinstance(self.server, Server):
-            try:
-                wait_flushed(self.connection, self.server, ask=self._ask_to_flush)
-                self.server = replace(self.server, position=None)
-            except NoStateError as error:
-                print(f"months have no state of the source: {error}", flush=True)
-                self.server = error
+        with self._snapshot.turn:
+            if isinstance(self.server, Server):
+                try:
+                    wait_flushed(self.connection, self.server, ask=self._ask_to_flush)
+                    self._snapshot.server = replace(self.server, position=None)
+                except NoStateError as error:
+                    print(f"months have no state of the source: {error}", flush=True)
+                    self._snapshot.server = error
 
     def _ask_to_flush(self) -> None:
         """Ask in a transaction of its own; this connection cannot end its own. The server may refuse one more."""

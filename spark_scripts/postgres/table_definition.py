@@ -23,9 +23,6 @@ from spark_scripts.postgres.source import Relation
 FORMAT = 1
 """Raise it when a release writes other bytes for the same rows, and the SQL that the job sends does not show that."""
 
-ENTRY_KEYS = ("table", "date_column", "timezone", "columns", "format", "compression")
-"""The keys of a table's entry that decide the bytes of a month. Row security allows no state at all."""
-
 _TREE = """
 WITH RECURSIVE tree AS (
     SELECT ?::oid AS relation UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
@@ -154,7 +151,7 @@ def read_definition(connection: Queries, table: Table, relation: Relation, oid: 
             "columns": connection.rows(_COLUMNS, oid),
             "children": connection.rows(_CHILDREN, oid, oid, oid),
             "types": [each for each in types if int(each["type"]) >= 16384],
-            "entry": {key: getattr(table, key) for key in ENTRY_KEYS},
+            "entry": table.deciding_bytes(),  # not row_security, which allows no state at all
             "settings": [FORMATS, settings],
             "job": [FORMAT, _read_as(table, relation)],
         }

@@ -23,6 +23,7 @@ _ACTIONS = {
     ("s3", "HeadBucket"): "s3:ListBucket",
     ("s3", "HeadObject"): "s3:GetObject",
     ("s3", "DeleteObjects"): "s3:DeleteObject",
+    ("s3", "CopyObject"): "s3:PutObject",  # and s3:GetObject on what is copied
     ("sqs", "DeleteMessageBatch"): "sqs:DeleteMessage",
 }
 _TAGGING = ("CreateApplication", "StartJobRun")

@@ -171,6 +171,34 @@ class Webserver:
         )
         return str(launched["run"]["runId"])
 
+    def launch(self, job: str) -> str:
+        """Launch a run of a job without partitions and config; its id."""
+        launched = self.ask(
+            """mutation($it: ExecutionParams!) { launchPipelineExecution(executionParams: $it) {
+                ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }""",
+            it={
+                "selector": {"pipelineName": job, **CODE_LOCATION},
+                "mode": "default",
+                "executionMetadata": {},
+                "runConfigData": "{}",
+            },
+        )
+        return str(launched["run"]["runId"])
+
+    def backfill_of_job(self, job: str, table: str, *months: str) -> str:
+        """What the dialog of the months on a job's page launches (LaunchAssetChoosePartitionsDialog.tsx); its id."""
+        launched = self.ask(
+            """mutation($it: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $it) {
+                ... on LaunchBackfillSuccess { backfillId } ... on Error { message } } }""",
+            it={
+                "assetSelection": [_key(table)],
+                "partitionNames": months,
+                "fromFailure": False,
+                "selector": {"partitionSetName": f"{job}_partition_set", "repositorySelector": CODE_LOCATION},
+            },
+        )
+        return str(launched["backfillId"])
+
     def run(self, run_id: str) -> Run:
         """The run as it is now."""
         query = f"query($id: ID!) {{ runOrError(runId: $id) {{ ... on Run {{ {_RUN} }} ... on Error {{ message }} }} }}"
@@ -217,12 +245,22 @@ class Webserver:
         )
         return [event.get("message", "") for event in found["events"]]
 
-    def months(self, table: str) -> dict[str, str]:
+    def stale(self, table: str, month: str, layer: str = "raw_layer") -> tuple[str, list[str]]:
+        """The state of the month beside its name in the UI, such as FRESH, and the reasons why it is *Unsynced*."""
+        found = self.ask(
+            """query($key: AssetKeyInput!, $month: String) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+                staleStatus(partition: $month) staleCauses(partition: $month) { reason } } } }""",
+            key={"path": [layer, table]},
+            month=month,
+        )
+        return found["staleStatus"], [cause["reason"] for cause in found["staleCauses"]]
+
+    def months(self, table: str, layer: str = "raw_layer") -> dict[str, str]:
         """The status of each month that has one: MATERIALIZED, MATERIALIZING or FAILED."""
         found = self.ask(
             """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
                 assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } } } } }""",
-            key=_key(table),
+            key={"path": [layer, table]},
         )
         statuses = {}
         for part in found["assetPartitionStatuses"]["ranges"]:

@@ -12,14 +12,17 @@ GATE = 4712
 """The advisory lock at which readers of `gated` wait while a test holds it."""
 
 TABLES = """
-- {table: e2e.sales, date_column: sold_at, first_month: 2024-01, description: Nothing is wrong with it.}
+- {table: e2e.sales, date_column: sold_at, first_month: 2024-01, summary: true, description: Nothing is wrong with it.}
 - {table: e2e.prices, date_column: sold_at, first_month: 2024-01, description: Fails where a quantity is 0.}
+- {table: e2e.stock, date_column: sold_at, first_month: 2024-01, description: Is refreshed.}
 - {table: e2e.gated, date_column: sold_at, first_month: 2024-01, lock_timeout: 600, description: Waits at a gate.}
 """
 
 
 def create(source: psycopg.Connection[Any]) -> None:
-    """Sales in each month of the first half of 2024, and two views of them. One in March has the quantity 0.
+    """Sales in each month of the first half of 2024, two views of them, and a copy of three months.
+
+    One in March has the quantity 0.
 
     STABLE lets the planner leave the gate out where the column is not asked for: the counts do not wait.
     """
@@ -30,6 +33,7 @@ def create(source: psycopg.Connection[Any]) -> None:
         INSERT INTO e2e.sales SELECT n, '2024-01-10'::timestamp + n % 6 * interval '1 month', n, 1 + n % 9
             FROM generate_series(1, 600) n;
         UPDATE e2e.sales SET quantity = 0 WHERE id = 302;
+        CREATE TABLE e2e.stock AS SELECT id, sold_at FROM e2e.sales WHERE sold_at < '2024-04-01';
         CREATE VIEW e2e.prices AS SELECT id, sold_at, total / quantity AS price FROM e2e.sales;
         CREATE FUNCTION e2e.gate() RETURNS text STABLE LANGUAGE plpgsql AS
             $$BEGIN PERFORM pg_advisory_xact_lock_shared({GATE}); RETURN 'passed'; END$$;

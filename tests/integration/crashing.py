@@ -38,7 +38,7 @@ Rows = list[tuple[str, ...]]
 State = Mapping[str, Rows]
 """The rows of each month, by its label."""
 
-_OF_SPARK = re.compile(r"-[0-9a-f]{8}-[0-9a-f-]{27}")  # a UUID for each write
+_OF_SPARK = re.compile(r"-[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/task_)\d+")  # a UUID and a number for each write
 
 
 class Watched:
@@ -56,7 +56,7 @@ class Watched:
             return found
 
         def write(*arguments: Any, **named: Any) -> Any:
-            what = f"{name} {shortened(named.get('Key') or arguments[0].toString())}"
+            what = f"{name} {shortened(_key(named) or arguments[0].toString())}"
             if what.endswith("/_progress.json"):  # from another thread, at any time, and of no month
                 return found(*arguments, **named)
             with self._one_at_a_time:
@@ -68,10 +68,15 @@ class Watched:
         return write
 
 
+def _key(named: Mapping[str, Any]) -> str | None:
+    """The key, or the first of several, that a request to S3 is about."""
+    return named["Delete"]["Objects"][0]["Key"] if "Delete" in named else named.get("Key")
+
+
 def watched_lake(spark: SparkSession, client: Any, bucket: str, moment: Moment) -> Lake:
     """The lake, telling `moment` before and after each write of the driver: Hadoop's and S3's own."""
     lock = threading.Lock()  # files are moved side by side
-    watched: Any = Watched(client, moment, lock, "put_object")
+    watched: Any = Watched(client, moment, lock, "put_object", "copy_object", "delete_objects")
     lake = Lake(spark, watched, bucket)
     lake._fs = Watched(lake._fs, moment, lock, "mkdirs", "rename", "delete")
     return lake

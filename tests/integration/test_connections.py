@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,14 @@ from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.tables import Table
+from spark_scripts.ingestion import workers
 from spark_scripts.lake import spark_io
 from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking import watch
 from spark_scripts.locking.advisory import Locks
-from spark_scripts.postgres.source import ReadSecret, Source
+from spark_scripts.postgres.login import ReadSecret
+from spark_scripts.postgres.source import Source
 from tests.integration.proxies import proxy
 from tests.integration.rewriting import Trigger, while_reading
 from tests.integration.servers import Server, embedded_programs, new_server
@@ -151,6 +156,61 @@ def test_the_error_about_too_few_connections_says_how_many_the_job_needs(
     message = "plain.*too many connections for role.*the job needs two connections and one more for each task"
     with pytest.raises(IngestionError, match=message):
         ingestion(reader, PLAIN)
+
+
+@contextmanager
+def counted_sessions(owner: psycopg.Connection[Any]) -> Iterator[list[int]]:
+    """How many sessions the job has, looked at again and again."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND datname IS NOT NULL"
+    ended, seen = threading.Event(), [0]
+
+    def count() -> None:
+        while not ended.wait(0.005):
+            seen.extend(number for (number,) in owner.execute(query).fetchall())
+
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(count)
+        try:
+            yield seen
+        finally:
+            ended.set()
+            counting.result()
+
+
+@pytest.mark.parametrize(("limit", "at_a_time"), [(4, None), (8, 2), (-1, 5)])
+def test_tables_are_ingested_side_by_side_as_far_as_the_role_may_connect(
+    ingestion: Ingestion,
+    reader: Database,
+    owner: psycopg.Connection[Any],
+    bucket: Path,
+    capfd: pytest.CaptureFixture[str],
+    limit: int,
+    at_a_time: int | None,
+) -> None:
+    owner.execute(f"ALTER ROLE reader CONNECTION LIMIT {limit}".encode())
+    tables = [replace(PLAIN, name=f"plain{number}_{limit}") for number in range(5)]
+    with counted_sessions(owner) as seen:
+        ingestion(reader, *tables)
+    assert all(manifests(bucket, each)["2024-02"].rows == 10 for each in tables)
+    told = capfd.readouterr().out
+    assert ("at a time" in told, f"5 tables, {at_a_time} at a time" in told) == (at_a_time is not None,) * 2
+    most = 2 + 2 + 2 * (at_a_time or 0)  # locks and snapshot, a reader for each core, two for each table
+    assert 3 <= max(seen) <= most
+
+
+def test_where_the_server_lets_fewer_sessions_in_than_it_says_fewer_tables_are_ingested_at_a_time(
+    ingestion: Ingestion,
+    reader: Database,
+    owner: psycopg.Connection[Any],
+    bucket: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(workers, "room", lambda _: None)
+    owner.execute("ALTER ROLE reader CONNECTION LIMIT 2")
+    with pytest.raises(IngestionError, match=r"2 of 2 tables failed: plain.*too many connections for role.*; other"):
+        ingestion(reader, PLAIN, replace(PLAIN, name="other"))
+    assert capfd.readouterr().out.count("one table fewer at a time: cannot connect to") == 2
 
 
 def test_a_password_that_is_rotated_while_the_job_runs_is_read_again(

@@ -45,6 +45,11 @@ class Materializing:
             raise_on_error=False,
         )
 
+    def refresh(self, table: str) -> dg.ExecuteInProcessResult:
+        """A run of the job refresh_<table>, as the schedule requests it."""
+        job = build_definitions().resolve_job_def(f"refresh_{table}")
+        return job.execute_in_process(instance=self.instance, raise_on_error=False)
+
     def months(self, table: str) -> dict[str, dict[str, Any]]:
         """The metadata of each month in the event log, as plain values."""
         records = self.instance.fetch_materializations(dg.AssetKey(["raw_layer", table]), limit=100).records

@@ -90,6 +90,9 @@ class WrongBucket:
     def __init__(self, client: Any) -> None:
         self.client = client
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
     def put_object(self, *, Bucket: str, Key: str, **arguments: Any) -> Any:  # noqa: N803 (boto3's names)
         bucket = "no-such-bucket" if "/records/" in Key else Bucket
         return self.client.put_object(Bucket=bucket, Key=Key, **arguments)

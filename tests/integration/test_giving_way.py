@@ -14,7 +14,7 @@ import pytest
 from spark_scripts import ingest
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.tables import Table
-from spark_scripts.ingestion import survey
+from spark_scripts.ingestion import survey, workers
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.locking import watch
 from tests.integration.conftest import Account
@@ -129,8 +129,9 @@ def test_a_lock_that_cannot_be_taken_fails_the_table_and_names_who_holds_it(run:
 
 
 def test_the_locks_of_a_table_that_is_done_are_released(
-    run: Run, account: Account, source: psycopg.Connection[Any]
+    run: Run, account: Account, source: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(workers, "MOST", 1)
     source.execute("CREATE TABLE yielding.second AS SELECT DATE '2024-01-15' AS at")
     done, second = (Table(name, f"yielding.{name}", "at", "2024-01") for name in ("base", "second"))
     trigger = Trigger(account.source_dsn, ALTER)
@@ -163,6 +164,30 @@ def test_an_index_that_is_built_meanwhile_does_not_make_the_job_release_the_tabl
         run("indexed", Table("slow", "yielding.slow", "at", "2024-01", yield_after=1, slice_by="none"))
     trigger.finish()
     assert "attempt" not in capfd.readouterr().out
+
+
+def test_only_the_table_for_which_somebody_waits_is_released(
+    run: Run, account: Account, source: psycopg.Connection[Any], bucket: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source.execute(
+        """
+        UPDATE yielding.pause SET seconds = 0.06; CREATE TABLE yielding.calm AS TABLE yielding.base;
+        CREATE VIEW yielding.slow_and_calm AS SELECT id, at, yielding.sleep(0.06) AS note FROM yielding.calm;
+        """
+    )
+    entry, calm = (
+        Table(name, f"yielding.{name}", "at", "2024-01", yield_after=1, slice_by="none")
+        for name in ("slow", "slow_and_calm")
+    )
+    trigger = Trigger(account.source_dsn, ALTER)
+    with while_reading(trigger, "slow"):
+        run("gives-way", entry, calm)
+    trigger.finish()
+    told = capfd.readouterr().out
+    assert "slow: attempt 1 of 3: slow: released the table" in told
+    assert "slow_and_calm: attempt" not in told
+    for each in (entry, calm):
+        assert sum(month.rows for month in manifests(bucket, each).values()) == ROWS
 
 
 def test_an_execution_with_a_name_longer_than_postgresql_shows_ends_its_readers_as_well(

@@ -20,7 +20,7 @@ from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.months import UNDATED, Partition
 from spark_scripts.contract.progress import Progress
-from spark_scripts.contract.refresh import Refresh
+from spark_scripts.contract.refresh import Findings, Refresh
 from spark_scripts.contract.tables import Table
 from spark_scripts.ingestion import reading
 from spark_scripts.lake.publish import lock_key
@@ -150,6 +150,30 @@ def test_a_dry_run_says_what_a_refresh_would_ingest_and_ingests_nothing(
     assert found.dry_run
     assert list(found.changed) == ["2024-01"]
     assert not (bucket / layout.execution_manifest_key("looked", ingested.name, JANUARY)).exists()
+
+
+def test_what_is_known_of_a_table_is_the_last_look_at_each_month(
+    run: Run, ingested: Table, bucket: Path, source: psycopg.Connection[Any], spark: SparkSession, database: Database
+) -> None:
+    def known() -> dict[str, tuple[str, str | None]]:
+        text = (bucket / layout.findings_key(ingested.name)).read_text(encoding="utf-8")
+        return {key: (look.execution, look.reason) for key, look in Findings.from_json(text).looks.items()}
+
+    run("after", ingested, refresh=True)
+    assert {known()[each.key] for each in ALL} == {("after", None)}
+    source.execute("UPDATE job.records SET note = 'new' WHERE at < '2024-02-01' OR note = 'never'")
+    run("looked", ingested, months=[JANUARY], refresh=True, dry_run=True)
+    newer = f"newer rows among {len(NAUGHTY)} rows"
+    expected = {"2024-01": ("looked", newer), "2024-02": ("after", None)}
+    assert {key: known()[key] for key in expected} == expected
+    with Locks.taken(spark, database, "backfill", [lock_key(bucket.name, ingested.name)]):
+        run("skipped", ingested, refresh=True)
+    assert {key: known()[key] for key in expected} == expected
+    (bucket / layout.findings_key(ingested.name)).write_text("of another release", encoding="utf-8")
+    run("last", ingested, months=[JANUARY], refresh=True)
+    assert known() == {"2024-01": ("last", newer), "undated": ("last", "newer rows among 2 rows")}
+    text = (bucket / layout.findings_key(ingested.name)).read_text(encoding="utf-8")
+    assert Findings.from_json(text).looks["2024-01"].ingested != manifest(bucket, ingested, JANUARY).finished
 
 
 def test_a_refresh_skips_a_table_that_another_execution_writes_and_goes_on(

@@ -129,7 +129,7 @@ def test_names_of_every_kind_arrive_whole(run: Run, source: SourceConnection, bu
         execute(source, f"CREATE TABLE {relation} ({columns}, {quoted(date)} timestamp)")
         rows = "('2024-01-15'), ('2024-02-15'), ('infinity'), (NULL)"
         execute(source, f"INSERT INTO {relation} ({quoted(date)}) VALUES {rows}")
-        tables.append(Table(f"names-{position}", relation, date, "2024-01", verify="count" if position else "full"))
+        tables.append(Table(f"names-{position}", relation, date, "2024-01", verify="count" if position else "content"))
     whole(run, source, bucket, *tables)
     for schema in ("Shapes", "日本", "sha pes"):
         execute(source, f"DROP SCHEMA {quoted(schema)} CASCADE")
@@ -166,7 +166,7 @@ def test_odd_names_arrive_in_parquet(run: Run, source: SourceConnection, bucket:
     execute(source, f"CREATE TABLE shapes.odd (at date, {columns})")
     values = ", ".join(["'NaN'", *map(str, range(1, len(ODD_NAMES)))])  # one column beside: `a"b_text`
     execute(source, f"INSERT INTO shapes.odd VALUES ('2024-01-15', {values})")
-    table = Table("odd", "shapes.odd", "at", "2024-01", format="parquet", verify="full")
+    table = Table("odd", "shapes.odd", "at", "2024-01", format="parquet", verify="content")
     run("odd-parquet", table, months=[JANUARY])
     [file] = manifests(bucket, table)["2024-01"].files
     schema = duckdb.execute("SELECT name FROM parquet_schema(?) OFFSET 1", [str(bucket / file.key)]).fetchall()

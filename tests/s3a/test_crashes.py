@@ -110,7 +110,7 @@ def test_a_driver_killed_while_a_month_is_published_leaves_whole_months_and_the_
         crash.run("again", months=MONTHS if number % 2 else None)
         crash.folders().assert_as_if_never_failed(calm, crash.new)
     kinds = {where.split()[1] for where, _ in states}
-    assert kinds == {"rename", "put_object", "delete"}  # S3A needs no mkdirs
+    assert kinds == {"copy_object", "put_object", "delete_objects"}
     assert len(states) >= 6
     crash.restore(crash.start)
 

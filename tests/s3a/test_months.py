@@ -93,14 +93,14 @@ def test_a_full_ingest_arrives_whole_and_leaves_nothing_in_staging(
     assert staged(bucket, records) == []
 
 
-def test_verify_full_reads_back_what_arrived(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
-    verified = table("verified", verify="full")
+def test_verify_content_reads_back_what_arrived(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
+    verified = table("verified", verify="content")
     run("verified", verified)
     assert differing(source, bucket.of(verified), verified) == []
 
 
 def test_parquet_arrives_whole_and_is_verified(run: Run, bucket: Bucket, source: psycopg.Connection[Any]) -> None:
-    parquet = table("parquet", format="parquet", verify="full")
+    parquet = table("parquet", format="parquet", verify="content")
     run("parquet", parquet)
     assert listed(bucket, parquet).keys() == LABELS
     files = f"{bucket.of(parquet)}/**/*.parquet"
@@ -169,18 +169,18 @@ def test_the_catalog_has_a_partition_for_each_month_that_has_rows(
 
 
 class Together:
-    """Hadoop's file system, in which no rename ends before another has begun."""
+    """An S3 client with which no copy ends before another has begun."""
 
-    def __init__(self, fs: Any) -> None:
-        self._fs = fs
+    def __init__(self, client: Any) -> None:
+        self._client = client
         self._both = threading.Barrier(2, timeout=60)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._fs, name)
+        return getattr(self._client, name)
 
-    def rename(self, *paths: Any) -> Any:
+    def copy_object(self, **arguments: Any) -> Any:
         self._both.wait()
-        return self._fs.rename(*paths)
+        return self._client.copy_object(**arguments)
 
 
 def test_the_files_of_a_month_are_moved_side_by_side(
@@ -188,7 +188,8 @@ def test_the_files_of_a_month_are_moved_side_by_side(
 ) -> None:
     execute(source, "DELETE FROM s3a.records WHERE at IS NULL OR NOT isfinite(at)")
     records = table("together")
-    lake._fs = Together(lake._fs)
+    client: Any = Together(lake._client)
+    lake._client = client
     ingest_into(spark, database, lake, "together", records, [FEBRUARY])
     assert len(listed(bucket, records)["2024-02"]) == 2
     assert manifest(bucket.of(records), records, FEBRUARY).rows == 200

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -18,7 +18,8 @@ from ingest_assets.aws.messages import Notification
 from ingest_assets.tables import load_tables
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column, File, Manifest
-from spark_scripts.contract.months import Month
+from spark_scripts.contract.months import Month, Partition
+from spark_scripts.contract.refresh import Findings, Look, Refresh
 from spark_scripts.contract.tables import tables_to_json
 
 BUCKET = "lake"
@@ -27,6 +28,7 @@ MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:EMRServerlessStepF
 EXECUTION = f"{MACHINE.replace(':stateMachine:', ':execution:')}:n1"
 APPLICATION, JOB = "00fapp", "00fjob"
 STARTED = datetime(2024, 3, 1, tzinfo=UTC)
+LOOKED_AT = "2026-01-01T00:00:01Z"
 
 Event = dict[str, Any]
 
@@ -187,12 +189,12 @@ class FakeS3:
         tables = tables_to_json(table.to_table() for table in load_tables())
         self.objects = {layout.TABLES_KEY: tables.encode()}
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, StreamingBody]:
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         assert Bucket == BUCKET
         if Key not in self.objects:
             raise client_error("NoSuchKey", status=404)
         content = self.objects[Key]
-        return {"Body": StreamingBody(io.BytesIO(content), len(content))}
+        return {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentLength": len(content)}
 
     def get_paginator(self, operation: str) -> FakeS3:
         assert operation == "list_objects_v2"
@@ -211,6 +213,25 @@ class FakeS3:
         self.objects.update({file.key: b"x" * file.bytes for file in written.files})
         self.objects[layout.execution_manifest_key(execution, table, Month.parse(month))] = document
         self.objects[layout.current_manifest_key(table, Month.parse(month))] = document
+
+    def found(
+        self, execution: str, changed: dict[str, str], *unchanged: str, table: str = "mockrecord", **others: Any
+    ) -> None:
+        """What the Spark job writes when a refresh has counted."""
+        refresh = Refresh(
+            table, execution, **{"dry_run": False, **others}, changed=changed, unchanged=dict.fromkeys(unchanged, "n0")
+        )
+        self.objects[layout.refresh_key(execution, table)] = refresh.to_json().encode()
+        if refresh.skipped is None:
+            reasons = {**dict.fromkeys(unchanged), **changed}
+            looks = {
+                key: Look(LOOKED_AT, execution, reason, self._finished(table, key)) for key, reason in reasons.items()
+            }
+            self.objects[layout.findings_key(table)] = Findings(table, looks).to_json().encode()
+
+    def _finished(self, table: str, key: str) -> str | None:
+        current = self.objects.get(layout.current_manifest_key(table, Partition.of_key(key)))
+        return Manifest.from_json(current.decode()).finished if current else None
 
     def log(self, *lines: str, name: str = "stderr") -> None:
         key = f"logs/applications/{APPLICATION}/jobs/{JOB}/SPARK_DRIVER/{name}.gz"
@@ -267,15 +288,21 @@ class FakeAws:
     s3: FakeS3 = field(default_factory=FakeS3)
     sqs: FakeSqs = field(default_factory=FakeSqs)
 
-    def commits(self, *months: str, rows: int = 10) -> Callable[[], None]:
-        """What a Spark job does while the execution runs: for FakeExecution.answers."""
+    def commits(self, *months: str, rows: int = 10, content: Mapping[str, str] | None = None) -> Callable[[], None]:
+        """What a Spark job does while the execution runs: for FakeExecution.answers. `content` is by month."""
 
         def commit() -> None:
-            name = self.step_functions.started[-1]["name"]
+            started = self.step_functions.started
+            finished = f"2026-01-01T00:00:{2 + len(started):02}+00:00"
             for month in months:
-                self.s3.commit(month, name, rows)
+                digest = (content or {}).get(month)
+                self.s3.commit(month, started[-1]["name"], rows, finished=finished, content=digest)
 
         return commit
+
+    def finds(self, changed: dict[str, str], *unchanged: str, **others: Any) -> Callable[[], None]:
+        """What the Spark job of a refresh writes when it has counted: for FakeExecution.answers."""
+        return lambda: self.s3.found(self.step_functions.started[-1]["name"], changed, *unchanged, **others)
 
 
 def manifest(month: str, execution: str, rows: int = 10, table: str = "mockrecord") -> Manifest:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.storage import tags
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from ingest_assets import _compat
-from ingest_assets._compat import AssetJob, CheckTarget, check_output, previews
+from ingest_assets._compat import AssetJob, CheckTarget, check_output, output_without_event, previews
 from ingest_assets.checks.specs import CHECKS
 from ingest_assets.definitions import build_definitions
 from tests.unit.ingest_assets.harness import KEY
@@ -99,3 +101,67 @@ def test_the_job_of_an_asset_has_one_step_and_the_checks_of_a_month() -> None:
     job = AssetJob.of(build_definitions().get_repository_def(), None, KEY, CHECKS)
     assert job.step == "raw_layer__mockrecord"
     assert job.plan.asset_check_keys == {dg.AssetCheckKey(KEY, check) for check in CHECKS}
+
+
+def test_an_output_without_event_materialises_nothing_and_lets_the_assets_downstream_run() -> None:
+    months = dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m", end_date="2024-04")
+    ran = []
+
+    @dg.multi_asset(specs=[dg.AssetSpec(KEY, partitions_def=months)], can_subset=True)
+    def upstream() -> Iterator[dg.Output[None]]:
+        dg.AssetExecutionContext.get().log_event(dg.AssetMaterialization(KEY, partition="2024-02"))
+        yield output_without_event(KEY)
+
+    @dg.asset(partitions_def=months, deps=[KEY])
+    def downstream() -> None:
+        ran.append(dg.AssetExecutionContext.get().partition_keys)
+
+    tags = {"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-03"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert dg.materialize([upstream, downstream], instance=instance, tags=tags).success
+        records = instance.fetch_materializations(KEY, limit=10).records
+    assert [record.partition_key for record in records] == ["2024-02"]
+    assert ran == [["2024-01", "2024-02", "2024-03"]]
+
+
+def test_without_the_output_dagster_would_skip_the_assets_downstream_of_a_green_step() -> None:
+    """What `output_without_event` is for: when this fails, an output that is left out may do."""
+
+    @dg.multi_asset(specs=[dg.AssetSpec(KEY, skippable=True)], can_subset=True)
+    def upstream() -> Iterator[dg.Output[None]]:
+        yield from ()
+
+    @dg.asset(deps=[KEY])
+    def downstream() -> None:
+        raise AssertionError
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([upstream, downstream], instance=instance)
+    assert result.success
+    assert [event.step_key for event in result.all_events if event.event_type_value == "STEP_SKIPPED"] == ["downstream"]
+
+
+def test_a_range_of_partitions_that_failed_stays_failed_until_each_is_materialised() -> None:
+    """Why a refresh of every month is a run without partitions: when this fails, it may have them."""
+    months = dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m", end_date="2024-04")
+    fails = [True]
+
+    @dg.multi_asset(specs=[dg.AssetSpec(KEY, partitions_def=months)], can_subset=True)
+    def step() -> Iterator[dg.Output[None]]:
+        if fails:
+            raise dg.Failure("no")
+        yield output_without_event(KEY)
+
+    tags = {"dagster/asset_partition_range_start": "2024-01", "dagster/asset_partition_range_end": "2024-03"}
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def failed() -> int:
+            cached = get_and_update_asset_status_cache_value(instance, KEY, months)
+            assert cached
+            return len(cached.deserialize_failed_partition_subsets(months))
+
+        assert not dg.materialize([step], instance=instance, tags=tags, raise_on_error=False).success
+        assert failed() == 3
+        fails.clear()
+        assert dg.materialize([step], instance=instance, tags=tags).success
+        assert failed() == 3

@@ -235,6 +235,7 @@ def test_an_error_is_published_with_its_first_cause(sns: FakeSns, daemon: Daemon
             "ingest_mockrecord 2024-02",
             {"table": "mockrecord", "months": ["2024-02"]},
         ),
+        ({"job_name": "refresh_mockrecord"}, "refresh_mockrecord", {"refresh": True, "table": "mockrecord"}),
         ({"job_name": "nightly"}, "nightly", {}),
         ({"job_name": "n" * 200}, "n" * 70, {}),
     ],

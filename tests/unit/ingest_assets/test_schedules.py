@@ -11,18 +11,18 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.test_utils import freeze_time
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from aws_setup.cloudformation import template
 from ingest_assets.aws.errors import AwsError
-from ingest_assets.aws.schedule_expression import cron_schedule, fires, trailing_months
+from ingest_assets.aws.schedule_expression import cron_schedule, fires
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
-from ingest_assets.schedules import ingest_job, mirror_schedule
+from ingest_assets.schedules import mirror_schedule, refresh_job
 from ingest_assets.tables import TableSpec, load_tables
-from spark_scripts.contract.months import Month
 from spark_scripts.contract.request import resolve
 from tests.unit.ingest_assets.conftest import OUTPUTS
 from tests.unit.ingest_assets.fakes import client_error
@@ -76,6 +76,7 @@ class Lines(logging.Handler):
 class Evaluated:
     """What the schedules of the tables do at a tick, and the lines that they log."""
 
+    tables: Sequence[TableSpec]
     data: list[ScheduleExecutionData]
     log: list[str]
 
@@ -90,26 +91,29 @@ class Evaluated:
         return [request for data in self.data for request in data.run_requests or ()]
 
     @property
-    def months(self) -> dict[str, tuple[str, str]]:
-        """The first and the last month that are asked for, by asset."""
-        start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-        found = {}
-        for request in self.requests:
-            [asset] = request.asset_selection or ()
-            found[asset.to_user_string()] = (request.tags[start], request.tags[end])
+    def refreshed(self) -> list[str]:
+        """The tables for which a run of their job is requested that refreshes every month and plans no check."""
+        found = []
+        for data, table in zip(self.data, self.tables, strict=True):
+            for request in data.run_requests or ():
+                assert request.run_config == {"ops": {f"raw_layer__{table.name}": {"config": {"refresh": True}}}}
+                assert request.asset_selection is None
+                assert not [tag for tag in request.tags if "partition" in tag]
+                found.append(table.name)
         return found
 
 
 def evaluate(tick: datetime, *, now: datetime | None = None, tables: Sequence[TableSpec] | None = None) -> Evaluated:
     """What the schedules do at a tick, as the daemon asks them, a minute later unless said otherwise."""
     lines, data = Lines(), []
-    for table in load_tables() if tables is None else tables:
-        schedule = mirror_schedule(table=table, job=ingest_job(table=table))
+    tables = load_tables() if tables is None else tables
+    for table in tables:
+        schedule = mirror_schedule(table=table, job=refresh_job(table=table))
         context = dg.build_schedule_context(scheduled_execution_time=tick, resources={"account": AwsAccount()})
         context.log.addHandler(lines)
         with freeze_time(now or tick.astimezone(UTC) + timedelta(minutes=1)):
             data.append(schedule.evaluate_tick(context))
-    return Evaluated(data, list(dict.fromkeys(lines.lines)))
+    return Evaluated(tables, data, list(dict.fromkeys(lines.lines)))
 
 
 def ticks(expression: str, first: datetime, last: datetime) -> Iterator[datetime]:
@@ -122,83 +126,27 @@ def table(**changes: Any) -> TableSpec:
     return TableSpec(**{"table": "public.orders", "date_column": "at", "first_month": "2023-01", **changes})
 
 
-def test_a_tick_asks_for_a_run_per_table(scheduler: FakeScheduler) -> None:
+def test_a_tick_asks_for_a_refresh_per_table(scheduler: FakeScheduler) -> None:
     evaluated = evaluate(TICK)
-    assert evaluated.months == {
-        "raw_layer/mockrecord": ("2025-05", "2026-03"),
-        "raw_layer/orders": ("2025-05", "2026-03"),
-    }
+    assert evaluated.refreshed == ["mockrecord", "orders"]
     keys = [request.run_key for request in evaluated.requests]
     assert keys == ["mockrecord 2026-03-15T02:00:00-05:00", "orders 2026-03-15T02:00:00-05:00"]
 
 
-def test_the_months_are_those_of_the_execution_that_eventbridge_starts(scheduler: FakeScheduler) -> None:
-    parameters = template.parameters()
-    text = template.template()["Resources"]["Schedule"]["Properties"]["Target"]["Input"]["Fn::Sub"]
-    text = text.replace("${TrailingMonths}", str(parameters["TrailingMonths"]["Default"]))
-    sent = json.loads(text.replace("<aws.scheduler.scheduled-time>", "2026-03-15T07:00:00Z"))
-    resolved = resolve(sent, {one.name: one.to_table() for one in load_tables()}, TICK)
-    assert evaluate(TICK).months == {
-        f"raw_layer/{one.table.name}": (str(one.months[0]), str(one.months[-1])) for one in resolved if one.months
-    }
+def test_a_tick_asks_for_what_the_execution_that_eventbridge_starts_does(scheduler: FakeScheduler) -> None:
+    sent = json.loads(template.template()["Resources"]["Schedule"]["Properties"]["Target"]["Input"])
+    tables = {one.name: one.to_table() for one in load_tables()}
+    of_all = resolve(sent, tables, TICK)
+    asked = evaluate(TICK).refreshed
+    of_each = [each for name in asked for each in resolve({**sent, "table": name}, tables, TICK)]
+    assert of_each == of_all
+    assert all(each.refresh and each.months is None for each in of_each)
 
 
-EXPRESSIONS = [
-    SEED,
-    "cron(0 2 1 * ? *)",
-    "cron(0 3 ? MAR SUN *)",
-    "cron(30 6 15 1/6 ? *)",
-    "cron(0 20 31 JAN,MAR,DEC ? *)",
-    "cron(0 2 10 6,7 ? *)",
-    "cron(0 2 L * ? *)",
-    "cron(0 2 ? * 3#5 *)",
-]
-
-
-@pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_the_ticks_of_any_twelve_months_ask_for_all_twelve(
-    expression: str, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", expression)
-    start, end = datetime(2025, 1, 1, tzinfo=CHICAGO), datetime(2027, 1, 1, tzinfo=CHICAGO)
-    asked = {
-        tick: evaluate(tick, tables=[table()]).months["raw_layer/orders"]
-        for tick in ticks(expression, start, end)
-        if fires(expression, tick.astimezone(UTC).astimezone(CHICAGO))
-    }
-    for number in range(1, 13):
-        first, last = datetime(2025, number, 1, tzinfo=CHICAGO), datetime(2026, number, 1, tzinfo=CHICAGO)
-        reached = {month.number for tick in asked if first <= tick < last for month in between(*asked[tick])}
-        assert reached == set(range(1, 13)), first
-
-
-def between(first: str, last: str) -> Iterator[Month]:
-    month = Month.parse(first)
-    while month <= Month.parse(last):
-        yield month
-        month = month.plus(1)
-
-
-def test_the_month_of_a_tick_is_that_of_the_tables_zone(
-    scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ingest_assets.schedules.SCHEDULE_EXPRESSION", "cron(0 20 30 APR ? *)")
-    evaluated = evaluate(
-        datetime(2026, 4, 30, 20, tzinfo=CHICAGO),
-        tables=[table(name="utc"), table(name="chicago", timezone="America/Chicago")],
-    )
-    assert evaluated.months == {"raw_layer/utc": ("2025-04", "2026-05"), "raw_layer/chicago": ("2025-03", "2026-04")}
-
-
-def test_months_before_the_tables_first_are_left_out(scheduler: FakeScheduler) -> None:
-    young, unborn = table(name="young", first_month="2026-02"), table(name="unborn", first_month="2026-04")
-    assert evaluate(TICK, tables=[young]).months == {"raw_layer/young": ("2026-02", "2026-03")}
+def test_a_table_whose_first_month_is_to_come_is_skipped(scheduler: FakeScheduler) -> None:
+    young, unborn = table(name="young", first_month="2026-03"), table(name="unborn", first_month="2026-04")
+    assert evaluate(TICK, tables=[young]).refreshed == ["young"]
     assert evaluate(TICK, tables=[unborn]).skipped == "unborn has no month yet"
-
-
-def test_the_preview_of_a_tick_to_come_asks_for_months_that_exist(scheduler: FakeScheduler) -> None:
-    tick = datetime(2026, 6, 15, 2, tzinfo=CHICAGO)
-    assert evaluate(tick, now=TICK, tables=[table()]).months == {"raw_layer/orders": ("2025-08", "2026-03")}
 
 
 def test_a_tick_requests_no_run_while_the_schedule_in_aws_is_enabled(scheduler: FakeScheduler) -> None:
@@ -339,13 +287,16 @@ def test_dagster_has_the_schedules_with_their_clock() -> None:
     schedules = build_definitions().get_repository_def().schedule_defs
     clocks = {(schedule.cron_schedule, schedule.execution_timezone) for schedule in schedules}
     assert clocks == {("0 2 1,15 3,4,5,6 *", "America/Chicago")}
-    assert trailing_months(SEED) == 10
 
 
 def test_each_table_has_a_schedule_that_targets_a_job_of_its_own() -> None:
     repository = build_definitions().get_repository_def()
     targets = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}
-    assert targets == {f"eventbridge_mirror_{one.name}": f"ingest_{one.name}" for one in load_tables()}
+    assert targets == {f"eventbridge_mirror_{one.name}": f"refresh_{one.name}" for one in load_tables()}
     for one in load_tables():
-        selected = repository.get_job(f"ingest_{one.name}").asset_layer.selected_asset_keys
-        assert selected == {dg.AssetKey(["raw_layer", one.name])}
+        for name, checks in (("ingest", 6), ("refresh", 0)):
+            job = repository.get_job(f"{name}_{one.name}")
+            assert job.asset_layer.selected_asset_keys == {dg.AssetKey(["raw_layer", one.name])}
+            [node] = job.nodes
+            keys = job.asset_layer.get_selected_entity_keys_for_node(NodeHandle(node.name, None))
+            assert len([key for key in keys if isinstance(key, dg.AssetCheckKey)]) == checks
