@@ -47,7 +47,7 @@ bench: $(INSTALLED) $(CLASSES) $(PEERS) ## Measure the job beside plain COPY and
 
 lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml anew
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--extra production --group local --group dev pyproject.toml --output-file requirements.lock
+		--extra production --extra readers --group local --group dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--group bench --output-file tests/bench/requirements.lock
 	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

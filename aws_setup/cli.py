@@ -1,4 +1,4 @@
-"""The command line: `python -m aws_setup deploy | preflight | status | trigger | dashboard | secret | destroy | local`.
+"""The command line: `python -m aws_setup COMMAND`; COMMANDS lists the commands.
 
 Exit codes: 0 the command succeeded, 1 its work failed, 2 wrong usage or AWS cannot be reached, 130 interrupted by
 Ctrl-C. An error is one line on standard error.
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, trigger
+from aws_setup.commands import dashboard, deploy, destroy, preflight, secret, status, suggest, trigger, verify
 from aws_setup.errors import UsageError
 from aws_setup.local import arguments as local
 from ingest_assets import environment
@@ -41,9 +41,11 @@ COMMANDS: Mapping[str, Command] = {
     "deploy": deploy,
     "preflight": preflight,
     "status": status,
+    "verify": verify,
     "trigger": trigger,
     "dashboard": dashboard,
     "secret": secret,
+    "suggest": suggest,
     "destroy": destroy,
     "local": local,
 }

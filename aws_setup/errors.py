@@ -9,5 +9,9 @@ class UsageError(DataLakeError):
     """The command cannot do what it was asked to do: an argument is wrong, or something that it needs is missing."""
 
 
+class SourceDsnError(UsageError):
+    """The source database cannot be used. The message contains no password."""
+
+
 class DeployError(DataLakeError):
     """The stack was not deployed or not deleted. The message contains the reasons."""

@@ -20,6 +20,17 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData as CheckTarget,
 )
 
+# The tags in which a materialisation carries its versions. Ends when an event that a step logs gets them from Dagster.
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+
 # The metadata of an output for which Dagster logs no materialisation. Ends when the output of a run over several
 # partitions can be of some of them, or can be left out without skipping the assets downstream.
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
@@ -68,6 +79,11 @@ __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",
     "ASSET_PARTITION_RANGE_START_TAG",
     "AUTO_RETRY_RUN_ID_TAG",
+    "CODE_VERSION_TAG",
+    "DATA_VERSION_IS_USER_PROVIDED_TAG",
+    "DATA_VERSION_TAG",
+    "DEFAULT_DATA_VERSION",
+    "NULL_EVENT_POINTER",
     "PARTITION_NAME_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_ASSET_OR_OP_FAILURE_TAG",
@@ -92,6 +108,8 @@ __all__ = [
     "UnresolvedAssetJob",
     "UserFailureData",
     "check_output",
+    "get_input_data_version_tag",
+    "get_input_event_pointer_tag",
     "output_without_event",
     "previews",
 ]

@@ -21,6 +21,7 @@ from ingest_assets.lineage.refresh_log import check_up_to_date, observe
 from ingest_assets.metadata import IngestedMonth
 from ingest_assets.partitions import monthly_partitions
 from ingest_assets.tables import TableSpec, tables_path
+from ingest_assets.versions import code_version
 from ingest_assets.workflow.failures import WorkflowError
 from ingest_assets.workflow.ingested import Ingested
 from ingest_assets.workflow.resource import IngestionWorkflow
@@ -75,6 +76,7 @@ def _raw_layer_spec(table: TableSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_layer_key(table.name),
         deps=[source_key(table)],
+        code_version=code_version(table),
         description=table.description,
         group_name=RAW_LAYER,
         kinds={"s3", table.format, "pyspark"},

@@ -23,6 +23,17 @@ def sensor_status() -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
 
 
+def automation_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Dagster's sensor for automation conditions, by its own name: Dagster would add it stopped.
+
+    It runs with the sensors, because what it starts reads the raw layer and costs nothing in AWS but requests. Raises
+    InvalidInputError for an unknown value of the variable.
+    """
+    return dg.AutomationConditionSensorDefinition(
+        "default_automation_condition_sensor", target=dg.AssetSelection.all(), default_status=sensor_status()
+    )
+
+
 def freshness_status() -> dg.DefaultSensorStatus:
     """Whether the sensor for overdue months runs. It needs the schedule, without which no month is due.
 

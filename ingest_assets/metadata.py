@@ -9,6 +9,8 @@ import dagster as dg
 
 from ingest_assets.aws import console_links
 from ingest_assets.aws.job_runs import ExecutionJob
+from ingest_assets.tables import TableSpec
+from ingest_assets.versions import version_tags
 from spark_scripts.contract import layout
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import Month
@@ -29,10 +31,9 @@ class IngestedMonth:
     manifest: Manifest
     metadata: Metadata
 
-    @property
-    def tags(self) -> dict[str, str]:
-        """The tags of the materialisation."""
-        return {EXECUTION_TAG: self.manifest.execution}
+    def tags(self, table: TableSpec) -> dict[str, str]:
+        """The tags of the materialisation of a month of the table."""
+        return {EXECUTION_TAG: self.manifest.execution, **version_tags(self.manifest, table)}
 
 
 def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: ExecutionJob | None) -> Metadata:

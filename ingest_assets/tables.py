@@ -66,6 +66,7 @@ class TableSpec(BaseModel):
     allow_empty: bool = False
     trust_restarts: bool = False
     refresh_months: int | None = Field(default=None, ge=1, le=1200)
+    summary: bool = False
     description: str | None = None
     owners: list[str] = Field(default_factory=list)
 
@@ -156,7 +157,7 @@ class TableSpec(BaseModel):
     def to_table(self) -> Table:
         """The entry in the form in which the Spark job reads it from `config/tables.json`."""
         columns = {column: options.model_dump(exclude_none=True) for column, options in self.columns.items()}
-        return Table(**self.model_dump(exclude={"columns", "description", "owners"}), columns=columns)
+        return Table(**self.model_dump(exclude={"columns", "summary", "description", "owners"}), columns=columns)
 
 
 def tables_path() -> Path:

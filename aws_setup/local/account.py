@@ -24,8 +24,8 @@ from aws_setup.local.home import BUCKET, Home
 from aws_setup.local.sample_tables import load_sample
 from aws_setup.local.services.postgres import DATABASE, OWNER, READER, Postgres, check_port
 from aws_setup.local.services.s3 import S3
-from aws_setup.local.source_database import SourceDatabase, open_source
 from aws_setup.local.tables_watch import TablesWatch
+from aws_setup.source_database import SourceDatabase, open_source
 from ingest_assets import environment as names
 from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path

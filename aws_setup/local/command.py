@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from aws_setup.errors import UsageError
 from aws_setup.local import environment
 from aws_setup.local.account import LocalAccount
 from aws_setup.local.dotenv import refuse_dotenv
 from aws_setup.local.home import Home
 from aws_setup.local.processes.child import Child
 from aws_setup.local.services.postgres import client_programs
+from aws_setup.source_database import read_dsn
 
 DEFAULT_HOME = Path(__file__).parents[2] / ".local"
 NOT_FOUND = 127
@@ -44,7 +44,7 @@ def run(
     if command and shutil.which(command[0], path=environment.with_own_programs(os.environ)["PATH"]) is None:
         _say(f"error: {command[0]}: command not found")
         return NOT_FOUND
-    dsn = _first_line() if source_dsn == "-" else source_dsn
+    dsn = None if source_dsn is None else read_dsn(source_dsn)
     account = LocalAccount(home or DEFAULT_HOME, source_dsn=dsn, postgres_port=postgres_port, s3a=s3a, report=_say)
     signals = _Signals()
     try:
@@ -143,16 +143,6 @@ def _stay_up(account: LocalAccount) -> int:
         if end.number == signal.SIGINT:
             return 0
         raise
-
-
-def _first_line() -> str:
-    """The first line of standard input. It reads no further, so that the command gets the rest."""
-    line = b""
-    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
-        line += byte
-    if not line.strip():
-        raise UsageError("--source-dsn - reads the DSN from standard input, but standard input is empty")
-    return line.decode().strip()
 
 
 def _say(line: str) -> None:

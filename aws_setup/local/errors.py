@@ -39,7 +39,3 @@ class NoAccountError(UsageError):
 
 class DotenvError(UsageError):
     """A `.env` file would make the command use another AWS account."""
-
-
-class SourceDsnError(UsageError):
-    """The source database cannot be used. The message contains no password."""

@@ -119,6 +119,10 @@ class RawLayer(ABC):
         }
         return {month: manifest for month, manifest in found.items() if manifest}
 
+    def content(self, key: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+        return self._read(key)
+
     def uri(self, key: str) -> str:
         """The address of an object of the bucket."""
         return f"s3://{self.bucket_name()}/{key}"

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from ingest_assets._compat import CheckTarget
+from ingest_assets.aws.content import differences
 from ingest_assets.aws.raw_layer import RawLayer
 from ingest_assets.checks import column_types, reviewed
 from ingest_assets.checks.specs import (
     CHECKS,
     COLUMNS_REVIEWED,
     COLUMNS_UNCHANGED,
+    CONTENT_UNCHANGED,
     EXECUTION_SUCCEEDED,
     INGESTED_IN_TIME,
     OBJECTS_MATCH_MANIFEST,
@@ -80,13 +82,22 @@ class Evaluated:
 
 
 def evaluations(
-    raw_layer: RawLayer, evaluated: Evaluated, manifest: Manifest, names: Collection[str] = CHECKS
+    raw_layer: RawLayer,
+    evaluated: Evaluated,
+    manifest: Manifest,
+    names: Collection[str] = CHECKS,
+    *,
+    read_files: bool = False,
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read."""
+    """The results for the month that an execution committed. Raises AwsError when the bucket cannot be read.
+
+    With `read_files` the content is read from the bucket, every byte of it.
+    """
     checks: dict[str, Callable[[], _Verdict]] = {
         EXECUTION_SUCCEEDED: lambda: _committed(manifest),
         ROWS_MATCH_SOURCE: lambda: _rows(manifest),
         OBJECTS_MATCH_MANIFEST: lambda: _objects(raw_layer, manifest),
+        CONTENT_UNCHANGED: lambda: _content(raw_layer, manifest, read_files),
         COLUMNS_UNCHANGED: lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
         COLUMNS_REVIEWED: lambda: _reviewed(evaluated.table, manifest),
         INGESTED_IN_TIME: lambda: _Verdict(True, f"ingested at {manifest.finished}."),
@@ -174,6 +185,20 @@ def _objects(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     found_wrong = [f"{what}: {', '.join(sorted(keys))}" for what, keys in groups.items() if keys]
     text = f"{'; '.join(found_wrong)}. Ingest the month again: that deletes every file that no manifest lists."
     return _Verdict(False, text, numbers=numbers)
+
+
+def _content(raw_layer: RawLayer, manifest: Manifest, read_files: bool) -> _Verdict:
+    """The digest of the files, where it was taken and is asked for."""
+    if manifest.content is None:
+        return _Verdict(True, "ingested by an older release, which took no digest: nothing to compare with.")
+    if not read_files:
+        return _Verdict(
+            True, f"ingested with digest {manifest.content}. Execute checks reads the files and compares it."
+        )
+    if found := differences(raw_layer, manifest):
+        return _Verdict(False, f"{'; '.join(found)}. Ingest the month again.")
+    text = f"{counted(manifest.rows, 'row')} read, as ingested: digest {manifest.content}."
+    return _Verdict(True, text, numbers={"rows": manifest.rows})
 
 
 def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:

@@ -11,6 +11,7 @@ from ingest_assets.tables import TableSpec
 EXECUTION_SUCCEEDED = "execution_succeeded"
 ROWS_MATCH_SOURCE = "rows_match_source"
 OBJECTS_MATCH_MANIFEST = "objects_match_manifest"
+CONTENT_UNCHANGED = "content_unchanged"
 COLUMNS_UNCHANGED = "columns_unchanged"
 COLUMNS_REVIEWED = "columns_reviewed"
 INGESTED_IN_TIME = "ingested_in_time"
@@ -19,6 +20,7 @@ _DESCRIPTIONS = {
     EXECUTION_SUCCEEDED: "The last execution that was to ingest the month did not fail.",
     ROWS_MATCH_SOURCE: "Spark wrote as many rows as the source had in the same snapshot.",
     OBJECTS_MATCH_MANIFEST: "The month's folder in S3 holds exactly the files that the manifest lists, in their sizes.",
+    CONTENT_UNCHANGED: "The month's files hold the rows that were ingested. Execute checks reads every byte of them.",
     COLUMNS_UNCHANGED: "The month has the columns and types of the month before; in Parquet, of all months.",
     COLUMNS_REVIEWED: "tables.yaml names every column that looks like personal data, and hides what it says.",
     INGESTED_IN_TIME: "The month of the schedule's last tick was ingested by the end of the day of the tick.",

@@ -22,7 +22,7 @@ from ingest_assets.checks.results import (
     refreshed,
     summary,
 )
-from ingest_assets.checks.specs import CHECKS, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
+from ingest_assets.checks.specs import CHECKS, CONTENT_UNCHANGED, EXECUTION_SUCCEEDED, INGESTED_IN_TIME
 from ingest_assets.lineage.event_log import EventLog
 from ingest_assets.lineage.source_log import source_events
 from ingest_assets.metadata import IngestedMonth, Metadata
@@ -76,7 +76,9 @@ class MonthLog:
         """Log a materialisation of each month that has none of its execution."""
         for month in self.unrecorded(months):
             label, metadata = month.manifest.month, month.metadata
-            self.log(dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags))
+            self.log(
+                dg.AssetMaterialization(self.asset, partition=label, metadata=metadata, tags=month.tags(self.table))
+            )
 
     def observe_source(self, manifest: Manifest) -> None:
         """Log what the execution of the manifest found of the table in PostgreSQL, unless that has been logged."""
@@ -89,8 +91,8 @@ class MonthLog:
             self.log(result)
 
     def check_current(self, month: str) -> list[dg.AssetCheckEvaluation]:
-        """Log the checks of the month as it is now, whoever ingested it."""
-        return self._check_current(month, self._current(month), self.checks)
+        """Log the checks of the month as it is now, whoever ingested it; reads its files."""
+        return self._check_current(month, self._current(month), self.checks, read_files=True)
 
     def check_all(self, months: Iterable[str]) -> None:
         """Log the checks of months as they are now, and of the asset, because the run names no month."""
@@ -131,17 +133,18 @@ class MonthLog:
         return self.raw_layer.current(self.table.name, month)
 
     def _check_current(
-        self, month: str, manifest: Manifest | None, checks: Collection[str]
+        self, month: str, manifest: Manifest | None, checks: Collection[str], *, read_files: bool = False
     ) -> list[dg.AssetCheckEvaluation]:
         evaluated = self.evaluated(month)
-        wanted = [check for check in (EXECUTION_SUCCEEDED, INGESTED_IN_TIME) if check in checks]
+        lasting = (EXECUTION_SUCCEEDED, INGESTED_IN_TIME, *(() if read_files else (CONTENT_UNCHANGED,)))
+        wanted = [check for check in lasting if check in checks]
         standing = [found for check in wanted if (found := self._standing_failure(check, month, manifest))]
         results = [evaluated.repeated(failure) for failure in standing]
         others = [check for check in checks if check not in {failure.check_name for failure in standing}]
         if manifest is None:
             results += evaluations_of_nothing(self.raw_layer, evaluated, others)
         else:
-            results += evaluations(self.raw_layer, evaluated, manifest, others)
+            results += evaluations(self.raw_layer, evaluated, manifest, others, read_files=read_files)
         for result in results:
             self.log(result)
         return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Collection
 
 from spark_scripts.contract.errors import InvalidInputError
 
@@ -40,6 +41,18 @@ def parse_table(text: str) -> tuple[str, str]:
 def quote(name: str) -> str:
     """The name as an SQL identifier: in quotes, with the quotes inside doubled."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, with underscores added until it is not in `taken`."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def text_column(name: str, columns: Collection[str]) -> str:
+    """The column beside `name`, one of `columns`, that has the text of the values which the type of `name` lacks."""
+    return free_name(f"{name}_text", columns)
 
 
 def _name(match: re.Match[str]) -> str:

@@ -76,8 +76,8 @@ def kind_of(name: str) -> Optional[str]:
     words = _words(name)
     if not words or words[-1] in _HARMLESS:
         return None
-    joined = f"_{'_'.join(words)}_"
-    found = [phrase for phrase in _PHRASES if phrase in joined]
+    joined = f"_{'_'.join(words)}_"  # `address_id` is a key, `tax_id` is a person's number
+    found = [phrase for phrase in _PHRASES if phrase in joined and (words[-1] != "id" or phrase.endswith("_id_"))]
     if found:
         return _PHRASES[max(found, key=lambda phrase: phrase.count("_"))]
     return _ALONE.get(words[0]) if len(words) == 1 else None

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Optional
+from typing import Any, Optional
 
 from spark_scripts.contract import privacy
 from spark_scripts.contract.errors import InvalidInputError
@@ -59,6 +59,15 @@ class Table:
     allow_empty: bool = False
     trust_restarts: bool = False
     refresh_months: Optional[int] = None
+
+    def deciding_bytes(self) -> dict[str, Any]:
+        """The keys of the entry that decide the bytes of a month, with their values.
+
+        Whether somebody has looked at a column (`keep`) is not among that, nor the order of `only`.
+        """
+        keys = ("table", "date_column", "timezone", "format", "compression")
+        only = {} if self.only is None else {"only": sorted(self.only)}
+        return {**{key: getattr(self, key) for key in keys}, "columns": self.treated, **only}
 
     def months_to_refresh(self, now: datetime) -> Optional[tuple[Month, ...]]:
         """The months that a refresh at the instant `now` looks at when it names none, or None for every month."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Optional, Protocol
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
 from spark_scripts.contract import content, manifest, privacy
+from spark_scripts.contract.identifiers import free_name
 from spark_scripts.lake import digests
 from spark_scripts.lake.hashing import with_pads
 from spark_scripts.lake.spark_io import Hashed
@@ -116,7 +117,7 @@ class TypedColumns:
         self._relation = relation.name
         self._pepper = pepper if privacy.hashed(table.columns) else ""
         self._projections = projections.typed_projections(relation.columns, table.treated, lossy)
-        self.day = projections.free_name(_DAY, [projection.name for projection in self._projections])
+        self.day = free_name(_DAY, [projection.name for projection in self._projections])
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
         """A row of neutrally named columns for each row."""
@@ -135,7 +136,7 @@ class TypedColumns:
     def hashed(self, written: DataFrame) -> Hashed:
         """The hash of the values, in a column of its own: it is too long to stand in the sum of each month."""
         fields = [field for field in written.schema.fields if field.name != self.day]
-        added = projections.free_name("row_hash", written.columns)
+        added = free_name("row_hash", written.columns)
         columns = content.typed_columns((column.name, column.type) for column in self.file_columns(written))
         frame = written.withColumn(added, digests.of_values(fields))
         return Hashed(frame, self.day, [F.col(added)], columns, [added])

@@ -39,7 +39,7 @@ class ContentError(IngestionError):
 
 @dataclass(frozen=True)
 class Staged:
-    """A month in staging: the rows that Spark wrote, their digest, the files, and their columns with types, if any."""
+    """A month in staging: the rows that Spark wrote, the files, their columns where they have types, and the digest."""
 
     rows: int = 0
     files: tuple[File, ...] = ()

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Optional
 
 from spark_scripts.contract.errors import InvalidInputError
-from spark_scripts.contract.identifiers import quote
+from spark_scripts.contract.identifiers import quote, text_column
 from spark_scripts.contract.privacy import Options
 from spark_scripts.postgres.pg_catalog import call, cast, day, infix
 from spark_scripts.postgres.sql import literal
@@ -157,7 +157,7 @@ def typed_projections(
         if column.name in lossy:
             name = quote(column.name)
             text = f"CASE WHEN {_LOSSY[_kind(column)].format(name)} THEN {cast(name, 'text')} END"
-            projections.append(Projection(free_name(f"{column.name}_text", names), text))
+            projections.append(Projection(text_column(column.name, names), text))
     return projections
 
 
@@ -168,13 +168,6 @@ def lossy_conditions(columns: Iterable[SourceColumn], treated: Mapping[str, Opti
         for column in columns
         if _kind(column) in _LOSSY and column.name not in treated
     }
-
-
-def free_name(name: str, taken: Collection[str]) -> str:
-    """`name`, with underscores added until it is not in `taken`."""
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _kind(column: SourceColumn) -> str:

@@ -14,3 +14,10 @@ class Queries(Protocol):
 
     def letting_go(self) -> AbstractContextManager[None]:
         """At the end, let go of the locks that queries took meanwhile, and of a failed query."""
+
+
+class Planner(Protocol):
+    """An open transaction that explains queries over the user's relations, as `Connection` does."""
+
+    def plan(self, query: str) -> dict[str, Any]:
+        """The topmost node of the planner's plan for `query`. Raises SourceError."""

@@ -21,8 +21,8 @@ from spark_scripts.postgres.pg_catalog import cast, infix
 
 if TYPE_CHECKING:
     from spark_scripts.contract.tables import Table
-    from spark_scripts.postgres.connection import Connection
     from spark_scripts.postgres.counts import Count
+    from spark_scripts.postgres.queries import Planner
     from spark_scripts.postgres.source import Relation
 
 TARGET_FILE_BYTES = 128 * 2**20
@@ -63,7 +63,7 @@ class SlicePlan:
     @classmethod
     def chosen(
         cls,
-        connection: Connection,
+        connection: Planner,
         table: Table,
         relation: Relation,
         counts: Sequence[Count],
@@ -107,7 +107,7 @@ class SlicePlan:
         return [Slice("TRUE", tuple(count.day for count in counts))]
 
 
-def _cost(connection: Connection, relation: Relation, slices: Sequence[Slice]) -> float:
+def _cost(connection: Planner, relation: Relation, slices: Sequence[Slice]) -> float:
     """What the planner says that slices by date cost, all together."""
     step = -(-len(slices) // _EXPLAINED) or 1
     some = slices[::step]

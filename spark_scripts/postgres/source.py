@@ -56,7 +56,7 @@ WITH RECURSIVE tree AS (
 
 # Compressed chunks of TimescaleDB have no ctid, nor have tables of some access methods. Before version 14
 # PostgreSQL reads the whole table for each range of ctids. Grants on columns do not cover the column ctid.
-_HEAP = f"""
+HEAP = f"""
 {_TREE}
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
                 AND relnamespace IS DISTINCT FROM to_regnamespace('_timescaledb_internal'))
@@ -67,7 +67,7 @@ FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid 
 """
 
 # The functions for sizes lock the relation.
-_SIZE = f"""
+SIZE = f"""
 {_TREE}
 SELECT coalesce(max(pg_relation_size(relation)), 0) / current_setting('block_size')::int AS blocks,
        nullif(sum(pg_total_relation_size(relation)), 0)::int8 AS bytes,
@@ -247,7 +247,7 @@ class Source:
         with self.connection.undone():
             self._check_name(name, schema, relation, now)
             columns = read_columns(self.connection, name)
-            [heap] = self.connection.rows(_HEAP, name, name, name)
+            [heap] = self.connection.rows(HEAP, name, name, name)
             self._check_name(name, schema, relation, now)
         if not columns:
             raise InvalidInputError(
@@ -275,7 +275,7 @@ class Source:
 
     def measured(self, relation: Relation) -> Relation:
         """The relation, which is locked, with its size."""
-        [size] = self.connection.rows(_SIZE, relation.name)
+        [size] = self.connection.rows(SIZE, relation.name)
         return replace(relation, **size)
 
     def _check_name(self, name: str, schema: str, relation: str, now: Connection) -> None:

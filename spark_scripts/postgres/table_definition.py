@@ -23,12 +23,6 @@ from spark_scripts.postgres.source import Relation
 FORMAT = 1
 """Raise it when a release writes other bytes for the same rows, and the SQL that the job sends does not show that."""
 
-ENTRY_KEYS = ("table", "date_column", "timezone", "format", "compression")
-"""The keys of a table's entry that decide the bytes of a month, besides those of `_entry`.
-
-Row security allows no state at all.
-"""
-
 _TREE = """
 WITH RECURSIVE tree AS (
     SELECT ?::oid AS relation UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = relation
@@ -158,19 +152,13 @@ def read_definition(connection: Queries, table: Table, relation: Relation, oid: 
             "columns": [each for each in connection.rows(_COLUMNS, oid) if each["name"] in read],
             "children": connection.rows(_CHILDREN, oid, oid, oid),
             "types": [each for each in types if int(each["type"]) >= 16384],
-            "entry": _entry(table),
+            "entry": table.deciding_bytes(),  # not row_security, which allows no state at all
             "settings": [FORMATS, settings],
             "job": [FORMAT, _read_as(table, relation)],
         }
         if relation.pepper:  # after a rotation every month is hashed again, so that no table has hashes of two peppers
             facts["pepper"] = relation.pepper
     return {name: digest(fact) for name, fact in facts.items()}
-
-
-def _entry(table: Table) -> dict[str, Any]:
-    """What the entry says about the bytes. Whether somebody has looked at a column (`keep`) is not among that."""
-    only = {} if table.only is None else {"only": sorted(table.only)}
-    return {**{key: getattr(table, key) for key in ENTRY_KEYS}, "columns": table.treated, **only}
 
 
 def digest(fact: object) -> str:

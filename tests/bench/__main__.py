@@ -25,9 +25,12 @@ from aws_setup.local.emulator.spark.logs import last_exceptions
 from aws_setup.local.home import Home
 from spark_scripts.contract.errors import IngestionError
 from tests.bench import contestants, measure, report
+from tests.bench.changes import Changes
 from tests.bench.contestants import Contestant, SparkJobs
-from tests.bench.dataset import MONTH, MONTHS, Dataset, Facts
+from tests.bench.dataset import MONTH, MONTHS, TRAILING, Dataset, Facts
+from tests.bench.many_runs import WAYS, ManyRuns
 from tests.bench.peers import Peers
+from tests.bench.refreshes import Refreshes, one_month
 from tests.bench.results import Results, Run
 from tests.bench.server import Server
 
@@ -51,7 +54,10 @@ def main() -> None:
         psycopg.connect(account.source_dsn, autocommit=True) as connection,
     ):
         peers = Peers(VENV, home.root / "out", account.source_dsn)
-        entrants = _selected(_entrants(options.rows, account, peers), options.only)
+        jobs = SparkJobs(account, artifacts.build(None, jdbc.driver_jar()))
+        changes = Changes(connection, Dataset(options.rows, tracked=True))
+        refreshes = Refreshes(jobs, peers, changes, home.work / "bases")
+        entrants = _selected(_entrants(options.rows, account, jobs, refreshes), options.only)
         facts = {entrant.dataset: entrant.dataset.ensure(connection, _say) for entrant in entrants}
         results = Results(facts)
         server = Server(home.postgres, connection)
@@ -60,11 +66,13 @@ def main() -> None:
                 if number == 0 or not entrant.may_fail:
                     results.add(entrant, _run(entrant, facts[entrant.dataset], home, server))
         versions = {**_versions(connection), **peers.versions()}
-    written = report.page(results, versions, options.rounds)
+    many = ManyRuns()  # after the account's end: each of them has its own
+    many.measure([key for key in WAYS if _wanted(key, options.only)], options.rounds, home.root / "many", _say)
+    written = report.page(results, many, versions, options.rounds)
     _say(f"\n{written}")
     if options.rows == ROWS and options.rounds >= ROUNDS and not options.only:
         PAGE.write_text(written, encoding="utf-8")
-    sys.exit(1 if results.failed else 0)
+    sys.exit(1 if results.failed or many.failed else 0)
 
 
 def _versions(connection: psycopg.Connection[Any]) -> dict[str, str]:
@@ -86,11 +94,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _entrants(rows: int, account: LocalAccount, peers: Peers) -> list[Contestant]:
+def _entrants(rows: int, account: LocalAccount, jobs: SparkJobs, refreshes: Refreshes) -> list[Contestant]:
+    peers = refreshes.peers
     table, quarter, four = Dataset(rows), Dataset(rows // 4), Dataset(rows * 4)
-    jobs, dsn = SparkJobs(account, artifacts.build(None, jdbc.driver_jar())), account.source_dsn
+    dsn = account.source_dsn
     return [
         jobs.ingest("full", "full ingest", table, None),
+        *_of_refreshes(refreshes, table, dsn),
         contestants.copy("copy", "psql COPY to a pipe", table, dsn),
         jobs.ingest("month", f"one month of 24 ({MONTH})", table, [MONTH]),
         jobs.ingest("backfill", "24-month backfill in one execution", table, MONTHS),
@@ -108,12 +118,36 @@ def _entrants(rows: int, account: LocalAccount, peers: Peers) -> list[Contestant
     ]
 
 
+def _of_refreshes(refreshes: Refreshes, table: Dataset, dsn: str) -> list[Contestant]:
+    by_name, every = one_month(refreshes.changes.dataset), {"refresh": True}
+    return [
+        refreshes.unchanged("refresh-none", "refresh, nothing changed", table),
+        contestants.count("count", "count by month", table, dsn, ids=False),
+        contestants.count("count-ids", "count by month with transaction ids", table, dsn, ids=True),
+        contestants.count("count-serial", "count by month, one process", table, dsn, ids=False, parallel=False),
+        contestants.count(
+            *("count-ids-serial", "count by month with transaction ids, one process", table, dsn),
+            ids=True,
+            parallel=False,
+        ),
+        refreshes.changed("refresh-one", "refresh, one month of 24 changed", every),
+        refreshes.changed("month-changed", "the changed month by its name", by_name),
+        refreshes.jobs.ingest("trailing", "the newest 11 months by name", refreshes.changes.dataset, TRAILING),
+        refreshes.dlt(),
+        refreshes.sling(),
+    ]
+
+
 def _selected(entrants: list[Contestant], only: str) -> list[Contestant]:
-    wanted = {key for key in only.split(",") if key}
-    unknown = wanted - {entrant.key for entrant in entrants}
+    keys = [*(entrant.key for entrant in entrants), *WAYS]
+    unknown = {key for key in only.split(",") if key} - set(keys)
     if unknown:
-        raise SystemExit(f"ONLY={','.join(unknown)}: choose from {','.join(entrant.key for entrant in entrants)}")
-    return [entrant for entrant in entrants if not wanted or entrant.key in wanted]
+        raise SystemExit(f"ONLY={','.join(unknown)}: choose from {','.join(keys)}")
+    return [entrant for entrant in entrants if _wanted(entrant.key, only)]
+
+
+def _wanted(key: str, only: str) -> bool:
+    return not only or key in only.split(",")
 
 
 def _run(entrant: Contestant, facts: Facts, home: Home, server: Server) -> Run:
@@ -126,18 +160,28 @@ def _run(entrant: Contestant, facts: Facts, home: Home, server: Server) -> Run:
     before = server.load(entrant.dataset)
     usage = measure.run(command)
     load = server.load(entrant.dataset) - before
-    problem = None
-    if usage.code != 0:
-        problem = f"exit code {usage.code}: {last_exceptions(folder / 'out', folder / 'err')[:300]}"
-    elif (delivered := entrant.delivered(folder)) != (wanted := getattr(facts, entrant.expected)):
-        problem = f"delivered {delivered} instead of {wanted} {entrant.expected}"
-    size = facts.csv_bytes if entrant.target is None else _size(entrant.target)
-    run = Run(usage, load, size, problem)
+    problem = _problem(entrant, usage.code, folder, facts)
+    wrong = entrant.wrong(folder) if entrant.wrong and usage.code == 0 else None
+    run = Run(usage, load, _delivered_bytes(entrant, facts), problem, wrong)
     _say(f"{entrant.key}: {run}")
     _empty(entrant.target)
     if problem is None:
         shutil.rmtree(folder)
     return run
+
+
+def _problem(entrant: Contestant, code: int, folder: Path, facts: Facts) -> str | None:
+    if code != 0:
+        return f"exit code {code}: {last_exceptions(folder / 'out', folder / 'err')[:300]}"
+    wanted = entrant.expected if isinstance(entrant.expected, int) else getattr(facts, entrant.expected)
+    delivered = entrant.delivered(folder)
+    return None if delivered == wanted else f"delivered {delivered} instead of {wanted} {entrant.expected}"
+
+
+def _delivered_bytes(entrant: Contestant, facts: Facts) -> int:
+    if not entrant.whole:
+        return 0
+    return facts.csv_bytes if entrant.target is None else _size(entrant.target)
 
 
 def _empty(folder: Path | None) -> None:

@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ from aws_setup.local.home import BUCKET
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract import layout
 from spark_scripts.contract.tables import Table, tables_to_json
+from spark_scripts.postgres.source_state import IDS
+from spark_scripts.postgres.sql import DateColumn, count_by_month
 from tests.bench import output
-from tests.bench.dataset import DATE_COLUMN, MONTH, MONTHS, Dataset
+from tests.bench.changes import Wrong
+from tests.bench.dataset import DATE_COLUMN, MONTH, MONTHS, TRAILING, Dataset
 from tests.bench.measure import Command
 
 _SEED_JOB = Path(__file__).with_name("seed_job.py")
@@ -37,8 +41,10 @@ class Contestant:
     """One way of reading a dataset.
 
     `prepare` gives the command for a run whose scratch folder it gets. `delivered` counts what has arrived, from that
-    folder or from `target`, which is emptied before and after; it has to be what Facts has under the name `expected`.
-    `settings` are what was chosen for it. `may_fail` is for what is known to die: tried once, and told.
+    folder or from `target`, which is emptied before and after; it has to be what Facts has under the name `expected`,
+    or that number. `settings` are what was chosen for it. `may_fail` is for what is known to die: tried once, and told.
+    `wrong` compares all rows with the database afterwards. `whole` says that what is in `target` was delivered by the
+    run, and not mostly before it.
     """
 
     key: str
@@ -48,8 +54,10 @@ class Contestant:
     delivered: Callable[[Path], int]
     settings: str
     target: Path | None = None
-    expected: str = "rows"
+    expected: str | int = "rows"
     may_fail: bool = False
+    wrong: Callable[[Path], Wrong] | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,30 +73,31 @@ class SparkJobs:
 
     def ingest(self, key: str, label: str, dataset: Dataset, months: list[str] | None) -> Contestant:
         """This job, for all the table's months at once when `months` is None."""
-        target = self._bucket / "raw-layer"
+        target = self.raw_layer
         request: dict[str, Any] = {} if months is None else {"table": dataset.name, "months": months}
 
         def prepare(folder: Path) -> Command:
-            table = Table(dataset.name, dataset.relation, DATE_COLUMN, MONTHS[0])
-            (self._bucket / layout.TABLES_KEY).write_text(tables_to_json([table]), encoding="utf-8")
-            return self._ingest_command(folder, request)
+            return self.command(folder, dataset, request)
 
         def delivered(_: Path) -> int:
-            wanted = f"year={MONTH[:4]}/month={int(MONTH[5:])}" if months == [MONTH] else "**"
             return output.csv_records((target / dataset.name).glob(f"{wanted}/*.csv"))
 
         settings = f"driver heap {self.heap}"
-        expected = "month_rows" if months == [MONTH] else "rows"
+        expected, wanted = "rows", "**"
+        if months == [MONTH]:
+            expected, wanted = "month_rows", f"year={MONTH[:4]}/month={int(MONTH[5:])}"
+        elif months == TRAILING:
+            expected, wanted = "trailing_rows", f"year={MONTH[:4]}/**"
         return Contestant(key, label, dataset, prepare, delivered, settings, target, expected)
 
     def seed(self, key: str, label: str, dataset: Dataset, heap: str, *, may_fail: bool = False) -> Contestant:
         """The approach that the project started from."""
-        target = self._bucket / "seed"
+        target = self.bucket / "seed"
 
         def prepare(folder: Path) -> Command:
             arguments = (self._secret, dataset.relation, DATE_COLUMN, f"s3://{BUCKET}/seed/{dataset.name}/")
             parameters = f"--jars {jdbc.driver_jar()} --conf spark.driver.memory={heap}"
-            return self._command(folder, str(_SEED_JOB), arguments, parameters)
+            return self._spark(folder, str(_SEED_JOB), arguments, parameters)
 
         def delivered(_: Path) -> int:
             return output.csv_records(target.glob("**/*.csv"), backslash=True)
@@ -97,14 +106,23 @@ class SparkJobs:
         return Contestant(key, label, dataset, prepare, delivered, settings, target, may_fail=may_fail)
 
     @property
-    def _bucket(self) -> Path:
+    def bucket(self) -> Path:
+        """The folder of the account's bucket."""
         return self.account.lake / BUCKET
+
+    @property
+    def raw_layer(self) -> Path:
+        """The folder of what the job writes."""
+        return self.bucket / layout.RAW_LAYER
 
     @property
     def _secret(self) -> str:
         return StackOutputs.read(boto3.session.Session().client("cloudformation"), stack_name()).database_secret_arn
 
-    def _ingest_command(self, folder: Path, request: Mapping[str, Any]) -> Command:
+    def command(self, folder: Path, dataset: Dataset, request: Mapping[str, Any]) -> Command:
+        """The job over `request`, in an account whose only table is `dataset`; its execution is named as `folder`."""
+        table = Table(dataset.name, dataset.relation, DATE_COLUMN, MONTHS[0])
+        (self.bucket / layout.TABLES_KEY).write_text(tables_to_json([table]), encoding="utf-8")
         prefix = f"s3://{BUCKET}/{self.deployed.script_prefix}"
         argument = json.dumps(
             {"input": request, "execution": folder.name, "bucket": BUCKET, "database_secret": self._secret}
@@ -113,9 +131,9 @@ class SparkJobs:
             f"--py-files {prefix}/spark_scripts.zip --jars s3://{BUCKET}/{self.deployed.driver_key}"
             f" --conf spark.driver.memory={self.heap}"
         )
-        return self._command(folder, f"{prefix}/main.py", (argument,), parameters)
+        return self._spark(folder, f"{prefix}/main.py", (argument,), parameters)
 
-    def _command(self, folder: Path, script: str, arguments: tuple[str, ...], parameters: str) -> Command:
+    def _spark(self, folder: Path, script: str, arguments: tuple[str, ...], parameters: str) -> Command:
         runner = SparkSubmit(
             lake=self.account.lake,
             java_home=java_home(),
@@ -132,16 +150,34 @@ def copy(key: str, label: str, dataset: Dataset, dsn: str) -> Contestant:
     """What PostgreSQL needs to hand out the rows as CSV, and psql to pass them on into a pipe."""
     statement = f"COPY {dataset.relation} TO STDOUT (FORMAT csv, HEADER)"
 
-    def prepare(folder: Path) -> Command:
-        environment = {**os.environ, "PGDSN": dsn, "STATEMENT": statement, "PSQL": str(_psql())}
-        script = 'set -o pipefail; "$PSQL" -X -q -d "$PGDSN" -c "$STATEMENT" | wc -c'
-        return Command([shutil.which("bash") or "bash", "-c", script], environment, folder)
-
     def delivered(folder: Path) -> int:
         return int((folder / "out").read_text())
 
     settings = f'psql -c "{statement}" | wc -c'
+    prepare = partial(_piped, dsn, statement, "| wc -c")
     return Contestant(key, label, dataset, prepare, delivered, settings, expected="csv_bytes")
+
+
+def count(key: str, label: str, dataset: Dataset, dsn: str, *, ids: bool, parallel: bool = True) -> Contestant:
+    """The query by which the job counts the rows of all months, with their transaction ids or without."""
+    column = DateColumn(DATE_COLUMN, "timestamp without time zone", "UTC")
+    aggregate = {"ids": IDS} if ids else {}
+    statement = count_by_month(dataset.relation, column, "TRUE", {}, blocks=True, **aggregate)
+    options = "" if parallel else "-c max_parallel_workers_per_gather=0"
+
+    def delivered(folder: Path) -> int:
+        return sum(int(line.split("|")[1]) for line in (folder / "out").read_text().splitlines())
+
+    settings = f"psql -c with the job's own query{'' if parallel else f', {options}'}"
+    prepare = partial(_piped, dsn, statement, "", PGOPTIONS=options)
+    return Contestant(key, label, dataset, prepare, delivered, settings, whole=False)
+
+
+def _piped(dsn: str, statement: str, pipe: str, folder: Path, **environment: str) -> Command:
+    """psql with one statement, and what takes its output."""
+    variables = {**os.environ, "PGDSN": dsn, "STATEMENT": statement, "PSQL": str(_psql()), **environment}
+    script = f'set -o pipefail; "$PSQL" -X -q -A -t -d "$PGDSN" -c "$STATEMENT" {pipe}'
+    return Command([shutil.which("bash") or "bash", "-c", script], variables, folder)
 
 
 def _psql() -> Path:

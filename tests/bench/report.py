@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from ingest_assets.aws.cost import LIST_PRICES, Usage
+from tests.bench.changes import DESCRIPTION
+from tests.bench.many_runs import WAYS, ManyRuns
+from tests.bench.many_tables import MONTHS_OF_A_TABLE, ROWS_OF_A_TABLE, TABLES
 from tests.bench.results import MIB, Results
 
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`, which needs Linux on x86-64 and 20 GB of disk. `make bench ROWS=200000 ROUNDS=1` is a quick
-look, `make bench ONLY=full,copy` runs some contestants alone, by the names in the table of medians; only a complete run
+Written by `make bench`, which needs Linux on x86-64 and 25 GB of disk. `make bench ROWS=200000 ROUNDS=1` is a quick
+look, `make bench ONLY=full,copy` runs some contestants alone, by the names in the tables; only a complete run
 is written here. The tables are built once and kept in `.local/bench`. Every run is a whole process from start to end;
 the contestants take turns, with a rest between them; medians count. The table (`tests/bench/dataset.sql`) has no index
 on its date, and its rows lie in the order in which they came. What a contestant delivered is counted after each run;
@@ -26,6 +31,32 @@ one that delivered less, or more, failed.
 _UNITS = """\
 Memory is the peak of the summed resident sets of a contestant's processes, looked at every 50 ms; PostgreSQL's is not
 in it. Blocks are those of the table, its index and its TOAST table, from cache or disk.
+"""
+
+_CHANGE = textwrap.fill(
+    f"{DESCRIPTION} Each contestant has the whole table before; then the change is made, and the next run is measured."
+    " Afterwards all rows are compared with the database, by key, date and the columns that were updated.",
+    width=120,
+)
+
+_INGESTR = """\
+ingestr 1.1 is not among them: its package on PyPI is a launcher, which fetches the program from GitHub's releases when
+it first runs, and this benchmark runs only what the package registries have. It merges by the same kind of cursor.
+"""
+
+_MANY = f"""\
+{TABLES} tables with {MONTHS_OF_A_TABLE} months and {ROWS_OF_A_TABLE:,} rows each, ingested in full by one execution:
+seconds of the whole process for each table.
+"""
+
+_TICKS_OF = {
+    "ingests the newest 11 months again, as it did before there were refreshes": "trailing",
+    "looks at all 24 months and ingests the one that has changed": "refresh-one",
+}
+_TICKS, _ALIKE, _VCPU, _GB = 2, 100, 2, 7
+_COST = f"""\
+{_ALIKE} tables like the one above, ingested one after the other, by {_TICKS} ticks a month; on EMR Serverless at its
+list prices, on one worker with {_VCPU} vCPU and {_GB} GB that is as fast as the cores of this machine.
 """
 
 _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
@@ -41,6 +72,14 @@ _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
     ("four times the rows vs once, full ingest", "full-4x", "full", 4.2, 3.8),
     ("the rows vs a quarter of them, full ingest", "full", "full-quarter", None, None),
     ("full ingest, rows in random order vs in order of time", "shuffled", "full", None, None),
+    ("refresh with nothing changed vs full ingest", "refresh-none", "full", None, 0.45),
+    ("the count of that refresh vs full ingest", "count-ids", "full", None, 0.13),
+    ("refresh with one month of 24 changed vs that month by its name", "refresh-one", "month-changed", None, 1.2),
+    ("refresh with one month of 24 changed vs its newest 11 months by name", "refresh-one", "trailing", None, None),
+    ("refresh with one month of 24 changed vs dlt incremental", "refresh-one", "dlt-incremental", None, None),
+    ("refresh with one month of 24 changed vs Sling incremental", "refresh-one", "sling-incremental", None, None),
+    ("count with transaction ids vs without", "count-ids", "count", None, 1.7),
+    ("count with transaction ids vs without, one process each", "count-ids-serial", "count-serial", None, 1.7),
 )
 _BLOCKS: tuple[tuple[str, str, float | None, float | None], ...] = (
     ("blocks read from the source, full ingest (times the table)", "full", 2.1, 1.1),
@@ -48,9 +87,11 @@ _BLOCKS: tuple[tuple[str, str, float | None, float | None], ...] = (
 )
 
 
-def page(results: Results, versions: Mapping[str, str], rounds: int) -> str:
+def page(results: Results, many: ManyRuns, versions: Mapping[str, str], rounds: int) -> str:
     """The whole page."""
-    parts = [_HEAD, _machine(rounds), ratios(results), "## Medians", medians(results), "## Settings and versions"]
+    parts = [_HEAD, _machine(rounds), ratios(results), *_rows_wrong(results), *_many_tables(many)]
+    parts += _schedule_cost(results, many)
+    parts += ["## Medians", medians(results), "## Settings and versions"]
     settings = [f"- {entrant.label}: {entrant.settings}" for entrant in results.entrants.values()]
     parts.append("\n".join([*settings, "- " + ", ".join(f"{name} {version}" for name, version in versions.items())]))
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -75,6 +116,57 @@ def ratios(results: Results) -> str:
     return _table(("ratio of median wall times unless said", "required", "aim", "measured"), rows)
 
 
+def _rows_wrong(results: Results) -> list[str]:
+    """What is wrong after a load of what changed, for those who were compared with the database."""
+    rows = [
+        (results.entrants[key].label, _figure(results.seconds(key)), str(runs[-1].wrong))
+        for key in results.runs
+        if (runs := results.whole(key)) and runs[-1].wrong is not None
+    ]
+    if not rows:
+        return []
+    return ["## Rows wrong after a change", _CHANGE, _table(("contestant", "seconds", "rows wrong"), rows), _INGESTR]
+
+
+def _many_tables(many: ManyRuns) -> list[str]:
+    """What a small table takes among many."""
+    if not many.runs and not many.problems:
+        return []
+    rows = [
+        (f"{text} (`{key}`)", *_many_row(many, key), _figure(aim))
+        for key, (text, _, _, aim) in WAYS.items()
+        if many.has(key)
+    ]
+    head = ("", "seconds per table (of all runs)", "without the start", "requests to S3 per table", "aim")
+    return ["## Many small tables", _MANY, _table(head, rows)]
+
+
+def _schedule_cost(results: Results, many: ManyRuns) -> list[str]:
+    """What the schedule's ticks of a month cost, by the seconds of a table without the start of the job."""
+    start = many.median("many", lambda run: (run.seconds - run.seconds_of_the_work) * TABLES)
+    rows = []
+    for text, key in _TICKS_OF.items():
+        seconds = results.seconds(key)
+        if start is not None and seconds is not None:
+            hours = (start + _ALIKE * (seconds - start)) * _TICKS / 3600
+            usd = Usage(_VCPU * hours, _GB * hours).usd(LIST_PRICES)
+            rows.append((text, _figure(seconds - start), _figure(hours * 60), f"${usd:.3f}"))
+    head = ("a tick", "seconds for a table", f"minutes a month, {_ALIKE} tables", "US dollars a month")
+    return ["## What a month of the schedule's ticks costs", _COST, _table(head, rows)] if rows else []
+
+
+def _many_row(many: ManyRuns, key: str) -> tuple[str, str, str]:
+    if key in many.problems:
+        return _line(many.problems[key]), "-", "-"
+    seconds = sorted(run.seconds for run in many.runs[key])
+    requests = many.median(key, lambda run: sum(run.requests.values()) / TABLES)
+    return (
+        f"{_figure(many.median(key, lambda run: run.seconds))} ({', '.join(map(_figure, seconds))})",
+        _figure(many.median(key, lambda run: run.seconds_of_the_work)),
+        _figure(requests or None),
+    )
+
+
 def medians(results: Results) -> str:
     """What each contestant took."""
     head = (
@@ -86,7 +178,9 @@ def medians(results: Results) -> str:
 
 def _median_row(results: Results, key: str) -> tuple[str, ...]:
     entrant, runs = results.entrants[key], results.whole(key)
-    name, rows = f"{entrant.label} (`{key}`)", f"{getattr(results.facts[entrant.dataset], _ROWS[entrant.expected]):,}"
+    expected, facts = entrant.expected, results.facts[entrant.dataset]
+    rows = f"{expected if isinstance(expected, int) else getattr(facts, _ROWS[expected]):,}"
+    name = f"{entrant.label} (`{key}`)"
     if problem := results.problem(key):
         return name, rows, _line(f"failed: {problem}"), *("-" for _ in range(6))
     seconds = sorted(run.usage.seconds for run in runs)
@@ -99,11 +193,11 @@ def _median_row(results: Results, key: str) -> tuple[str, ...]:
         _figure(results.median(key, lambda run: run.load.cpu)),
         _figure(results.blocks(key)),
         _figure(results.read_per_byte(key)),
-        _figure(results.median(key, lambda run: run.size / 1e6)),
+        _figure(results.median(key, lambda run: run.size / 1e6) if entrant.whole else None),
     )
 
 
-_ROWS = {"rows": "rows", "month_rows": "month_rows", "csv_bytes": "rows"}
+_ROWS = {"rows": "rows", "month_rows": "month_rows", "trailing_rows": "trailing_rows", "csv_bytes": "rows"}
 """How many rows a contestant delivers, by what it is checked for."""
 
 

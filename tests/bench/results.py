@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tests.bench.changes import Wrong
 from tests.bench.contestants import Contestant
 from tests.bench.dataset import BLOCK, Dataset, Facts
 from tests.bench.measure import Usage
@@ -16,17 +17,23 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a contestant. `size` is what it delivered in bytes; `problem` says what went wrong."""
+    """One run of a contestant.
+
+    `size` is what it delivered in bytes, 0 where that is not known. `problem` says what went wrong. `wrong` are the
+    rows that differ from the database afterwards, where they were compared.
+    """
 
     usage: Usage
     load: Load
     size: int
     problem: str | None
+    wrong: Wrong | None = None
 
     def __str__(self) -> str:
         return (
             f"{self.usage.seconds:.2f} s, {self.usage.memory // MIB} MiB, {self.usage.cpu:.1f} CPU s,"
             f" server {self.load.cpu:.1f} CPU s and {self.load.blocks} blocks, delivered {self.size / 1e6:.0f} MB"
+            f"{'' if self.wrong is None else f', rows wrong: {self.wrong}'}"
             f"{'' if self.problem is None else f' - FAILED: {self.problem}'}"
         )
 
@@ -77,5 +84,7 @@ class Results:
         return None if blocks is None else blocks / self.facts[self.entrants[key].dataset].blocks
 
     def read_per_byte(self, key: str) -> float | None:
-        """Bytes of blocks read from the source for each byte delivered."""
+        """Bytes of blocks read from the source for each byte delivered, None where that number is not known."""
+        if not self.entrants[key].whole:
+            return None
         return self.median(key, lambda run: run.load.blocks * BLOCK / run.size)

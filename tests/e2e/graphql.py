@@ -245,12 +245,22 @@ class Webserver:
         )
         return [event.get("message", "") for event in found["events"]]
 
-    def months(self, table: str) -> dict[str, str]:
+    def stale(self, table: str, month: str, layer: str = "raw_layer") -> tuple[str, list[str]]:
+        """The state of the month beside its name in the UI, such as FRESH, and the reasons why it is *Unsynced*."""
+        found = self.ask(
+            """query($key: AssetKeyInput!, $month: String) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+                staleStatus(partition: $month) staleCauses(partition: $month) { reason } } } }""",
+            key={"path": [layer, table]},
+            month=month,
+        )
+        return found["staleStatus"], [cause["reason"] for cause in found["staleCauses"]]
+
+    def months(self, table: str, layer: str = "raw_layer") -> dict[str, str]:
         """The status of each month that has one: MATERIALIZED, MATERIALIZING or FAILED."""
         found = self.ask(
             """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
                 assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } } } } }""",
-            key=_key(table),
+            key={"path": [layer, table]},
         )
         statuses = {}
         for part in found["assetPartitionStatuses"]["ranges"]:

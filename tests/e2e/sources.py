@@ -12,7 +12,7 @@ GATE = 4712
 """The advisory lock at which readers of `gated` wait while a test holds it."""
 
 TABLES = """
-- {table: e2e.sales, date_column: sold_at, first_month: 2024-01, description: Nothing is wrong with it.}
+- {table: e2e.sales, date_column: sold_at, first_month: 2024-01, summary: true, description: Nothing is wrong with it.}
 - {table: e2e.prices, date_column: sold_at, first_month: 2024-01, description: Fails where a quantity is 0.}
 - {table: e2e.stock, date_column: sold_at, first_month: 2024-01, description: Is refreshed.}
 - {table: e2e.gated, date_column: sold_at, first_month: 2024-01, lock_timeout: 600, description: Waits at a gate.}

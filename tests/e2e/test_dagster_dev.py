@@ -131,6 +131,16 @@ def test_an_execution_that_dagster_did_not_start_shows_in_the_history(dagster: W
     assert passed_in_lineage(dagster, "sales") == {*PASSED}
 
 
+def test_the_summary_of_a_month_starts_by_itself_after_an_execution_that_dagster_did_not_start(
+    dagster: Webserver, launched: Launched
+) -> None:
+    until(lambda: dagster.months("sales", "summary") == {"2024-02": "MATERIALIZED"}, 300)
+    [run] = dagster.runs(from_automation_condition="true", partition="2024-02")
+    assert dagster.ended(run.id).status == "SUCCESS"
+    assert dagster.stale("sales", "2024-02") == ("FRESH", [])
+    assert dagster.stale("sales", "2024-02", "summary") == ("FRESH", [])
+
+
 def test_an_execution_that_dagster_did_not_start_is_a_run_with_asset_month_start_and_end(
     services: Services, dagster: Webserver, launched: Launched
 ) -> None:

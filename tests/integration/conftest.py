@@ -27,6 +27,7 @@ from pyspark.sql import SparkSession
 from aws_setup.job_bundle.jdbc import driver_jar
 from aws_setup.local.class_archive import java_options
 from aws_setup.local.emulator.spark.submit import JAVA_OPTIONS, s3_properties
+from ingest_assets.aws.raw_layer import RawLayer, RawLayerOfBucket
 from ingest_assets.aws.stack import StackOutputs, stack_name
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
@@ -156,6 +157,12 @@ def spark_session(s3: Mapping[str, str], folder: Path) -> Iterator[SparkSession]
 def lake(spark: SparkSession, session: boto3.session.Session, outputs: StackOutputs) -> Lake:
     """The bucket, as the job sees it."""
     return Lake(spark, session.client("s3"), outputs.bucket_name)
+
+
+@pytest.fixture
+def raw_layer(session: boto3.session.Session, outputs: StackOutputs) -> RawLayer:
+    """The bucket, as Dagster and the commands see it."""
+    return RawLayerOfBucket(session.client("s3"), outputs.bucket_name)
 
 
 @pytest.fixture

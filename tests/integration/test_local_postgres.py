@@ -16,11 +16,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aws_setup.local.errors import LocalAccountError, PortTakenError, SourceDsnError
+from aws_setup.errors import SourceDsnError
+from aws_setup.local.errors import LocalAccountError, PortTakenError
 from aws_setup.local.processes.child import Child
 from aws_setup.local.sample_tables import load_sample
 from aws_setup.local.services.postgres import OWNER, READER, Postgres
-from aws_setup.local.source_database import open_source
+from aws_setup.source_database import open_source
 from tests.integration.conftest import ROOT
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become another user")

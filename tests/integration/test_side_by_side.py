@@ -158,8 +158,20 @@ def test_tables_of_different_threads_are_read_under_the_snapshot_that_the_job_to
 
 
 def test_a_table_that_is_rewritten_one_that_is_locked_and_those_that_fail_do_not_disturb_the_others(
-    run: Run, account: Account, source: psycopg.Connection[Any], bucket: Path, capfd: pytest.CaptureFixture[str]
+    run: Run,
+    account: Account,
+    source: psycopg.Connection[Any],
+    bucket: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    try_again = ingest._Attempts._try_again
+
+    def unlocked_first(self: Any, attempt: Any, error: Any) -> None:
+        if attempt.name == "locked":
+            holder.commit()
+        try_again(self, attempt, error)
+
     source.execute("CREATE TABLE side.locked AS TABLE side.first; CREATE TABLE side.rewritten AS TABLE side.first")
     locked, rewritten = table("locked", lock_timeout=1), table("rewritten")
     fill = "INSERT INTO side.rewritten SELECT id, at, 1 FROM side.first"
@@ -169,7 +181,7 @@ def test_a_table_that_is_rewritten_one_that_is_locked_and_those_that_fail_do_not
         while_reading(trigger, FIRST.name),
     ):
         holder.execute("LOCK TABLE side.locked")
-        threading.Timer(2.5, holder.commit).start()
+        monkeypatch.setattr(ingest._Attempts, "_try_again", unlocked_first)
         with pytest.raises(IngestionError) as raised:
             run("mixed", locked, FIRST, rewritten, table("failing"), table("missing"), SECOND)
     trigger.finish()
@@ -192,7 +204,7 @@ def test_a_table_whose_session_is_lost_fails_alone(
         "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
         " WHERE relation = 'side.gated'::regclass AND state = 'idle in transaction' AND application_name = 'lonely'"
     )
-    with closed_gate(source), begun(run, "lonely", GATED, FIRST, SECOND, replace(THIRD, verify="full")) as job:
+    with closed_gate(source), begun(run, "lonely", GATED, FIRST, SECOND, replace(THIRD, verify="content")) as job:
         until(lambda: waits_at_the_gate(source, "lonely"))
         assert len(source.execute(holder).fetchall()) == 1
         with pytest.raises(IngestionError, match=r"1 of 4 tables failed: gated.*terminating connection"):

@@ -14,8 +14,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
-from aws_setup.local.errors import SourceDsnError
-from aws_setup.local.source_database import open_source
+from aws_setup.errors import SourceDsnError
+from aws_setup.source_database import open_source
 from ingest_assets.aws.stack import StackOutputs
 from spark_scripts.contract import layout
 from spark_scripts.contract.database import Database, Endpoint, database_from_fields

@@ -8,13 +8,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from ingest_assets.aws.content import differences
+from ingest_assets.aws.raw_layer import RawLayer
 from spark_scripts.contract.tables import Table
 from tests.integration import type_tables
 from tests.integration.published import Run
 from tests.integration.type_cases import SCALARS, WITHOUT_VALUES
 from tests.integration.type_matrix import csv_matrix, parquet_matrix
 from tests.integration.type_parquet import NATIVE
-from tests.integration.whole import settle
+from tests.integration.whole import manifests, settle
 
 EVERY = {**SCALARS, **{name: [] for name in WITHOUT_VALUES}}
 
@@ -39,7 +41,7 @@ def test_every_type_of_the_server_is_tried(source: psycopg.Connection[Any]) -> N
 
 
 def test_a_csv_field_is_what_postgresql_writes_and_reads_back_to_the_value(
-    run: Run, source: psycopg.Connection[Any], bucket: Path
+    run: Run, source: psycopg.Connection[Any], bucket: Path, raw_layer: RawLayer
 ) -> None:
     tables = type_tables.create(source, EVERY)
     with type_tables.hostile_defaults(source):
@@ -47,9 +49,12 @@ def test_a_csv_field_is_what_postgresql_writes_and_reads_back_to_the_value(
     matrix = csv_matrix(source, bucket, tables, WITHOUT_VALUES)
     matrix.summarise("CSV")
     assert matrix.broken == {}
+    assert _changed(raw_layer, bucket, tables) == []
 
 
-def test_parquet_holds_every_value_natively_or_as_text(run: Run, source: psycopg.Connection[Any], bucket: Path) -> None:
+def test_parquet_holds_every_value_natively_or_as_text(
+    run: Run, source: psycopg.Connection[Any], bucket: Path, raw_layer: RawLayer
+) -> None:
     tables = [Table(**{**table.__dict__, "format": "parquet"}) for table in type_tables.create(source, EVERY)]
     with type_tables.hostile_defaults(source):
         run("types-parquet", *tables)
@@ -57,3 +62,10 @@ def test_parquet_holds_every_value_natively_or_as_text(run: Run, source: psycopg
     matrix.summarise("Parquet")
     assert matrix.broken == {}
     assert matrix.native == NATIVE
+    assert _changed(raw_layer, bucket, tables) == []
+
+
+def _changed(raw_layer: RawLayer, bucket: Path, tables: list[Table]) -> list[str]:
+    """What differs between the digests that Spark took while it wrote and those that Python takes of the files."""
+    found = [each for table in tables for each in manifests(bucket, table).values()]
+    return [difference for each in found for difference in differences(raw_layer, each)]

@@ -108,6 +108,7 @@ def test_an_error_of_aws_is_one_line(
         ["status"],
         ["trigger"],
         ["secret"],
+        ["suggest"],
         ["destroy", "--yes"],
     ],
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -189,12 +189,12 @@ class FakeS3:
         tables = tables_to_json(table.to_table() for table in load_tables())
         self.objects = {layout.TABLES_KEY: tables.encode()}
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, StreamingBody]:
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         assert Bucket == BUCKET
         if Key not in self.objects:
             raise client_error("NoSuchKey", status=404)
         content = self.objects[Key]
-        return {"Body": StreamingBody(io.BytesIO(content), len(content))}
+        return {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentLength": len(content)}
 
     def get_paginator(self, operation: str) -> FakeS3:
         assert operation == "list_objects_v2"
@@ -288,14 +288,15 @@ class FakeAws:
     s3: FakeS3 = field(default_factory=FakeS3)
     sqs: FakeSqs = field(default_factory=FakeSqs)
 
-    def commits(self, *months: str, rows: int = 10) -> Callable[[], None]:
-        """What a Spark job does while the execution runs: for FakeExecution.answers."""
+    def commits(self, *months: str, rows: int = 10, content: Mapping[str, str] | None = None) -> Callable[[], None]:
+        """What a Spark job does while the execution runs: for FakeExecution.answers. `content` is by month."""
 
         def commit() -> None:
             started = self.step_functions.started
             finished = f"2026-01-01T00:00:{2 + len(started):02}+00:00"
             for month in months:
-                self.s3.commit(month, started[-1]["name"], rows, finished=finished)
+                digest = (content or {}).get(month)
+                self.s3.commit(month, started[-1]["name"], rows, finished=finished, content=digest)
 
         return commit
 

@@ -21,6 +21,7 @@ def test_what_runs_by_itself(value: str | None, sensors: str, schedules: str, mo
     assert {one.name: one.default_status.value for one in repository.sensor_defs} == {
         "stepfunction_datapipeline": sensors,
         "run_failure_alerts": sensors,
+        "default_automation_condition_sensor": sensors,
         "overdue_months": schedules,  # nothing is due where nothing is scheduled
     }
     assert {one.default_status.value for one in repository.schedule_defs} == {schedules}

@@ -8,12 +8,13 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
+from ingest_assets.aws.content import csv_content
 from ingest_assets.checks.results import Evaluated, evaluations, evaluations_of_nothing
 from ingest_assets.checks.specs import CHECKS
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.resources.raw_layer import RawLayerResource
 from spark_scripts.contract import layout
-from spark_scripts.contract.manifest import Column
+from spark_scripts.contract.manifest import Column, File
 from spark_scripts.contract.months import Month
 from tests.unit.ingest_assets.fakes import FakeAws, manifest
 from tests.unit.ingest_assets.harness import KEY, Dagster
@@ -186,6 +187,7 @@ def test_every_result_has_its_month_its_numbers_and_its_execution_as_metadata(aw
             "objects_not_in_the_manifest": 0,
             "objects_of_another_size": 0,
         },
+        "content_unchanged": of_all,
         "columns_unchanged": {**of_all, "columns": 2},
         "columns_reviewed": {**of_all, "columns_to_review": 0, "columns_still_plain": 0},
         "ingested_in_time": of_all,
@@ -254,6 +256,65 @@ def test_checks_can_be_made_again_without_ingesting(aws: FakeAws, dagster: Dagst
     assert results(dagster, "objects_match_manifest") == {"2024-02": False}
     assert aws.step_functions.started == []
     assert dagster.months() == {}
+
+
+ROWS = b"at\n2024-02-01\n2024-02-02\n"
+
+
+def with_content(aws: FakeAws, held: bytes = ROWS) -> None:
+    """Commit a month with the digest of ROWS, whose file holds `held`."""
+    file = File(f"{FOLDER}n1-0.csv", len(ROWS))
+    aws.s3.commit("2024-02", "n1", rows=2, files=(file,), content=str(csv_content([ROWS])))
+    aws.s3.objects[file.key] = held
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (ROWS, "2 rows read, as ingested: digest csv:2:"),
+        (ROWS[::-1], f"{FOLDER}n1-0.csv is damaged: it ends within a line. Ingest the month again."),
+        (ROWS.replace(b"02-02", b"02-03"), "the files hold other rows than were ingested:"),
+        (ROWS.replace(b"at", b"as"), "the files hold other columns than were ingested:"),
+        (ROWS.replace(b"-01\n", b"-01-"), "the files hold 1 row, 2 were ingested."),
+        (ROWS + b"\n", f"{FOLDER}n1-0.csv has 26 bytes, 25 were written."),
+    ],
+)
+def test_execute_checks_reads_the_files_and_compares_their_content(
+    aws: FakeAws, dagster: Dagster, held: bytes, told: str
+) -> None:
+    with_content(aws, held)
+    assert dagster.check("2024-02").success
+    assert results(dagster, "content_unchanged") == {"2024-02": held == ROWS}
+    key = dg.AssetCheckKey(KEY, "content_unchanged")
+    [record] = dagster.instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    assert record.evaluation
+    assert told in (record.evaluation.description or "")
+
+
+def test_a_run_does_not_read_the_files_and_leaves_a_failed_comparison_standing(aws: FakeAws, dagster: Dagster) -> None:
+    with_content(aws, ROWS[::-1])
+    assert checked_current("content_unchanged").passed
+    assert dagster.check("2024-02").success
+    aws.step_functions.next.status = "FAILED"
+    assert not dagster.materialize("2024-02").success
+    assert results(dagster, "content_unchanged") == {"2024-02": False}
+
+
+def checked_current(check: str) -> dg.AssetCheckEvaluation:
+    raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
+    found = raw_layer.current("mockrecord", "2024-02")
+    assert found
+    [done] = evaluations(raw_layer, Evaluated(KEY, "2024-02"), found, [check])
+    return done
+
+
+def test_a_month_of_a_release_without_digests_passes_and_says_so(aws: FakeAws, dagster: Dagster) -> None:
+    aws.s3.commit("2024-02", "n1")
+    assert dagster.check("2024-02").success
+    assert results(dagster, "content_unchanged") == {"2024-02": True}
+    assert checked_current("content_unchanged").description == (
+        "2024-02: ingested by an older release, which took no digest: nothing to compare with."
+    )
 
 
 def test_checks_without_a_partition_are_of_all_months_that_there_are(aws: FakeAws, dagster: Dagster) -> None:

@@ -52,6 +52,7 @@ def test_the_graph_is_this() -> None:
             ["postgres/sales/Orders"], ["parquet", "pyspark", "s3"],
             "raw_layer", ["raw_layer_orders"], months["America/Chicago"], False,
         ),
+        "summary/mockrecord": (["raw_layer/mockrecord"], ["duckdb"], "summary", [], months["UTC"], False),
     }  # fmt: skip
 
 
@@ -143,4 +144,4 @@ def test_loading_needs_neither_network_nor_credentials_nor_a_home() -> None:
     bare = {"PATH": "", "HOME": "/nonexistent"}
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, check=False, cwd=ROOT, env=bare, capture_output=True, text=True)
-    assert (loaded.returncode, loaded.stdout.strip()) == (0, "4"), loaded.stderr
+    assert (loaded.returncode, loaded.stdout.strip()) == (0, "5"), loaded.stderr

@@ -123,13 +123,14 @@ def test_messages_that_come_twice_in_any_order_and_form_are_recorded_once(aws: F
     assert queue.recorded() == whole("2024-02") + whole("2024-02", execution="n2")
 
 
-OF_A_MONTH = 1 + len(CHECKS)
-"""A materialisation, and the checks."""
-BEFORE = OF_A_MONTH + 2
+EVENTS = 1 + len(CHECKS)
+"""The events of a month: its materialisation and its checks."""
+
+BEFORE = EVENTS + 2
 """The events before a month's: those that are planned, the start of the run and of its step."""
 
 
-@pytest.mark.parametrize("stored", range(BEFORE + OF_A_MONTH + 3))
+@pytest.mark.parametrize("stored", range(BEFORE + EVENTS + 3))
 def test_a_tick_that_dies_while_it_records_neither_doubles_nor_loses(
     aws: FakeAws, queue: Queue, stored: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +141,7 @@ def test_a_tick_that_dies_while_it_records_neither_doubles_nor_loses(
         patch.setattr(aws.sqs, "delete_message_batch", dying(aws.sqs.delete_message_batch, 0))
         with pytest.raises(DeadDaemonError):
             queue.tick()
-    assert (queue.recorded().total(), queue.left) == (min(max(stored - BEFORE, 0), OF_A_MONTH), 1)
+    assert (queue.recorded().total(), queue.left) == (min(max(stored - BEFORE, 0), EVENTS), 1)
     queue.tick()
     assert (queue.recorded(), queue.left) == (whole("2024-02"), 0)
     assert [run.status for run in queue.instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS]

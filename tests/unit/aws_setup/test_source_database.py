@@ -2,9 +2,9 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from aws_setup.local import source_database
-from aws_setup.local.errors import SourceDsnError
-from aws_setup.local.source_database import open_source
+from aws_setup import source_database
+from aws_setup.errors import SourceDsnError
+from aws_setup.source_database import open_source
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The user's own database as the source of the local account (`--source-dsn`).
+"""The user's own database, by `--source-dsn`: the source of the local account, or what `suggest` looks at.
 
 Each parameter of the DSN reaches the job through a field of the secret, or is refused by name. libpq also takes
 parameters from environment variables and service files, so the parameters of the open connection are checked, not only
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aws_setup.local.errors import SourceDsnError
+from aws_setup.errors import SourceDsnError, UsageError
 from spark_scripts.contract import tls
 from spark_scripts.contract.errors import InvalidInputError
 
@@ -74,6 +75,21 @@ class SourceDatabase:
     dsn: str = field(repr=False)
     fields: Mapping[str, str] = field(repr=False)
     description: str
+
+
+def read_dsn(given: str) -> str:
+    """The DSN: `given`, or for `-` the first line of standard input, so that no process table shows a password.
+
+    It reads no further than that line. Raises UsageError when standard input is empty.
+    """
+    if given != "-":
+        return given
+    line = b""
+    while (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        line += byte
+    if not line.strip():
+        raise UsageError("--source-dsn - reads the DSN from standard input, but standard input is empty")
+    return line.decode().strip()
 
 
 def open_source(dsn: str) -> SourceDatabase:
