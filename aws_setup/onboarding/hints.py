@@ -47,7 +47,7 @@ def slicing(session: Session, found: Study, table: Table, now: Month) -> Slicing
     columns = [column.source for column in found.columns]
     date = date_column(columns, table.date_column, table.table, table.timezone)
     try:
-        [heap], [size] = session.rows(HEAP, name, name), session.rows(SIZE, name)
+        [heap], [size] = session.rows(HEAP, *[name] * HEAP.count("?")), session.rows(SIZE, name)
         relation = Relation(name, columns, date, heap["by_ctid"], heap["comment"], **size)
         month = min(found.date.last, now)
         counts = [Count(month, found.month_rows)]
