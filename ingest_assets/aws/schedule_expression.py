@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import pairwise
 
 from spark_scripts.contract.errors import InvalidInputError
 
@@ -180,21 +179,6 @@ def same_times(one: str, other: str) -> bool:
         )
     except CronError:
         return False
-
-
-def trailing_months(expression: str) -> int:
-    """How many months before its own a tick must ingest, so that the ticks of any 12 months cover all 12.
-
-    It is the longest gap in months between two months with ticks, plus one: the last tick before the gap sees its own
-    month unfinished, and the month before may still get late rows. `cron(0 2 1,15 MAR,APR,MAY,JUN ? *)` pauses from
-    June 15 to March 1, which gives 10. The field of years is ignored. Raises CronError as cron_schedule does, and if
-    the expression pauses for longer than a year.
-    """
-    months = sorted({12 * day.year + day.month for day in _dates(expression)})
-    longest = max(later - earlier for earlier, later in pairwise([*months, months[0] + 12 * len(_CALENDAR)]))
-    if longest > 12:
-        raise CronError(f"{expression!r} does not fire every year")
-    return longest + 1
 
 
 def _fields(expression: str) -> list[str]:

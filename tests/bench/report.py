@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,11 +33,11 @@ Memory is the peak of the summed resident sets of a contestant's processes, look
 in it. Blocks are those of the table, its index and its TOAST table, from cache or disk.
 """
 
-_CHANGE = f"""\
-{DESCRIPTION} Each contestant has the whole table before; then the
-change is made, and the next run is measured. Afterwards all rows are compared with the database, by key, date and the
-columns that were updated.
-"""
+_CHANGE = textwrap.fill(
+    f"{DESCRIPTION} Each contestant has the whole table before; then the change is made, and the next run is measured."
+    " Afterwards all rows are compared with the database, by key, date and the columns that were updated.",
+    width=120,
+)
 
 _INGESTR = """\
 ingestr 1.1 is not among them: its package on PyPI is a launcher, which fetches the program from GitHub's releases when
@@ -72,7 +73,7 @@ _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
     ("the rows vs a quarter of them, full ingest", "full", "full-quarter", None, None),
     ("full ingest, rows in random order vs in order of time", "shuffled", "full", None, None),
     ("refresh with nothing changed vs full ingest", "refresh-none", "full", None, 0.45),
-    ("of which the count, vs full ingest", "count-ids", "full", None, 0.13),
+    ("the count of that refresh vs full ingest", "count-ids", "full", None, 0.13),
     ("refresh with one month of 24 changed vs that month by its name", "refresh-one", "month-changed", None, 1.2),
     ("refresh with one month of 24 changed vs its newest 11 months by name", "refresh-one", "trailing", None, None),
     ("refresh with one month of 24 changed vs dlt incremental", "refresh-one", "dlt-incremental", None, None),

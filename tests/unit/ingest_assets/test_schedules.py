@@ -19,6 +19,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from aws_setup.cloudformation import template
 from ingest_assets.aws.errors import AwsError
 from ingest_assets.aws.schedule_expression import cron_schedule, fires
+from ingest_assets.checks.specs import CHECKS
 from ingest_assets.definitions import build_definitions
 from ingest_assets.resources.account import AwsAccount
 from ingest_assets.schedules import mirror_schedule, refresh_job
@@ -294,7 +295,7 @@ def test_each_table_has_a_schedule_that_targets_a_job_of_its_own() -> None:
     targets = {schedule.name: schedule.job_name for schedule in repository.schedule_defs}
     assert targets == {f"eventbridge_mirror_{one.name}": f"refresh_{one.name}" for one in load_tables()}
     for one in load_tables():
-        for name, checks in (("ingest", 6), ("refresh", 0)):
+        for name, checks in (("ingest", len(CHECKS) + 1), ("refresh", 0)):
             job = repository.get_job(f"{name}_{one.name}")
             assert job.asset_layer.selected_asset_keys == {dg.AssetKey(["raw_layer", one.name])}
             [node] = job.nodes
