@@ -12,7 +12,7 @@ from ingest_assets.aws.job_runs import ExecutionJob
 from ingest_assets.tables import TableSpec
 from ingest_assets.versions import version_tags
 from spark_scripts.contract import layout
-from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import Month
 
 Metadata = Mapping[str, dg.MetadataValue]
@@ -39,7 +39,12 @@ class IngestedMonth:
 def month_metadata(manifest: Manifest, *, bucket: str, execution_arn: str, job_run: ExecutionJob | None) -> Metadata:
     """The metadata of a manifest's month. Dagster plots numbers, and not texts."""
     prefix = layout.partition_prefix(manifest.table, Month.parse(manifest.month))
-    texts = {"min_date": manifest.min_date, "max_date": manifest.max_date, "snapshot": manifest.snapshot}
+    texts = {
+        "min_date": manifest.min_date,
+        "max_date": manifest.max_date,
+        "snapshot": manifest.snapshot,
+        "columns_left_out": ", ".join(manifest.left_out) or None,
+    }
     return {
         "dagster/partition_row_count": dg.MetadataValue.int(manifest.rows),
         "dagster/size_bytes": dg.MetadataValue.int(manifest.bytes),
@@ -70,7 +75,27 @@ def execution_metadata(execution_arn: str, *, bucket: str, job_run: ExecutionJob
 
 
 def column_schema(manifest: Manifest) -> dg.TableSchema:
-    """The columns of the source with their types and the comments of the database."""
+    """The columns of the files with their types, what was done to their values, and the comments of the database."""
+    return dg.TableSchema([_column(column) for column in manifest.columns])
+
+
+def source_schema(manifest: Manifest) -> dg.TableSchema:
+    """The columns of the source that leave it, with their types and the comments of the database."""
     return dg.TableSchema(
-        [dg.TableColumn(column.name, type=column.type, description=column.comment) for column in manifest.columns]
+        [
+            dg.TableColumn(column.name, type=column.source_type or column.type, description=column.comment)
+            for column in manifest.columns
+        ]
+    )
+
+
+def _column(column: Column) -> dg.TableColumn:
+    if column.treatment is None:
+        return dg.TableColumn(column.name, type=column.type, description=column.comment)
+    texts = (column.comment, f"({column.source_type} in the source, {column.treatment})")
+    return dg.TableColumn(
+        column.name,
+        type=column.type,
+        description=" ".join(filter(None, texts)),
+        constraints=dg.TableColumnConstraints(other=[column.treatment]),
     )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import ErrorDetails
 
 from ingest_assets import environment
+from ingest_assets.columns import ColumnSpec, MaskSpec, check_columns
 from ingest_assets.strict_yaml import YamlError, lines_of_entries, read_yaml
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table
@@ -42,14 +43,6 @@ class TablesError(InvalidInputError):
     """tables.yaml cannot be used; the message names file, entry and key."""
 
 
-class ColumnSpec(BaseModel):
-    """The cleaning of one column: `join` is the text between the elements of an array."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    join: str = Field(min_length=1)
-
-
 class TableSpec(BaseModel):
     """One entry of tables.yaml; the head of that file explains the keys."""
 
@@ -61,6 +54,7 @@ class TableSpec(BaseModel):
     first_month: str
     timezone: str = "UTC"
     columns: dict[Annotated[str, Field(min_length=1)], ColumnSpec] = Field(default_factory=dict)
+    only: list[str] | None = Field(default=None, min_length=1)
     format: Literal["csv", "parquet"] = "csv"
     compression: str | None = None
     verify: Literal["count", "content"] = "count"
@@ -150,6 +144,11 @@ class TableSpec(BaseModel):
             raise ValueError(f"compression: {self.compression!r} is not for {self.format}: use one of {known}")
         return self
 
+    @model_validator(mode="after")
+    def _columns_that_go_together(self) -> Self:
+        check_columns(self.date_column, self.columns, self.only)
+        return self
+
     @property
     def source(self) -> tuple[str, str]:
         """Schema and table in the database, without quotes."""
@@ -157,7 +156,7 @@ class TableSpec(BaseModel):
 
     def to_table(self) -> Table:
         """The entry in the form in which the Spark job reads it from `config/tables.json`."""
-        columns = {column: cleaning.model_dump() for column, cleaning in self.columns.items()}
+        columns = {column: options.model_dump(exclude_none=True) for column, options in self.columns.items()}
         return Table(**self.model_dump(exclude={"columns", "summary", "description", "owners"}), columns=columns)
 
 
@@ -261,15 +260,17 @@ def _message(detail: ErrorDetails) -> str:
         case "value_error":
             return detail["msg"].removeprefix("Value error, ")
         case "extra_forbidden":
-            known = TableSpec if len(detail["loc"]) == 1 else ColumnSpec
-            return f"unknown key: use one of {', '.join(known.model_fields)}"
+            known: dict[int, type[BaseModel]] = {1: TableSpec, 3: ColumnSpec}
+            return f"unknown key: use one of {', '.join(known.get(len(detail['loc']), MaskSpec).model_fields)}"
         case "missing":
             return "the key is missing: add it"
         case "model_type" | "dict_type":
             return f"must be a mapping of keys to values, not {detail['input']!r}"
         case "string_type":
             return f"must be a text, not {detail['input']}: put it in quotes"
-        case "string_too_short":
+        case "string_too_short" | "too_short":
             return "must not be empty"
+        case "literal_error" if detail["ctx"]["expected"] == "True":
+            return "must be true: delete it otherwise"
         case _:
             return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, not {detail['input']!r}"

@@ -23,6 +23,7 @@ from ingest_assets.aws.errors import error_code, is_denied
 from ingest_assets.aws.stack import Stack, find_stack, stack_name
 from ingest_assets.tables import load_tables
 from spark_scripts.contract.errors import DataLakeError
+from spark_scripts.contract.tables import Table
 
 CHECKS = ("release", "size", "network", "bucket", "secret", "driver", "tables")
 """The checks that `--ignore` can leave out. The caller's identity is always read."""
@@ -205,7 +206,15 @@ def _new_bucket(session: Session, name: str, stack: str) -> Iterator[Finding]:
 
 
 def _secret(session: Session, target: Target) -> Iterator[Finding]:
-    return secret.check(session, target.stack, target.parameters, known=target.has_secret)
+    return secret.check(session, target.stack, target.parameters, _known_tables(target), known=target.has_secret)
+
+
+def _known_tables(target: Target) -> list[Table]:
+    """The tables to deploy; none where tables.yaml is wrong, which another check reports."""
+    try:
+        return [table.to_table() for table in load_tables(target.tables)]
+    except DataLakeError:
+        return []
 
 
 def _runtime(session: Session, target: Target) -> Iterator[Finding]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
 from boto3.session import Session
 from botocore.exceptions import ClientError
@@ -17,7 +18,7 @@ from aws_setup.cloudformation import retained
 from aws_setup.cloudformation.parameters import name_suffix
 from aws_setup.commands.terminal import say
 from aws_setup.errors import UsageError
-from ingest_assets.aws.errors import error_code
+from ingest_assets.aws.errors import error_code, is_denied
 from ingest_assets.aws.stack import StackOutputs, read_stack, stack_name
 from spark_scripts.contract.database import (
     OPTIONAL,
@@ -26,12 +27,16 @@ from spark_scripts.contract.database import (
     database_from_fields,
     database_from_secret,
     has_aws_fields,
+    secret_fields,
 )
 from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.privacy import PEPPER_FIELD, fingerprint, hashed
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+
+    from spark_scripts.contract.tables import Table
 
 _FILL = "set it with `python -m aws_setup secret`"
 _MAXIMUM_BYTES = 65_536
@@ -45,21 +50,35 @@ HELP = "set the fields of the database secret, read from standard input"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no arguments: they would show in the process table. The help names the fields."""
+    """No argument has a value of the secret: it would show in the process table. The help names the fields."""
     parser.epilog = (
         f"The input is a JSON object, or KEY=VALUE lines: {', '.join(REQUIRED)}, and optionally {', '.join(OPTIONAL)}."
-        " A value in quotes may have several lines."
+        f" A value in quotes may have several lines. An input without {PEPPER_FIELD} keeps the secret's."
+    )
+    pepper = parser.add_mutually_exclusive_group()
+    pepper.add_argument(
+        "--new-pepper",
+        action="store_true",
+        help=f"read nothing; give the secret a random {PEPPER_FIELD}, under which columns are hashed",
+    )
+    pepper.add_argument(
+        "--replace-pepper",
+        action="store_true",
+        help=f"replace the secret's {PEPPER_FIELD}; every month with hashed columns has to be ingested again then",
     )
 
 
-def run(_: argparse.Namespace) -> int:
-    """Set the secret."""
-    set_from(sys.stdin, Session(), stack_name(), say)
+def run(options: argparse.Namespace) -> int:
+    """Set the secret, or its pepper alone."""
+    if options.new_pepper or options.replace_pepper:
+        set_pepper(Session(), stack_name(), say, replace=options.replace_pepper)
+    else:
+        set_from(sys.stdin, Session(), stack_name(), say)
     return 0
 
 
 def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str], None]) -> None:
-    """Set the secret of the stack to the fields in `source`.
+    """Set the secret of the stack to the fields in `source`, and keep its pepper unless they have one.
 
     Raises UsageError naming the field or line that is wrong, and StackError when there is no stack.
     """
@@ -68,13 +87,61 @@ def set_from(source: TextIO, session: Session, stack: str, report: Callable[[str
     fields = parse_fields(source.read())
     found = read_stack(session.client("cloudformation"), stack)
     secret_id = StackOutputs.of(found).database_secret_arn
-    put_database_secret(session, secret_id, fields, endpoint(found.parameters))
-    report(f"set {', '.join(fields)} of {secret_id}")
+    kept = {} if PEPPER_FIELD in fields else _pepper_of(_stored(session, secret_id))
+    put_database_secret(session, secret_id, {**fields, **kept}, endpoint(found.parameters))
+    report(f"set {', '.join(fields)} of {secret_id}" + (f", kept its {PEPPER_FIELD}" if kept else ""))
+
+
+def set_pepper(session: Session, stack: str, report: Callable[[str], None], *, replace: bool) -> None:
+    """Give the secret of the stack a random pepper; its other fields stay. Reports the fingerprint of the pepper.
+
+    Raises UsageError when the secret has no fields yet, or has a pepper that is not to be replaced, and StackError when
+    there is no stack.
+    """
+    secret_id = StackOutputs.of(read_stack(session.client("cloudformation"), stack)).database_secret_arn
+    fields = _stored(session, secret_id)
+    if not fields:
+        raise UsageError(f"the secret {secret_id} has no fields yet: set them first, with `python -m aws_setup secret`")
+    if (old := fields.get(PEPPER_FIELD)) and not replace:
+        raise UsageError(
+            f"the secret {secret_id} has a {PEPPER_FIELD} (fingerprint {fingerprint(str(old))}), and hashes under"
+            " another one do not match those in the lake: --replace-pepper replaces it, and then every month with"
+            " hashed columns has to be ingested again"
+        )
+    pepper = secrets.token_hex(32)
+    _put(session, secret_id, {**fields, PEPPER_FIELD: pepper})
+    report(f"set {PEPPER_FIELD} of {secret_id}, fingerprint {fingerprint(pepper)}")
 
 
 def put_database_secret(session: Session, secret_id: str, fields: Mapping[str, str], of_stack: Endpoint) -> None:
     """Store `fields` as the secret's value. Raises the errors of `checked`, and UsageError when they are too long."""
-    text = json.dumps(checked(fields, of_stack))
+    _put(session, secret_id, checked(fields, of_stack))
+
+
+def _stored(session: Session, secret_id: str) -> Mapping[str, Any]:
+    """The fields that the secret has; none when it has no value yet, or one of another form."""
+    client = session.client("secretsmanager")
+    try:
+        return secret_fields(secret_id, client.get_secret_value(SecretId=secret_id).get("SecretString"))
+    except ClientError as missing:
+        if is_denied(missing):
+            raise UsageError(
+                f"you may not read the secret {secret_id}, and its {PEPPER_FIELD} would be lost: give {PEPPER_FIELD} in"
+                " the input (empty for none), or ask for secretsmanager:GetSecretValue"
+            ) from missing
+        if error_code(missing) != "ResourceNotFoundException":
+            raise
+    except InvalidInputError:
+        pass
+    return {}
+
+
+def _pepper_of(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {PEPPER_FIELD: str(fields[PEPPER_FIELD])} if fields.get(PEPPER_FIELD) else {}
+
+
+def _put(session: Session, secret_id: str, fields: Mapping[str, Any]) -> None:
+    text = json.dumps(fields)
     if len(text.encode()) > _MAXIMUM_BYTES:
         raise UsageError(
             f"the secret has {len(text.encode())} bytes, and Secrets Manager accepts {_MAXIMUM_BYTES}: give fewer"
@@ -105,11 +172,13 @@ def endpoint(parameters: Mapping[str, str]) -> Endpoint:
     return Endpoint(*(parameters.get(f"Database{name}", "") for name in ("Host", "Port", "Name")))
 
 
-def check(session: Session, stack: str, parameters: Mapping[str, str], *, known: bool) -> Iterator[Finding]:
+def check(
+    session: Session, stack: str, parameters: Mapping[str, str], tables: Iterable[Table] = (), *, known: bool
+) -> Iterator[Finding]:
     """What is wrong with the database secret, given as a parameter or created by the stack. Never shows its values.
 
-    `parameters` are those of the stack. `known` says that the stack already has its secret or will import it; otherwise
-    an existing secret of that name blocks its creation.
+    `parameters` are those of the stack, `tables` those whose hashed columns need a pepper. `known` says that the stack
+    already has its secret or will import it; otherwise an existing secret of that name blocks its creation.
     """
     client = session.client("secretsmanager")
     given_arn = parameters.get("DatabaseSecretArn", "")
@@ -127,7 +196,7 @@ def check(session: Session, stack: str, parameters: Mapping[str, str], *, known:
             yield warning("secret", f"the secret {secret_id} does not exist yet: {_FILL} after the deployment")
         return
     blocking = list(_blocking(stack, secret_id, answer, known=known or bool(given_arn)))
-    yield from blocking or _value(client, secret_id, parameters)
+    yield from blocking or _value(client, secret_id, parameters, tables)
 
 
 def _blocking(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, *, known: bool) -> Iterator[Finding]:
@@ -146,7 +215,9 @@ def _blocking(stack: str, secret_id: str, about: DescribeSecretResponseTypeDef, 
         )
 
 
-def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str, str]) -> Iterator[Finding]:
+def _value(
+    client: SecretsManagerClient, secret_id: str, parameters: Mapping[str, str], tables: Iterable[Table]
+) -> Iterator[Finding]:
     """Why jobs would fail with the value of the secret."""
     text = client.get_secret_value(SecretId=secret_id).get("SecretString")
     try:
@@ -154,6 +225,13 @@ def _value(client: SecretsManagerClient, secret_id: str, parameters: Mapping[str
     except InvalidInputError as wrong:
         yield warning("secret", f"{wrong}. Jobs fail until this is fixed")
         return
+    hashing = [table.name for table in tables if hashed(table.columns)]
+    if hashing and not database.pepper:
+        yield warning(
+            "secret",
+            f"the secret {secret_id} has no {PEPPER_FIELD}, under which columns of {', '.join(hashing)} are hashed: run"
+            " `python -m aws_setup secret --new-pepper`. These tables fail until then",
+        )
     port = parameters.get("DatabasePort", "")
     if parameters.get("VpcId") and not parameters.get("SecurityGroupIds") and port not in ("", str(database.port)):
         yield error(

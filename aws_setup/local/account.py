@@ -29,6 +29,7 @@ from aws_setup.source_database import SourceDatabase, open_source
 from ingest_assets import environment as names
 from ingest_assets.aws.stack import stack_name
 from ingest_assets.tables import tables_path
+from spark_scripts.contract.privacy import PEPPER_FIELD
 
 if TYPE_CHECKING:
     from aws_setup.local.emulator.server import LocalAws
@@ -121,8 +122,9 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             endpoints = {"AWS_ENDPOINT_URL": aws.url, "AWS_ENDPOINT_URL_S3": s3.result().url if s3 else aws.url}
             stack.enter_context(environment.applied({**own, **endpoints}))
             database_secret = self._step(self._deploy, driver_jar.result())
+            fields = {**source.result().fields, PEPPER_FIELD: self._home.pepper()}
             secret.put_database_secret(
-                boto3.session.Session(), database_secret, source.result().fields, secret.endpoint(self._parameters)
+                boto3.session.Session(), database_secret, fields, secret.endpoint(self._parameters)
             )
         self.source_dsn = source.result().dsn
         self.environment = {**own, **endpoints, **self._project_variables(), names.CONSOLE_URL: console.url}

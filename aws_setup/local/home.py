@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,6 +41,15 @@ class Home:
             folder.mkdir(parents=True, exist_ok=True)
         if _DAGSTER_YAML.exists():
             shutil.copyfile(_DAGSTER_YAML, self.dagster / "dagster.yaml")
+
+    def pepper(self) -> str:
+        """The pepper of the account's secret: random, and the same after a restart, so that hashes stay equal."""
+        file = self.root / "pepper"
+        if not file.exists():
+            file.touch(mode=0o600)
+        if not (pepper := file.read_text()):
+            file.write_text(pepper := secrets.token_hex(32))
+        return pepper
 
     @contextlib.contextmanager
     def published(self, environment: Mapping[str, str]) -> Iterator[None]:

@@ -14,9 +14,10 @@ import dagster as dg
 from ingest_assets._compat import CheckTarget
 from ingest_assets.aws.content import differences
 from ingest_assets.aws.raw_layer import RawLayer
-from ingest_assets.checks import column_types
+from ingest_assets.checks import column_types, reviewed
 from ingest_assets.checks.specs import (
     CHECKS,
+    COLUMNS_REVIEWED,
     COLUMNS_UNCHANGED,
     CONTENT_UNCHANGED,
     EXECUTION_SUCCEEDED,
@@ -25,6 +26,7 @@ from ingest_assets.checks.specs import (
     ROWS_MATCH_SOURCE,
 )
 from ingest_assets.metadata import EXECUTION_NAME, Metadata
+from ingest_assets.tables import TableSpec
 from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.wording import counted, spans
@@ -42,11 +44,15 @@ class _Verdict:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a check is about: a month of an asset (or all of it for None), and the materialisation that holds it."""
+    """What a check is about: a month of an asset (or all of it for None), and the materialisation that holds it.
+
+    `table` is the entry of today in tables.yaml.
+    """
 
     asset: dg.AssetKey
     month: str | None
     target: CheckTarget | None = None
+    table: TableSpec | None = None
 
     def result(self, check: str, verdict: _Verdict, metadata: Metadata) -> dg.AssetCheckEvaluation:
         """The result, with the month in front of the verdict's text."""
@@ -93,6 +99,7 @@ def evaluations(
         OBJECTS_MATCH_MANIFEST: lambda: _objects(raw_layer, manifest),
         CONTENT_UNCHANGED: lambda: _content(raw_layer, manifest, read_files),
         COLUMNS_UNCHANGED: lambda: replace(_columns(raw_layer, manifest), numbers={"columns": len(manifest.columns)}),
+        COLUMNS_REVIEWED: lambda: _reviewed(evaluated.table, manifest),
         INGESTED_IN_TIME: lambda: _Verdict(True, f"ingested at {manifest.finished}."),
     }
     metadata = {EXECUTION_NAME: dg.MetadataValue.text(manifest.execution)}
@@ -207,10 +214,23 @@ def _columns(raw_layer: RawLayer, manifest: Manifest) -> _Verdict:
     return _Verdict(True, f"The columns are those of {before}.")
 
 
+def _reviewed(table: TableSpec | None, manifest: Manifest) -> _Verdict:
+    kinds, plain = reviewed.to_review(table, manifest), reviewed.still_plain(table, manifest)
+    numbers = {"columns_to_review": len(kinds), "columns_still_plain": len(plain)}
+    if kinds or plain:
+        text = reviewed.explained(manifest, kinds, plain)
+        return _Verdict(False, text, dg.AssetCheckSeverity.WARN, numbers)
+    return _Verdict(True, "tables.yaml names every column that looks like personal data.", numbers=numbers)
+
+
 def _changes(before: Sequence[Column], now: Sequence[Column]) -> Iterator[str]:
-    old, new = ({column.name: column.type for column in columns} for columns in (before, now))
+    old, new = ({column.name: _type(column) for column in columns} for columns in (before, now))
     yield from (f"{name} {kind} is new" for name, kind in new.items() if name not in old)
     yield from (f"{name} {kind} is gone" for name, kind in old.items() if name not in new)
     yield from (f"{name} was {old[name]}, is {new[name]}" for name in new if name in old and old[name] != new[name])
     if list(old) != list(new) and old.keys() == new.keys():
         yield "the columns are in another order"
+
+
+def _type(column: Column) -> str:
+    return f"{column.type} ({column.treatment})" if column.treatment else column.type

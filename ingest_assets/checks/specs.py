@@ -13,6 +13,7 @@ ROWS_MATCH_SOURCE = "rows_match_source"
 OBJECTS_MATCH_MANIFEST = "objects_match_manifest"
 CONTENT_UNCHANGED = "content_unchanged"
 COLUMNS_UNCHANGED = "columns_unchanged"
+COLUMNS_REVIEWED = "columns_reviewed"
 INGESTED_IN_TIME = "ingested_in_time"
 
 _DESCRIPTIONS = {
@@ -21,6 +22,7 @@ _DESCRIPTIONS = {
     OBJECTS_MATCH_MANIFEST: "The month's folder in S3 holds exactly the files that the manifest lists, in their sizes.",
     CONTENT_UNCHANGED: "The month's files hold the rows that were ingested. Execute checks reads every byte of them.",
     COLUMNS_UNCHANGED: "The month has the columns and types of the month before; in Parquet, of all months.",
+    COLUMNS_REVIEWED: "tables.yaml names every column that looks like personal data, and hides what it says.",
     INGESTED_IN_TIME: "The month of the schedule's last tick was ingested by the end of the day of the tick.",
 }
 

@@ -127,7 +127,7 @@ class MonthLog:
 
     def evaluated(self, month: str | None) -> Evaluated:
         """What a check that is made now is about."""
-        return Evaluated(self.asset, month, self.history.target(self.asset, month))
+        return Evaluated(self.asset, month, self.history.target(self.asset, month), self.table)
 
     def _current(self, month: str) -> Manifest | None:
         return self.raw_layer.current(self.table.name, month)

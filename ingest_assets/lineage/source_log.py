@@ -9,7 +9,7 @@ import dagster as dg
 
 from ingest_assets.asset_keys import source_key
 from ingest_assets.lineage.event_log import EventLog
-from ingest_assets.metadata import EXECUTION_NAME, Metadata, column_schema
+from ingest_assets.metadata import EXECUTION_NAME, Metadata, source_schema
 from ingest_assets.tables import TableSpec
 from spark_scripts.contract.manifest import Manifest
 
@@ -31,7 +31,7 @@ def source_events(
 
 def source_metadata(manifest: Manifest) -> Metadata:
     """Columns, comment and size of the table in PostgreSQL, as the execution of the manifest found them."""
-    schema = dg.MetadataValue.table_schema(column_schema(manifest))
+    schema = dg.MetadataValue.table_schema(source_schema(manifest))
     numbers = {"dagster/row_count": manifest.table_rows, "dagster/size_bytes": manifest.table_bytes}
     return {
         "dagster/column_schema": schema,

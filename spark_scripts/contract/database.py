@@ -18,12 +18,13 @@ from urllib.parse import quote
 
 from spark_scripts.contract import tls
 from spark_scripts.contract.errors import InvalidInputError
+from spark_scripts.contract.privacy import PEPPER_FIELD, SHORTEST_PEPPER
 
 HELP = "set it with `python -m aws_setup secret`"
 """What to do about a wrong secret."""
 
 REQUIRED = ("POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB")
-OPTIONAL = ("POSTGRES_SSLMODE", "POSTGRES_SSLROOTCERT", "POSTGRES_OPTIONS")
+OPTIONAL = ("POSTGRES_SSLMODE", "POSTGRES_SSLROOTCERT", "POSTGRES_OPTIONS", PEPPER_FIELD)
 """Fields that a secret of either form may have too."""
 
 AWS_FIELDS = dict(zip(("host", "port", "username", "password", "dbname"), REQUIRED))
@@ -41,9 +42,10 @@ _ENGINES = ("postgres", "postgresql", "aurora-postgresql")
 
 @dataclass(frozen=True)
 class Database:
-    """Where the source is and who reads it. The password is in neither `repr` nor the URL.
+    """Where the source is and who reads it. Password and pepper are in neither `repr` nor the URL.
 
-    `sslmode` and `sslrootcert` are as `tls.checked` returns them, `options` as in libpq.
+    `sslmode` and `sslrootcert` are as `tls.checked` returns them, `options` as in libpq. `pepper` is the key of the
+    hashes, "" where the secret has none; it never goes to PostgreSQL.
     """
 
     host: str
@@ -54,6 +56,7 @@ class Database:
     sslmode: str = "require"
     sslrootcert: str = field(default="", repr=False)
     options: str = ""
+    pepper: str = field(default="", repr=False)
 
     @property
     def url(self) -> str:
@@ -144,6 +147,7 @@ def database_from_fields(fields: Mapping[str, Any], endpoint: Endpoint) -> Datab
         sslmode=sslmode,
         sslrootcert=sslrootcert,
         options=given.get("POSTGRES_OPTIONS", ""),
+        pepper=_pepper(given.get(PEPPER_FIELD, "")),
     )
 
 
@@ -161,7 +165,8 @@ def startup_options(settings: Mapping[str, str]) -> str:
 def _check_names(fields: Mapping[str, Any]) -> None:
     """Refuse misspelt names of our fields: AWS allows any field in a secret, so they would be ignored in silence."""
     known = (*REQUIRED, *OPTIONAL)
-    unknown = sorted(name for name in fields if name.upper().startswith("POSTGRES") and name not in known)
+    ours = (name for name in fields if name.upper().startswith(("POSTGRES", "PII")) or "PEPPER" in name.upper())
+    unknown = sorted(name for name in ours if name not in known)
     if unknown:
         raise InvalidInputError(f"unknown field {unknown[0]}: the fields are {', '.join(known)}")
     own = [name for name in REQUIRED if name in fields]
@@ -205,6 +210,15 @@ def _check_address(host: str, port: str) -> None:
 def is_port(text: str) -> bool:
     """Whether `text` is the number of a TCP port."""
     return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
+def _pepper(pepper: str) -> str:
+    if pepper and len(pepper) < SHORTEST_PEPPER:
+        raise InvalidInputError(
+            f"{PEPPER_FIELD} must have at least {SHORTEST_PEPPER} characters: make a random one with"
+            " `python -m aws_setup secret --new-pepper`"
+        )
+    return pepper
 
 
 def _text(name: str, value: Any) -> str:

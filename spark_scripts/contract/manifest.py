@@ -20,11 +20,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Column:
-    """A source column: name, PostgreSQL type as `format_type` writes it, and the comment of the database."""
+    """A column: name, PostgreSQL type as `format_type` writes it, and the comment of the database.
+
+    `treatment` says in words what was done to the values, such as "masked: last 4"; None where they are whole. They are
+    text then, and `source_type` is the type in the source.
+    """
 
     name: str
     type: str
     comment: Optional[str] = None
+    treatment: Optional[str] = None
+    source_type: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Manifest:
     estimate) are of the whole table in the source; None where the database has none. `source_state` is the state of the
     month in that snapshot; None where the source has none, and in manifests of releases before it. `content` is a
     digest of the rows of the files, whatever their order: equal contents have equal digests; None in manifests of
-    releases before it.
+    releases before it. `left_out` names the columns of the source that stayed there.
     """
 
     table: str
@@ -77,6 +83,7 @@ class Manifest:
     table_rows: Optional[int] = None
     source_state: Optional[SourceState] = None
     content: Optional[str] = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def partition(self) -> Partition:
@@ -97,5 +104,12 @@ class Manifest:
         files = tuple(File(**entry) for entry in fields.pop("files"))
         columns = tuple(Column(**entry) for entry in fields.pop("columns"))
         file_columns = tuple(Column(**entry) for entry in fields.pop("file_columns", ()))
-        state = SourceState.of_document(fields.pop("source_state", None))
-        return cls(files=files, columns=columns, file_columns=file_columns, source_state=state, **fields)
+        state, left_out = SourceState.of_document(fields.pop("source_state", None)), tuple(fields.pop("left_out", ()))
+        return cls(
+            files=files,
+            columns=columns,
+            file_columns=file_columns,
+            source_state=state,
+            left_out=left_out,
+            **fields,
+        )

@@ -11,6 +11,9 @@ import re
 import unicodedata
 from typing import Optional
 
+CREDENTIAL = "password or token"
+"""The kind of columns whose values let somebody in."""
+
 _KINDS: dict[str, str] = {
     "e-mail address": "email mail e_mail emails courriel correo correio mailadresse emailadresse emailaddress"
     " email_adres",
@@ -35,7 +38,7 @@ _KINDS: dict[str, str] = {
     " ausweisnummer personalausweis steuernummer steuer_id sozialversicherungsnummer passeport"
     " numero_securite_sociale pasaporte dni nie nif curp passaporte cpf passaporto codice_fiscale paspoort"
     " bsn",
-    "password or token": "password passwd passphrase pwd token api_key apikey access_key private_key"
+    CREDENTIAL: "password passwd passphrase pwd token api_key apikey access_key private_key"
     " session_id sessionid cookie passwort kennwort geheimnis mot_de_passe contrasena senha wachtwoord"
     " password_hash otp",
     "network address or device": "ip ip_address ipaddress ip_addr remote_addr client_ip mac_address imei imsi device_id"
@@ -56,7 +59,7 @@ _ALONE: dict[str, str] = {
     **dict.fromkeys(("race", "sex", "genero"), "trait of a person"),
     **dict.fromkeys(("mac",), "network address or device"),
     "portable": "telephone number",
-    "secret": "password or token",
+    "secret": CREDENTIAL,
 }
 """Words that say something only where they are the whole name."""
 
@@ -73,8 +76,8 @@ def kind_of(name: str) -> Optional[str]:
     words = _words(name)
     if not words or words[-1] in _HARMLESS:
         return None
-    joined = f"_{'_'.join(words)}_"
-    found = [phrase for phrase in _PHRASES if phrase in joined]
+    joined = f"_{'_'.join(words)}_"  # `address_id` is a key, `tax_id` is a person's number
+    found = [phrase for phrase in _PHRASES if phrase in joined and (words[-1] != "id" or phrase.endswith("_id_"))]
     if found:
         return _PHRASES[max(found, key=lambda phrase: phrase.count("_"))]
     return _ALONE.get(words[0]) if len(words) == 1 else None

@@ -24,6 +24,7 @@ _WORDS = {
     "children": "columns of a partition or child",
     "types": "types of columns",
     "entry": "entry in tables.yaml",
+    "pepper": "the pepper of the hashed columns",
     "settings": "settings of the session",
     "job": "another release of the job",
     "bounds": "time zone data: the month begins or ends at another instant",

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Optional
 
+from spark_scripts.contract import privacy
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.months import Month
 
@@ -29,8 +30,9 @@ class Table:
     """One table to ingest.
 
     `name` is the asset's and the folder's, `table` the source's `schema.table` quoted as in SQL. `timezone` is
-    the time zone of the months of a timestamptz column. `columns` holds the cleaning per column, such as
-    `{"questions_list": {"join": ","}}`. `first_month` is the first partition. `slice_by` and `slices` override how
+    the time zone of the months of a timestamptz column. `columns` holds the options per column, such as
+    `{"questions_list": {"join": ","}}` (see privacy.py), `only` the columns that may leave the database, None for all.
+    `first_month` is the first partition. `slice_by` and `slices` override how
     the reads are cut (see slicing.py). `lock_timeout` is how many seconds the job waits for a lock, `yield_after` how
     many seconds another session may wait for the job before the job releases the table. With `row_security` the job
     reads the rows that the table's policies show to its user; without it, a policy that hides rows is an error.
@@ -44,7 +46,8 @@ class Table:
     date_column: str
     first_month: str
     timezone: str = "UTC"
-    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    columns: Mapping[str, privacy.Options] = field(default_factory=dict)
+    only: Optional[list[str]] = None
     format: str = "csv"
     compression: Optional[str] = None
     verify: str = "count"
@@ -58,9 +61,13 @@ class Table:
     refresh_months: Optional[int] = None
 
     def deciding_bytes(self) -> dict[str, Any]:
-        """The keys of the entry that decide the bytes of a month, with their values."""
-        keys = ("table", "date_column", "timezone", "columns", "format", "compression")
-        return {key: getattr(self, key) for key in keys}
+        """The keys of the entry that decide the bytes of a month, with their values.
+
+        Whether somebody has looked at a column (`keep`) is not among that, nor the order of `only`.
+        """
+        keys = ("table", "date_column", "timezone", "format", "compression")
+        only = {} if self.only is None else {"only": sorted(self.only)}
+        return {**{key: getattr(self, key) for key in keys}, "columns": self.treated, **only}
 
     def months_to_refresh(self, now: datetime) -> Optional[tuple[Month, ...]]:
         """The months that a refresh at the instant `now` looks at when it names none, or None for every month."""
@@ -73,6 +80,15 @@ class Table:
         """Those of the months that are not before the table's first."""
         first = Month.parse(self.first_month)
         return tuple(month for month in months if month >= first)
+
+    @property
+    def treated(self) -> dict[str, privacy.Options]:
+        """`columns` without those that arrive as they are."""
+        return privacy.treated(self.columns)
+
+    def left_out(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Which of the columns `names` stay in the database."""
+        return privacy.left_out(names, self.columns, self.only)
 
     def months_until(self, last: Month) -> tuple[Month, ...]:
         """The months from the table's first to `last`."""

@@ -49,7 +49,7 @@ def survey(job: JobContext, table: Table, relation: Relation, hold: Hold, months
     as its entry says.
     """
     condition = "TRUE" if months is None else sql.in_partitions(relation.date, [*months, UNDATED])
-    lossy = lossy_conditions(relation.columns, table.columns) if table.format != "csv" else {}
+    lossy = lossy_conditions(relation.columns, table.treated) if table.format != "csv" else {}
     by_block = relation.by_ctid and table.slice_by in (None, "ctid")
     connection = job.source.connection
     with hold.locked(condition):

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.content import Content
 from spark_scripts.contract.errors import DataLakeError, TryAgainError
-from spark_scripts.contract.manifest import Column, Manifest
+from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.wording import counted
 from spark_scripts.ingestion.catalog_update import catalog_updated
 from spark_scripts.ingestion.changes import changed_counts
+from spark_scripts.ingestion.columns import manifest_columns
 from spark_scripts.ingestion.emptied import check_not_emptied
 from spark_scripts.ingestion.reading import Reading, batches
 from spark_scripts.ingestion.states import States, month_states
@@ -143,7 +144,7 @@ class TableIngestion:
             undated_rows=found.count(UNDATED).rows,
             bytes=sum(file.bytes for file in staged.files),
             files=staged.files,
-            columns=tuple(Column(column.name, column.type, column.comment) for column in relation.columns),
+            columns=manifest_columns(self._table, relation),
             format=self._table.format,
             date_column=relation.date.name,
             min_date=None if each.partition == UNDATED else each.min_date,
@@ -158,6 +159,7 @@ class TableIngestion:
             table_bytes=relation.bytes,
             table_rows=relation.rows,
             source_state=self._state(each.partition),
+            left_out=relation.left_out,
             content=staged.content or str(Content(self._table.format)),
         )
 

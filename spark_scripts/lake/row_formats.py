@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Optional, Protocol
 
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
-from spark_scripts.contract import content, manifest
+from spark_scripts.contract import content, manifest, privacy
 from spark_scripts.contract.identifiers import free_name
 from spark_scripts.lake import digests
+from spark_scripts.lake.hashing import with_pads
 from spark_scripts.lake.spark_io import Hashed
 from spark_scripts.postgres import projections, sql
 
@@ -62,16 +63,18 @@ class CsvLines:
 
     day = _DAY
 
-    def __init__(self, relation: Relation, table: Table) -> None:
+    def __init__(self, relation: Relation, table: Table, pepper: str) -> None:
         self._relation = relation.name
-        self._line = projections.csv_line(relation.columns, table.columns)
+        self._pepper = pepper
+        self._parts = projections.csv_parts(relation.columns, table.treated)
         self._header = projections.csv_header(relation.columns)
         self._reads_back = table.verify == "content"
         self.empty_file_bytes: Optional[int] = None if table.compression else len(self._header.encode()) + 1
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
         """The header for each month, then a line for each row."""
-        return sql.select_lines(self._relation, self._header, self._line, sliced, rows)
+        line, *rest = (part.expression for part in self._parts)
+        return sql.select_lines(self._relation, self._header, line, sliced, rows, rest)
 
     def predicate(self, one: Slice) -> str:
         """The rows of the slice, and the headers of its months."""
@@ -79,7 +82,12 @@ class CsvLines:
 
     def written(self, frame: DataFrame) -> DataFrame:
         """The line and its month."""
-        return frame.select(_LINE, self.day)
+        if len(self._parts) == 1:
+            return frame.select(_LINE, self.day)
+        rest = enumerate(self._parts[1:], 1)
+        texts = [F.expr((part.spark_expression or "coalesce({}, '')").format(f"part{number}")) for number, part in rest]
+        line = F.concat(_LINE, *texts).alias(_LINE)
+        return with_pads(frame, self._pepper).select(line, self.day)
 
     def hashed(self, written: DataFrame) -> Hashed:
         """The hash of the line; to compare what is read back also of its physical lines."""
@@ -105,9 +113,10 @@ class TypedColumns:
 
     empty_file_bytes: Optional[int] = None
 
-    def __init__(self, relation: Relation, table: Table, lossy: Collection[str]) -> None:
+    def __init__(self, relation: Relation, table: Table, pepper: str, lossy: Collection[str]) -> None:
         self._relation = relation.name
-        self._projections = projections.typed_projections(relation.columns, table.columns, lossy)
+        self._pepper = pepper if privacy.hashed(table.columns) else ""
+        self._projections = projections.typed_projections(relation.columns, table.treated, lossy)
         self.day = free_name(_DAY, [projection.name for projection in self._projections])
 
     def query(self, rows: sql.Rows, sliced: str) -> str:
@@ -121,6 +130,7 @@ class TypedColumns:
     def written(self, frame: DataFrame) -> DataFrame:
         """The columns in their types and under their own names, and the month."""
         columns = [_column(index, projection) for index, projection in enumerate(self._projections)]
+        frame = with_pads(frame, self._pepper) if self._pepper else frame
         return frame.select(*columns, F.col(_DAY).alias(self.day))
 
     def hashed(self, written: DataFrame) -> Hashed:

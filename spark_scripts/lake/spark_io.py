@@ -48,6 +48,7 @@ SESSION = {
     # https://hadoop.apache.org/docs/r3.4.1/hadoop-aws/tools/hadoop-aws/performance.html
     "spark.hadoop.fs.s3a.performance.flags": "create,delete,mkdir",
     "spark.executor.killOnFatalError.depth": "0",  # a full heap fails the task, with its reason, and not the JVM
+    "spark.sql.broadcastTimeout": "-1",  # the pepper's broadcast may have to wait for a core (300 s by default)
     "spark.sql.optimizer.plannedWrite.enabled": "false",  # it sorts rows by month, which _OPEN_FILES makes needless
 }
 

@@ -101,8 +101,8 @@ class Stage:
 
     def _row_format(self, lossy: Collection[str]) -> RowFormat:
         if self._table.format == "csv":
-            return CsvLines(self._relation, self._table)
-        return TypedColumns(self._relation, self._table, lossy)
+            return CsvLines(self._relation, self._table, self._source.database.pepper)
+        return TypedColumns(self._relation, self._table, self._source.database.pepper, lossy)
 
     def _write(
         self, row_format: RowFormat, query: str, slices: Sequence[Slice], folder: str, days: Sequence[int]

@@ -16,7 +16,7 @@ from spark_scripts.postgres import sql
 from spark_scripts.postgres.connection import Connection
 from spark_scripts.postgres.errors import RowCountError, SourceChangedError, SourceError
 from spark_scripts.postgres.projections import SourceColumn
-from spark_scripts.postgres.source import Relation, Source, read_columns, session_settings
+from spark_scripts.postgres.source import Relation, Source, leaving, read_columns, session_settings
 
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 _SYNTAX_OR_ACCESS = "42"  # the class of SQLSTATEs of a column or relation that is not there
@@ -50,7 +50,8 @@ class Hold:
             with connection.undone():
                 connection.set_local(session_settings(self._table))
                 with self._watch.holding(self._table, name, connection):  # from the first lock on, of several
-                    connection.plan(sql.select_all(name, condition))  # the planner locks what it may read
+                    # The planner locks what it may read.
+                    connection.plan(sql.select_columns(name, self._relation.names, condition))
                     check_unchanged(connection, self._now, name)
                     with self._explained_rows():
                         yield
@@ -84,4 +85,4 @@ class Hold:
 
     def _columns_now(self) -> list[SourceColumn]:
         with self._now.letting_go():
-            return read_columns(self._now, self._relation.name)
+            return leaving(self._table, read_columns(self._now, self._relation.name))

@@ -1,7 +1,7 @@
 """How columns are read: as CSV lines or as typed values.
 
 PostgreSQL itself formats the values: as text, under the settings of `session.FORMATS`, they arrive without loss,
-whatever their type.
+whatever their type. It also masks them. Hashes are Spark's work, because PostgreSQL must not see the pepper.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Optional
+from typing import Optional
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import quote, text_column
+from spark_scripts.contract.privacy import Options
 from spark_scripts.postgres.pg_catalog import call, cast, day, infix
 from spark_scripts.postgres.sql import literal
 
@@ -43,6 +44,12 @@ _SPARK_EXPRESSIONS = {
     "timestamp": "CAST(timestamp_micros({}) AS TIMESTAMP_NTZ)",
     "timestamptz": "timestamp_micros({})",
 }
+INNER_PAD, OUTER_PAD = "inner_pad", "outer_pad"
+"""The columns of the frame that hold the pepper in HMAC's two forms; see `hashing.py`."""
+
+HMAC = f"sha2(concat({OUTER_PAD}, unhex(sha2(concat({INNER_PAD}, CAST({{}} AS BINARY)), 256))), 256)"
+"""HMAC-SHA-256 of a text in UTF-8, in hex: https://datatracker.ietf.org/doc/html/rfc2104. NULL for NULL."""
+
 _INFINITE = f"NOT {call('isfinite', '{0}')}"
 # Microseconds since 1970 in 64 bits end on 294247-01-10.
 _BEYOND = f"{_INFINITE} OR " + infix("{0}", ">=", "'294247-01-01'")
@@ -82,22 +89,43 @@ def _field(name: str) -> str:
     return '"' + name.replace('"', '""') + '"' if _QUOTED.search(name) else name
 
 
-def csv_line(columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> str:
+def csv_parts(columns: Sequence[SourceColumn], treated: Mapping[str, Options]) -> list[Projection]:
+    """The parts of a row's line of CSV, which Spark puts together: `csv_line`, where no column is hashed.
+
+    Otherwise the texts between hashed columns alternate with the values to hash. A hash needs no quotes, and the comma
+    before it is the end of the text before it.
+    """
+    if not any("hash" in treated.get(column.name, {}) for column in columns):
+        return [Projection("line", csv_line(columns, treated))]
+    parts: list[Projection] = []
+    fields: list[str] = []
+    for index, column in enumerate(columns):
+        options, comma = treated.get(column.name, {}), "," if index else ""
+        if "hash" not in options:
+            fields.append(_csv_field(column, options, comma))
+            continue
+        parts.append(Projection("line", _concatenated([*fields, literal(comma)])))
+        parts.append(Projection("line", _text(column, options), f"coalesce({HMAC}, '')"))
+        fields = []
+    return [*parts, Projection("line", _concatenated(fields))] if fields else parts
+
+
+def csv_line(columns: Sequence[SourceColumn], treated: Mapping[str, Options]) -> str:
     """An SQL expression for a row's line of CSV (RFC 4180): each column as the text that PostgreSQL writes for it.
 
     NULL is an empty field. Any other text is quoted, so the empty text is `""`; only types whose text is never empty
     and has no comma, quote or line break are not quoted. PostgreSQL builds the line, so a row is one value in the JVM.
     """
     fields = [
-        _csv_field(column, cleaning.get(column.name, {}), "," if index else "") for index, column in enumerate(columns)
+        _csv_field(column, treated.get(column.name, {}), "," if index else "") for index, column in enumerate(columns)
     ]
     return _concatenated(fields)
 
 
-def _csv_field(column: SourceColumn, cleaning: Mapping[str, Any], comma: str) -> str:
-    text = _text(column, cleaning)
-    if cleaning or _MODIFIER.sub("", column.base_type) not in _BARE:
-        doubled = call("replace", text, """'"'""", """'""'""")
+def _csv_field(column: SourceColumn, options: Options, comma: str) -> str:
+    text = _text(column, options)
+    if options or _MODIFIER.sub("", column.base_type) not in _BARE:
+        doubled = call("replace", _in_c(text), """'"'""", """'""'""")
         field = infix(infix(f"""'{comma}"'""", "||", doubled), "||", """'"'""")
     else:
         field = infix("','", "||", text) if comma else text
@@ -116,14 +144,14 @@ def _concatenated(parts: Sequence[str]) -> str:
 
 
 def typed_projections(
-    columns: Sequence[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]], lossy: Collection[str]
+    columns: Sequence[SourceColumn], treated: Mapping[str, Options], lossy: Collection[str]
 ) -> list[Projection]:
     """Every column in the Spark type that holds it without loss, else as text.
 
     Spark has no infinite date and no NaN decimal. In a column of `lossy` such a value is NULL, and a further text
     column `<name>_text` has its text.
     """
-    projections = [_typed(column, cleaning.get(column.name, {}), column.name in lossy) for column in columns]
+    projections = [_typed(column, treated.get(column.name, {}), column.name in lossy) for column in columns]
     names = {column.name for column in columns}
     for column in columns:
         if column.name in lossy:
@@ -133,12 +161,12 @@ def typed_projections(
     return projections
 
 
-def lossy_conditions(columns: Iterable[SourceColumn], cleaning: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def lossy_conditions(columns: Iterable[SourceColumn], treated: Mapping[str, Options]) -> dict[str, str]:
     """The conditions, by column, of values that the column's Spark type does not have."""
     return {
         column.name: _LOSSY[_kind(column)].format(quote(column.name))
         for column in columns
-        if _kind(column) in _LOSSY and column.name not in cleaning
+        if _kind(column) in _LOSSY and column.name not in treated
     }
 
 
@@ -154,9 +182,9 @@ def _kind(column: SourceColumn) -> str:
     return "date" if kind == "date" else "text"
 
 
-def _typed(column: SourceColumn, cleaning: Mapping[str, Any], lossy: bool) -> Projection:
-    if cleaning:
-        return Projection(column.name, _text(column, cleaning))
+def _typed(column: SourceColumn, options: Options, lossy: bool) -> Projection:
+    if options:
+        return Projection(column.name, _text(column, options), HMAC if "hash" in options else None)
     name, kind = quote(column.name), _kind(column)
     expression = _EXPRESSIONS.get(kind, "{}").format(name)
     if lossy:
@@ -173,9 +201,29 @@ def _fits_decimal(kind: str) -> bool:
     return precision <= _MAX_DECIMAL and 0 <= scale <= precision
 
 
-def _text(column: SourceColumn, cleaning: Mapping[str, Any]) -> str:
-    if "join" not in cleaning:
-        return cast(quote(column.name), "text")
-    if not column.base_type.endswith("[]"):
-        raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: fix tables.yaml")
-    return call("array_to_string", quote(column.name), literal(cleaning["join"]))
+def _text(column: SourceColumn, options: Options) -> str:
+    if "join" in options:
+        if not column.base_type.endswith("[]"):
+            raise InvalidInputError(f"column {column.name} is {column.type}, and join needs an array: fix tables.yaml")
+        return call("array_to_string", quote(column.name), literal(options["join"]))
+    text = cast(quote(column.name), "text")
+    return _masked(column, text, options["mask"]) if "mask" in options else text
+
+
+def _in_c(text: str) -> str:
+    """`text` under a collation that searches and patterns take: before PostgreSQL 18 not every collation is one."""
+    return f'({text} COLLATE pg_catalog."C")'
+
+
+def _masked(column: SourceColumn, text: str, mask: Options) -> str:
+    """The part of `text` that may be seen. A text that is not longer than the part shows nothing."""
+    if column.base_type.endswith("[]"):
+        raise InvalidInputError(
+            f"column {column.name} is {column.type}, and mask needs a single value: fix tables.yaml"
+        )
+    text = _in_c(text)
+    if "domain" in mask:
+        return call("regexp_replace", text, "'^.*@|^[^@]*$'", "''")
+    [(end, count)] = mask.items()
+    longer = infix(call("length", text), ">", str(count))
+    return call({"first": "left", "last": "right"}[end], text, f"CASE WHEN {longer} THEN {count} ELSE 0 END")

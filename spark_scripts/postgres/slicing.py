@@ -76,7 +76,7 @@ class SlicePlan:
 
         `relation` is measured. Raises InvalidInputError when the table cannot be cut as its entry says.
         """
-        one_pass = connection.plan(sql.select_all(relation.name, condition))
+        one_pass = connection.plan(sql.select_columns(relation.name, relation.names, condition))
         cuts = Cuts(relation, cores, table.slices, one_pass["Plan Width"])
         if table.slice_by:
             if table.slice_by == "ctid" and not relation.by_ctid:
@@ -111,8 +111,9 @@ def _cost(connection: Planner, relation: Relation, slices: Sequence[Slice]) -> f
     """What the planner says that slices by date cost, all together."""
     step = -(-len(slices) // _EXPLAINED) or 1
     some = slices[::step]
-    # The whole row, because the date alone could be read from an index.
-    source = f"SELECT {quote(relation.date.name)} AS {sql.SLICED}, ROW(whole.*) FROM {relation.name} AS whole"
+    # All columns that are read, because the date alone could be read from an index.
+    row = f"ROW({', '.join(map(quote, relation.names))})"
+    source = f"SELECT {quote(relation.date.name)} AS {sql.SLICED}, {row} FROM {relation.name}"
     plans = [connection.plan(f"SELECT * FROM ({source}) AS source WHERE {one.condition}") for one in some]
     return step * sum(float(plan["Total Cost"]) for plan in plans)
 

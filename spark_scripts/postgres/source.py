@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Optional, Union
 
+from spark_scripts.contract import privacy
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import parse_table, quote
 from spark_scripts.postgres import sql
@@ -54,12 +55,13 @@ WITH RECURSIVE tree AS (
 """The table with its partitions and children."""
 
 # Compressed chunks of TimescaleDB have no ctid, nor have tables of some access methods. Before version 14
-# PostgreSQL reads the whole table for each range of ctids.
+# PostgreSQL reads the whole table for each range of ctids. Grants on columns do not cover the column ctid.
 HEAP = f"""
 {_TREE}
 SELECT bool_and(relkind IN ('r', 'p', 'm') AND coalesce(amname, 'heap') = 'heap'
                 AND relnamespace IS DISTINCT FROM to_regnamespace('_timescaledb_internal'))
-           AND current_setting('server_version_num')::int >= 140000 AS by_ctid,
+           AND current_setting('server_version_num')::int >= 140000
+           AND has_table_privilege(to_regclass(?), 'SELECT') AS by_ctid,
        (SELECT obj_description(to_regclass(?), 'pg_class')) AS comment
 FROM tree JOIN pg_class ON pg_class.oid = relation LEFT JOIN pg_am ON pg_am.oid = relam
 """
@@ -78,6 +80,8 @@ FROM tree JOIN pg_class ON pg_class.oid = relation
 class Relation:
     """A relation of the source as the catalog knows it; `name` is quoted.
 
+    `columns` are those that may leave the database, `left_out` the names of the others. `pepper` is the fingerprint of
+    the pepper under which columns are hashed, "" where none is.
     `by_ctid` says whether ranges of ctids can read its rows. `comment` is the database's. `Source.measured` adds
     `blocks`, the number of blocks of the largest partition, `bytes`, the size with indexes, and `rows`, PostgreSQL's
     estimate; views have none of them.
@@ -88,9 +92,16 @@ class Relation:
     date: sql.DateColumn
     by_ctid: bool
     comment: Optional[str] = None
+    left_out: tuple[str, ...] = ()
+    pepper: str = ""
     blocks: int = 0
     bytes: Optional[int] = None
     rows: Optional[int] = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
 
 
 @dataclass
@@ -236,7 +247,7 @@ class Source:
         with self.connection.undone():
             self._check_name(name, schema, relation, now)
             columns = read_columns(self.connection, name)
-            [heap] = self.connection.rows(HEAP, name, name)
+            [heap] = self.connection.rows(HEAP, name, name, name)
             self._check_name(name, schema, relation, now)
         if not columns:
             raise InvalidInputError(
@@ -245,12 +256,22 @@ class Source:
             )
         date = date_column(columns, table.date_column, table.table, table.timezone)
         date = resolved(self.connection, date, table.name)
-        unknown = sorted(set(table.columns) - {column.name for column in columns})
-        if unknown:
-            raise InvalidInputError(f"table {table.name}: no column {', '.join(unknown)} to clean: fix tables.yaml")
+        left_out = _left_out(table, [column.name for column in columns])
+        pepper = self._fingerprint(table)
         # A row that is updated moves to another block: without a snapshot it would be read twice, or not at all.
         by_ctid = heap["by_ctid"] and self.snapshot is not None
-        return Relation(name, columns, date, by_ctid, heap["comment"])
+        columns = leaving(table, columns)
+        return Relation(name, columns, date, by_ctid, heap["comment"], left_out, pepper)
+
+    def _fingerprint(self, table: Table) -> str:
+        """The fingerprint of the pepper; "" where the table has no hashed column."""
+        hashed, pepper = privacy.hashed(table.columns), self.database.pepper
+        if hashed and not pepper:
+            raise InvalidInputError(
+                f"{table.name}: {', '.join(hashed)} cannot be hashed, because the database secret has no"
+                f" {privacy.PEPPER_FIELD}: make one with `python -m aws_setup secret --new-pepper`"
+            )
+        return privacy.fingerprint(pepper) if hashed else ""
 
     def measured(self, relation: Relation) -> Relation:
         """The relation, which is locked, with its size."""
@@ -274,6 +295,23 @@ def session_settings(table: Table) -> dict[str, str]:
 def read_columns(connection: Connection, name: str) -> list[SourceColumn]:
     """The columns of the relation `name` (quoted), as `connection` sees the catalog; empty without such a relation."""
     return [SourceColumn(**column) for column in connection.rows(_COLUMNS, name)]
+
+
+def leaving(table: Table, columns: Sequence[SourceColumn]) -> list[SourceColumn]:
+    """Those of `columns` that may leave the database."""
+    left_out = table.left_out([column.name for column in columns])
+    return [column for column in columns if column.name not in left_out]
+
+
+def _left_out(table: Table, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the table that stay in the database. Raises InvalidInputError for names that it does not have."""
+    for key, named in (("columns", table.columns), ("only", table.only or ())):
+        unknown = sorted(set(named) - set(names))
+        if unknown:
+            raise InvalidInputError(
+                f"{table.name}: {table.table} has no column {', '.join(unknown)}, named in `{key}`: fix tables.yaml"
+            )
+    return table.left_out(names)
 
 
 def date_column(columns: list[SourceColumn], name: str, table: str, timezone: str) -> sql.DateColumn:

@@ -168,16 +168,20 @@ def _block(extreme: str) -> str:
     return f"({point})[0]::bigint"
 
 
-def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows) -> str:
+def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows, rest: Sequence[str] = ()) -> str:
     """The subquery for CSV, in which Spark's readers take slices by `slice_of_lines`: line and month_day of the rows.
+
+    `rest` are the further parts of a line, as part1, part2, …; they are NULL for the header.
 
     `header` comes as the first line of every month: PostgreSQL runs the parts of a UNION ALL in their order where
     neither parallel nor asynchronous plans are allowed (`session.reader_init`).
     """
+    nothing = "".join(f", NULL AS part{number}" for number, _ in enumerate(rest, 1))
+    parts = "".join(f", {part}" for part in rest)
     return (
-        f"SELECT {literal(header)} AS line, day AS month_day, TRUE AS header, NULL AS {SLICED}"
+        f"SELECT {literal(header)} AS line{nothing}, day AS month_day, TRUE AS header, NULL AS {SLICED}"
         f" FROM {call('unnest', int_array(rows.days))} AS day"
-        f" UNION ALL SELECT {line}, {rows.month_day}, FALSE, {sliced} FROM {relation} WHERE {rows.condition}"
+        f" UNION ALL SELECT {line}{parts}, {rows.month_day}, FALSE, {sliced} FROM {relation} WHERE {rows.condition}"
     )
 
 
@@ -197,9 +201,9 @@ def select_typed(relation: str, expressions: Sequence[str], sliced: str, rows: R
     )
 
 
-def select_all(relation: str, condition: str) -> str:
-    """A query for whole rows, for the planner."""
-    return f"SELECT * FROM {relation} WHERE {condition}"
+def select_columns(relation: str, names: Iterable[str], condition: str) -> str:
+    """A query for these columns, for the planner. The user may have no right to read the others."""
+    return f"SELECT {', '.join(map(quote, names))} FROM {relation} WHERE {condition}"
 
 
 def any_row(relation: str) -> str:

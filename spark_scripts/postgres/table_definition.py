@@ -142,19 +142,22 @@ def read_definition(connection: Queries, table: Table, relation: Relation, oid: 
         raise NoStateError("row_security is on, and what the policies show may change without a change of the rows")
     with connection.letting_go():
         _check_relations(connection, oid)
-        types = connection.rows(_TYPES, oid)
+        read = {column.name for column in relation.columns}
+        types = [each for each in connection.rows(_TYPES, oid) if each["column"] in read]
         _check_types(types)
         [settings] = connection.rows(_SETTINGS)
         if not any(each["type"] == _MONEY for each in types):
             del settings["money"]
         facts = {
-            "columns": connection.rows(_COLUMNS, oid),
+            "columns": [each for each in connection.rows(_COLUMNS, oid) if each["name"] in read],
             "children": connection.rows(_CHILDREN, oid, oid, oid),
             "types": [each for each in types if int(each["type"]) >= 16384],
             "entry": table.deciding_bytes(),  # not row_security, which allows no state at all
             "settings": [FORMATS, settings],
             "job": [FORMAT, _read_as(table, relation)],
         }
+        if relation.pepper:  # after a rotation every month is hashed again, so that no table has hashes of two peppers
+            facts["pepper"] = relation.pepper
     return {name: digest(fact) for name, fact in facts.items()}
 
 
@@ -181,7 +184,8 @@ def _check_types(types: Sequence[dict[str, Any]]) -> None:
 def _read_as(table: Table, relation: Relation) -> list[str]:
     """The SQL that makes a file's header, lines or values of the rows."""
     if table.format == "csv":
-        return [projections.csv_header(relation.columns), projections.csv_line(relation.columns, table.columns)]
-    lossy = projections.lossy_conditions(relation.columns, table.columns)
-    typed = projections.typed_projections(relation.columns, table.columns, lossy)
+        parts = projections.csv_parts(relation.columns, table.treated)
+        return [projections.csv_header(relation.columns), *(part.expression for part in parts)]
+    lossy = projections.lossy_conditions(relation.columns, table.treated)
+    typed = projections.typed_projections(relation.columns, table.treated, lossy)
     return [repr(projection) for projection in typed]

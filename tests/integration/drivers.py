@@ -9,11 +9,12 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,8 +153,9 @@ class Launcher:
         endpoint: str | None = None,
         master: str = "local[2]",
         heap: str = "512m",
+        conf: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Driver]:
-        """The job, as EMR runs it, but with S3 at `endpoint`; ended with the test."""
+        """The job, as EMR runs it, but with S3 at `endpoint` and `conf` of Spark besides; ended with the test."""
         home = Path(tempfile.mkdtemp(dir=self.folder))
         (home / "tmp").mkdir()
         argument = {"input": request, "execution": execution, "bucket": self.bucket}
@@ -168,6 +170,7 @@ class Launcher:
             environment["AWS_ENDPOINT_URL_S3"] = endpoint
         command = [word.replace("spark.master=local[*]", f"spark.master={master}") for word in runner.command(job)]
         options = f"{JAVA_OPTIONS} {java_options()} {os.environ.get('SPARK_SUBMIT_OPTS', '')}"
+        command[1:1] = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
         command[1:1] = ["--conf", f"spark.executor.defaultJavaOptions={options}"]  # for a master local-cluster
         with (home / "log").open("wb") as log:
             child = Child(command, env=environment, cwd=home, stdout=log, stderr=log, grace=1)

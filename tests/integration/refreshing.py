@@ -124,7 +124,7 @@ def refresh(
         relation = relation_of(server.reading, table)
         around()
         try:
-            server.reading.rows(f"EXPLAIN {sql.select_all(relation.name, 'TRUE')}")
+            server.reading.rows(f"EXPLAIN {sql.select_columns(relation.name, relation.names, 'TRUE')}")
             server.check(relation)
             done = _refreshed(server, table, relation, raw, rule, during)
             server.check(relation)

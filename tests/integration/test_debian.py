@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from spark_scripts.contract.database import Database
+from spark_scripts.contract.privacy import Options
 from spark_scripts.contract.tables import Table
 from tests.integration import type_tables
 from tests.integration.published import Run
@@ -91,3 +92,17 @@ def test_foreign_tables_arrive_whole(
     }  # fmt: skip
     assert differing(source, bucket, foreign) == []
     assert differing(source, bucket, parent) == []
+
+
+def test_texts_of_a_nondeterministic_collation_arrive_masked_and_whole(
+    run: Run, source: psycopg.Connection[Any], bucket: Path
+) -> None:
+    execute(source, "CREATE COLLATION no_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    execute(
+        source, "CREATE TABLE no_case (at date, a text COLLATE no_case, b text COLLATE no_case, c text COLLATE no_case)"
+    )
+    execute(source, "INSERT INTO no_case VALUES ('2024-01-01', 'A\"@b.c', 'A@x.Y', 'abcde')")
+    columns: dict[str, Options] = {"b": {"mask": {"domain": True}}, "c": {"mask": {"last": 2}}}
+    run("no-case", table := Table("no_case", "public.no_case", "at", "2024-01", columns=columns))
+    files = [file for each in manifests(bucket, table).values() for file in each.files]
+    assert [(bucket / file.key).read_text() for file in files] == ['at,a,b,c\n2024-01-01,"A""@b.c","x.Y","de"\n']

@@ -58,7 +58,7 @@ def test_one_broken_table_does_not_stop_the_others(run: Run, records: Table, buc
     [
         ({"date_column": "when"}, "has no column when: date_column must be one of id, at, note, tags"),
         ({"date_column": "note"}, "column note of job.records is text: date_column must be a date"),
-        ({"columns": {"labels": {"join": ","}}}, "no column labels to clean"),
+        ({"columns": {"labels": {"join": ","}}}, "no column labels, named in `columns`"),
         ({"columns": {"note": {"join": ","}}}, "column note is text, and join needs an array"),
     ],
 )

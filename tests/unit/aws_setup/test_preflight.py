@@ -262,3 +262,18 @@ def test_text_and_json_have_the_same_findings(session: FakeSession, target: Targ
         ["release", "warning"],
     ]
     assert json.loads(found.to_json())["findings"][0]["check"] == "release"
+
+
+@pytest.mark.parametrize("pepper", ["", "5e" * 32])
+def test_hashed_columns_without_a_pepper_are_a_warning(
+    session: FakeSession, target: Target, tmp_path: Path, pepper: str
+) -> None:
+    tables = tmp_path / "tables.yaml"
+    entry = "{table: public.people, date_column: at, first_month: 2024-01, columns: {email: {hash: true}}}"
+    tables.write_text(f"- {entry}\n")
+    secret(session, {**FIELDS, "PII_PEPPER": pepper})
+    found = only(session, "secret", replace(target, existing=STACK, tables=tables))
+    assert [one.text for one in found.findings] == [
+        "the secret POSTGRESQL has no PII_PEPPER, under which columns of people are hashed: run"
+        " `python -m aws_setup secret --new-pepper`. These tables fail until then"
+    ] * (not pepper)

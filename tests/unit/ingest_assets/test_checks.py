@@ -189,6 +189,7 @@ def test_every_result_has_its_month_its_numbers_and_its_execution_as_metadata(aw
         },
         "content_unchanged": of_all,
         "columns_unchanged": {**of_all, "columns": 2},
+        "columns_reviewed": {**of_all, "columns_to_review": 0, "columns_still_plain": 0},
         "ingested_in_time": of_all,
     }
 

@@ -76,6 +76,39 @@ def test_ingest_tables_names_another_file(tmp_path: Path, monkeypatch: pytest.Mo
             GOOD.replace("public.orders", "'public.\"we ird\"'"),
             r"'we ird' cannot name an asset and a folder: set `name`",
         ),
+        (with_key("columns: {c: {hash: false}}"), r"columns.c.hash: must be true: delete it otherwise$"),
+        (with_key("columns: {c: {hash: true, join: x}}"), r"columns.c: must have one of join, .*, not join and hash$"),
+        (
+            with_key("columns: {c: {}}"),
+            r"columns.c: must have one of join, keep, drop, hash, mask, as in `{hash: true}`$",
+        ),
+        (
+            with_key("columns: {c: {hsh: true}}"),
+            r"columns.c.hsh: unknown key: use one of join, keep, drop, hash, mask$",
+        ),
+        (
+            with_key("columns: {c: {mask: {lst: 4}}}"),
+            r"columns.c.mask.lst: unknown key: use one of first, last, domain$",
+        ),
+        (
+            with_key("columns: {c: {mask: {last: 0}}}"),
+            r"columns.c.mask.last: input should be greater than or equal to 1",
+        ),
+        (with_key("columns: {c: {mask: {last: 1, first: 1}}}"), r"c.mask: must have one of .*, not first and last$"),
+        *(
+            (
+                with_key(f"columns: {{placed_at: {option}}}"),
+                r"columns: placed_at is the date_column, which .* only be kept$",
+            )
+            for option in ("{drop: true}", "{hash: true}", "{mask: {first: 4}}")
+        ),
+        (with_key("only: []"), r"only: must not be empty$"),
+        (with_key("only: [id]"), r"only: must name placed_at too, because the date_column decides the months$"),
+        (with_key("only: [placed_at, id, id]"), r"only: names id twice$"),
+        (
+            with_key("only: [placed_at, id], columns: {email: {hash: true}}"),
+            r"columns: email stays in the database, because `only` does not name it: delete it here, or add it there$",
+        ),
         (with_key("name: a/b"), r"\(a/b\): name: 'a/b' cannot name an asset and a folder"),
         (with_key("name: _staging"), r"name: '_staging' cannot name an asset and a folder"),
         (with_key("format: orc"), r"format: input should be 'csv' or 'parquet', not 'orc'"),
@@ -152,3 +185,20 @@ def test_a_change_that_was_not_deployed_is_refused_by_name(tmp_path: Path) -> No
     changed = load(tmp_path, with_key("format: parquet"), with_key("name: new"))
     with pytest.raises(TablesError, match=r"\(gone, new, orders\): on AWS run `python -m aws_setup deploy`"):
         check_deployed(changed, deployed)
+
+
+def test_the_job_gets_what_an_entry_says_about_its_columns(tmp_path: Path) -> None:
+    columns = (
+        "a: {hash: true}, b: {mask: {last: 4}}, c: {drop: true}, d: {mask: {domain: true}}, placed_at: {keep: true}"
+    )
+    [table] = load(tmp_path, with_key(f"columns: {{{columns}}}"))
+    assert table.to_table().columns == {
+        "a": {"hash": True},
+        "b": {"mask": {"last": 4}},
+        "c": {"drop": True},
+        "d": {"mask": {"domain": True}},
+        "placed_at": {"keep": True},
+    }
+    [table] = load(tmp_path, with_key("only: [placed_at, id]"))
+    check_deployed([table], tables_to_json([table.to_table()]))
+    assert table.to_table().only == ["placed_at", "id"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from spark_scripts.contract.manifest import Manifest
+from spark_scripts.contract.manifest import Column, Manifest
 from spark_scripts.contract.source_state import SourceState
 
 STATE = SourceState(3, "-12", {"system": "1"}, {"columns": "a"})
@@ -28,3 +28,12 @@ def test_a_manifest_of_a_release_without_states_is_read() -> None:
 def test_a_state_of_another_form_is_none(state: object) -> None:
     document = {**json.loads(MANIFEST.to_json()), "source_state": state}
     assert Manifest.from_json(json.dumps(document)) == MANIFEST
+
+
+def test_a_manifest_keeps_what_was_done_to_columns_and_an_older_one_says_nothing_of_it() -> None:
+    hashed = Column("email", "text", None, "hashed with HMAC-SHA-256, pepper 3f2a", "citext")
+    manifest = replace(MANIFEST, columns=(hashed, Column("id", "int")), left_out=("ssn",))
+    document = json.loads(manifest.to_json())
+    assert Manifest.from_json(json.dumps(document)) == manifest
+    del document["left_out"], document["columns"][1]["treatment"], document["columns"][1]["source_type"]
+    assert Manifest.from_json(json.dumps(document)) == replace(manifest, left_out=())

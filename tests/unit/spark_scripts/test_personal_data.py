@@ -12,7 +12,7 @@ from spark_scripts.contract.personal_data import kind_of
         *((name, "postal address") for name in ("addressLine1", "Straße", "código_postal", "postcode")),
         *((name, "date or place of birth") for name in ("birth_year", "DOB", "fecha_nacimiento", "geboortedatum")),
         *((name, "bank account or payment card") for name in ("IBAN", "card_number", "kontonummer")),
-        *((name, "identity document or number") for name in ("passport_no", "ssn", "codice_fiscale")),
+        *((name, "identity document or number") for name in ("passport_no", "tax_id", "ssn", "codice_fiscale")),
         *((name, "password or token") for name in ("password", "api_key", "resetToken", "senha")),
         *((name, "network address or device") for name in ("ip", "last_ip_address")),
     ],
@@ -26,6 +26,7 @@ def test_names_of_personal_data_are_known_in_several_languages_and_spellings(nam
     [
         "id",
         "user_id",
+        "address_id",
         "product_name",
         "hotel",
         "emailed_at",

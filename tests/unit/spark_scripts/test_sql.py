@@ -5,6 +5,7 @@ import pytest
 
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.months import UNDATED, Month
+from spark_scripts.contract.privacy import Options
 from spark_scripts.lake.staging import spark_reason
 from spark_scripts.postgres import projections, sql
 from spark_scripts.postgres.projections import Projection, SourceColumn
@@ -72,7 +73,8 @@ def test_a_month_that_python_cannot_count_in_is_one_slice(year: int) -> None:
 
 def test_a_line_quotes_what_may_need_it_and_leaves_null_an_empty_field() -> None:
     line = plain(projections.csv_line([column("numeric(5,2)"), column("text", "t")], {}))
-    assert line == """(coalesce("c"::text, '') || coalesce(((',"' || replace("t"::text, '"', '""')) || '"'), ','))"""
+    text = """coalesce(((',"' || replace(("t"::text COLLATE "C"), '"', '""')) || '"'), ',')"""
+    assert line == f"""(coalesce("c"::text, '') || {text})"""
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_line_quotes_what_may_need_it_and_leaves_null_an_empty_field() -> None
     ],
 )
 def test_types_whose_text_may_be_empty_or_hold_a_comma_are_quoted(kind: str) -> None:
-    quoted = """coalesce((('"' || replace("c"::text, '"', '""')) || '"'), '')"""
+    quoted = """coalesce((('"' || replace(("c"::text COLLATE "C"), '"', '""')) || '"'), '')"""
     assert plain(projections.csv_line([column(kind)], {})) == quoted
 
 
@@ -199,18 +201,53 @@ def test_only_dates_timestamps_and_decimals_have_values_that_spark_lacks() -> No
 def test_no_name_in_the_sql_that_is_sent_depends_on_the_search_path(kind: str) -> None:
     date = DateColumn("at", kind, "America/Chicago")
     every = [column(kind, "at"), column("numeric(10,2)"), column("text[]", "t"), column("public.mine", "m")]
+    every += [column("text", name) for name in TREATED]
     rows = sql.Rows(sql.in_partitions(date, [FEBRUARY, Month(2025, 1), UNDATED]), date.month_day, (1, 2))
     lossy = projections.lossy_conditions(every, {})
-    line = projections.csv_line(every, {"t": {"join": ","}})
-    typed = [one.expression for one in projections.typed_projections(every, {}, list(lossy))]
+    treated: dict[str, Options] = {"t": {"join": ","}, **TREATED}
+    line, *rest = [one.expression for one in projections.csv_parts(every, treated)]
+    typed = [one.expression for one in projections.typed_projections(every, treated, list(lossy))]
     for text in (
         sql.count_by_month("public.t", date, rows.condition, lossy, blocks=True),
-        sql.select_lines("public.t", "at,c", line, "ctid", rows),
+        sql.select_lines("public.t", "at,c", line, "ctid", rows, rest),
         sql.select_typed("public.t", typed, "ctid", rows),
         sql.slice_of_lines(sql.slices(date, Month(9999, 3), 1)[0], (1, 2)),
         sql.of_days(date, (1, 2)),
     ):
         assert left_to_the_path(text) == []
+
+
+TREATED: dict[str, Options] = {
+    "hashed": {"hash": True},
+    "first": {"mask": {"first": 3}},
+    "last": {"mask": {"last": 4}},
+    "domain": {"mask": {"domain": True}},
+}
+
+
+def test_the_parts_of_a_line_are_texts_and_values_to_hash_in_turn() -> None:
+    names = ["a", "b", "c", "d", "e"]
+    parts = projections.csv_parts([column("int", name) for name in names], {n: {"hash": True} for n in ("a", "c", "d")})
+    assert [plain(part.expression) for part in parts] == [
+        "''",
+        '"a"::text',
+        """(coalesce(((',"' || replace(("b"::text COLLATE "C"), '"', '""')) || '"'), ',') || ',')""",
+        '"c"::text',
+        "','",
+        '"d"::text',
+        """coalesce(((',"' || replace(("e"::text COLLATE "C"), '"', '""')) || '"'), ',')""",
+    ]
+    assert [part.spark_expression is not None for part in parts] == [False, True, False, True, False, True, False]
+
+
+def test_a_line_without_hashes_is_one_part() -> None:
+    columns = [column("text"), column("text", "last")]
+    [part] = projections.csv_parts(columns, {"last": TREATED["last"]})
+    assert part.expression == projections.csv_line(columns, {"last": TREATED["last"]})
+
+
+def test_a_column_that_is_treated_has_no_values_that_spark_lacks() -> None:
+    assert projections.lossy_conditions([column("date", "first")], TREATED) == {}
 
 
 def left_to_the_path(text: str) -> list[str]:
