@@ -50,8 +50,12 @@ def work_side_by_side(job: JobContext, tables: int, work: Work) -> None:
     if number > 1:
         job.reporter.say(f"{tables} tables, {number} at a time")
         with ThreadPoolExecutor(number, "table") as pool:
-            run = inheritable_thread_target(_in_thread)
-            for each in [pool.submit(run, job, f"table-{index}", work) for index in range(1, number + 1)]:
+            # Each thread gets its own copy of the local properties, in which Spark hands its settings to the tasks: one
+            # copy for all loses settings of a table while another one ends, such as how old dates are written.
+            targets = [inheritable_thread_target(_in_thread) for _ in range(number)]
+            names = (f"table-{index}" for index in range(1, number + 1))
+            running = [pool.submit(run, job, name, work) for run, name in zip(targets, names)]
+            for each in running:
                 each.result()
     while not work(job):
         pass

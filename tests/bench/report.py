@@ -30,7 +30,8 @@ one that delivered less, or more, failed.
 
 _UNITS = """\
 Memory is the peak of the summed resident sets of a contestant's processes, looked at every 50 ms; PostgreSQL's is not
-in it. Blocks are those of the table, its index and its TOAST table, from cache or disk.
+in it. CPU is the ratio of the CPU seconds of contestant and server together: where other programs run at the same time,
+it says more than the seconds. Blocks are those of the table, its index and its TOAST table, from cache or disk.
 """
 
 _CHANGE = textwrap.fill(
@@ -100,20 +101,20 @@ def page(results: Results, many: ManyRuns, versions: Mapping[str, str], rounds: 
 def ratios(results: Results) -> str:
     """The ratios that are asked for, of those that were measured."""
     rows = [
-        (text, _figure(required), _figure(aim), _figure(ratio))
+        (text, _figure(required), _figure(aim), _figure(ratio), _figure(results.cpu_ratio(key, base)))
         for text, key, base, required, aim in _RATIOS
         if (ratio := results.ratio(key, base)) is not None
     ]
     rows += [
-        (text, _figure(required), _figure(aim), _figure(blocks))
+        (text, _figure(required), _figure(aim), _figure(blocks), "-")
         for text, key, required, aim in _BLOCKS
         if (blocks := results.blocks(key)) is not None
     ]
     if "full-4x" in results.runs:
         entrant = results.entrants["full-4x"]
         outcome = _line(results.problem("full-4x") or entrant.settings)
-        rows.append((f"heap for {entrant.dataset.rows:,} rows", "1 GiB", "1 GiB", outcome))
-    return _table(("ratio of median wall times unless said", "required", "aim", "measured"), rows)
+        rows.append((f"heap for {entrant.dataset.rows:,} rows", "1 GiB", "1 GiB", outcome, "-"))
+    return _table(("ratio of median wall times unless said", "required", "aim", "measured", "CPU"), rows)
 
 
 def _rows_wrong(results: Results) -> list[str]:

@@ -78,6 +78,11 @@ class Results:
         seconds, unit = self.seconds(key), self.seconds(base)
         return seconds / unit if seconds is not None and unit is not None else None
 
+    def cpu_ratio(self, key: str, base: str) -> float | None:
+        """One median of the CPU seconds of contestant and server together as a multiple of another."""
+        mine, its = (self.median(each, lambda run: run.usage.cpu + run.load.cpu) for each in (key, base))
+        return mine / its if mine is not None and its else None
+
     def blocks(self, key: str) -> float | None:
         """Blocks read from the source, as a multiple of the table's."""
         blocks = self.median(key, lambda run: run.load.blocks)

@@ -30,6 +30,7 @@ SUMMARY = summary_key("mockrecord")
 MONTHS = tuple(f"{year}-{month:02}" for year in (2023, 2024) for month in range(1, 13))
 CONTENT = {month: f"content of {month}" for month in MONTHS}
 TWO = {"2023-05": "changed", "2024-09": "changed"}
+FEW = {month: CONTENT[month] for month in ("2023-05", "2023-06", "2024-09")}
 FINISHED = "2026-01-01T00:00:09+00:00"  # after the fakes' first ingest
 Condition = dg.AutomationCondition
 
@@ -123,15 +124,25 @@ class Automation:
         return [month for month, found in current.items() if found is None or found.content != content[month]]
 
 
-@pytest.fixture
-def ingested(aws: FakeAws, dagster: Dagster) -> Automation:
-    """24 months, ingested for the first time and then summarised."""
-    automation = Automation(aws, dagster)
-    automation.by_eventbridge(CONTENT)
-    assert automation.tick() == MONTHS
-    automation.summarise(*MONTHS)
+def summarised(automation: Automation, content: Mapping[str, str]) -> Automation:
+    """After the months were ingested for the first time and summarised."""
+    automation.by_eventbridge(content)
+    assert automation.tick() == tuple(content)
+    automation.summarise(*content)
     assert automation.tick() == ()
     return automation
+
+
+@pytest.fixture
+def ingested(aws: FakeAws, dagster: Dagster) -> Automation:
+    """24 months, ingested and summarised."""
+    return summarised(Automation(aws, dagster), CONTENT)
+
+
+@pytest.fixture
+def few(aws: FakeAws, dagster: Dagster) -> Automation:
+    """Three months, ingested and summarised."""
+    return summarised(Automation(aws, dagster), FEW)
 
 
 @pytest.mark.parametrize("who", ["by_eventbridge", "by_dagster", "refreshed_by_eventbridge", "refreshed_by_dagster"])
@@ -150,56 +161,54 @@ def test_two_changed_months_of_24_are_requested_and_no_others_whoever_ingests_th
     assert ingested.tick() == ()
 
 
-def test_a_summary_is_in_sync_after_its_month_was_ingested_again_as_it_was(
-    ingested: Automation, dagster: Dagster
-) -> None:
-    ingested.by_eventbridge(CONTENT)
-    assert stale(dagster.instance, KEY, "2024-02") == []
+def test_a_summary_is_in_sync_after_its_month_was_ingested_again_as_it_was(few: Automation, dagster: Dagster) -> None:
+    few.by_eventbridge(FEW)
+    assert stale(dagster.instance, KEY, "2024-09") == []
 
 
-def test_a_change_in_the_moment_in_which_a_run_was_requested_or_ended_is_not_lost(ingested: Automation) -> None:
-    ingested.by_eventbridge(TWO)
-    assert ingested.tick() == tuple(TWO)
-    ingested.by_eventbridge(dict.fromkeys(TWO, "changed again"))
-    assert ingested.tick() == tuple(TWO)
-    assert ingested.tick() == ()
-    ingested.summarise(*TWO)
-    ingested.by_eventbridge(dict.fromkeys(TWO, "and again"))
-    assert ingested.tick() == tuple(TWO)
+def test_a_change_in_the_moment_in_which_a_run_was_requested_or_ended_is_not_lost(few: Automation) -> None:
+    few.by_eventbridge(TWO)
+    assert few.tick() == tuple(TWO)
+    few.by_eventbridge(dict.fromkeys(TWO, "changed again"))
+    assert few.tick() == tuple(TWO)
+    assert few.tick() == ()
+    few.summarise(*TWO)
+    few.by_eventbridge(dict.fromkeys(TWO, "and again"))
+    assert few.tick() == tuple(TWO)
 
 
-def test_a_month_that_changes_while_it_is_summarised_is_requested_afterwards(ingested: Automation) -> None:
-    ingested.by_eventbridge({"2023-05": "changed"})
-    assert ingested.tick() == ("2023-05",)
-    end = ingested.begin_summary("2023-05")
-    ingested.by_eventbridge({"2023-05": "changed again"})
-    assert ingested.tick() == ()
-    assert ingested.tick() == ()
+def test_a_month_that_changes_while_it_is_summarised_is_requested_afterwards(few: Automation) -> None:
+    few.by_eventbridge({"2023-05": "changed"})
+    assert few.tick() == ("2023-05",)
+    end = few.begin_summary("2023-05")
+    few.by_eventbridge({"2023-05": "changed again"})
+    assert few.tick() == ()
+    assert few.tick() == ()
     end()
-    assert ingested.tick() == ("2023-05",)
-    assert ingested.tick() == ()
+    assert few.tick() == ("2023-05",)
+    assert few.tick() == ()
 
 
-def test_without_digests_every_month_that_is_ingested_is_requested(ingested: Automation) -> None:
-    for month in MONTHS[:3]:
-        ingested.aws.s3.commit(month, "plain")
-    ingested.aws.sqs.send(notification("SUCCEEDED", "plain", months=MONTHS[:3]))
-    ingested.queue.tick()
-    assert ingested.tick() == MONTHS[:3]
+def test_without_digests_every_month_that_is_ingested_is_requested(few: Automation) -> None:
+    for month in FEW:
+        few.aws.s3.commit(month, "plain")
+    few.aws.sqs.send(notification("SUCCEEDED", "plain", months=tuple(FEW)))
+    few.queue.tick()
+    assert few.tick() == tuple(FEW)
 
 
-def test_a_month_that_changes_and_changes_back_between_two_ticks_is_left_alone(ingested: Automation) -> None:
-    ingested.by_eventbridge(TWO)
-    ingested.by_eventbridge({month: CONTENT[month] for month in TWO})
-    assert ingested.tick() == ()
+def test_a_month_that_changes_and_changes_back_between_two_ticks_is_left_alone(few: Automation) -> None:
+    few.by_eventbridge(TWO)
+    few.by_eventbridge({month: CONTENT[month] for month in TWO})
+    assert few.tick() == ()
 
 
 @pytest.mark.parametrize(
     ("condition", "unchanged", "changed"),
     [
         (Condition.eager(), (), ()),  # it looks at the latest month alone, which is none of these
-        (Condition.eager().without(Condition.in_latest_time_window()), MONTHS, MONTHS),
-        (Condition.any_deps_updated(), MONTHS, MONTHS),
+        (Condition.eager().without(Condition.in_latest_time_window()), tuple(FEW), tuple(FEW)),
+        (Condition.any_deps_updated(), tuple(FEW), tuple(FEW)),
         (Condition.any_deps_match(Condition.data_version_changed()), (), tuple(TWO)),  # forgets a month that must wait
     ],
 )
@@ -211,15 +220,15 @@ def test_other_conditions_request_other_months(
     changed: tuple[str, ...],
 ) -> None:
     automation = Automation(aws, dagster, condition)
-    automation.by_eventbridge(CONTENT)
+    automation.by_eventbridge(FEW)
     automation.tick()
-    automation.summarise(*MONTHS)
+    automation.summarise(*FEW)
     automation.tick()
-    automation.by_eventbridge(CONTENT)
+    automation.by_eventbridge(FEW)
     assert automation.tick() == unchanged
     automation.summarise(*unchanged)
     automation.tick()
-    automation.by_eventbridge(CONTENT | TWO)
+    automation.by_eventbridge(FEW | TWO)
     assert automation.tick() == changed
 
 
