@@ -47,7 +47,7 @@ it first runs, and this benchmark runs only what the package registries have. It
 
 _MANY = f"""\
 {TABLES} tables with {MONTHS_OF_A_TABLE} months and {ROWS_OF_A_TABLE:,} rows each, ingested in full by one execution:
-seconds of the whole process for each table.
+seconds and CPU seconds of the whole process for each table.
 """
 
 _TICKS_OF = {
@@ -138,7 +138,7 @@ def _many_tables(many: ManyRuns) -> list[str]:
         for key, (text, _, _, aim) in WAYS.items()
         if many.has(key)
     ]
-    head = ("", "seconds per table (of all runs)", "without the start", "requests to S3 per table", "aim")
+    head = ("", "seconds per table (of all runs)", "without the start", "CPU s", "requests to S3 per table", "aim")
     return ["## Many small tables", _MANY, _table(head, rows)]
 
 
@@ -156,14 +156,15 @@ def _schedule_cost(results: Results, many: ManyRuns) -> list[str]:
     return ["## What a month of the schedule's ticks costs", _COST, _table(head, rows)] if rows else []
 
 
-def _many_row(many: ManyRuns, key: str) -> tuple[str, str, str]:
+def _many_row(many: ManyRuns, key: str) -> tuple[str, str, str, str]:
     if key in many.problems:
-        return _line(many.problems[key]), "-", "-"
+        return _line(many.problems[key]), "-", "-", "-"
     seconds = sorted(run.seconds for run in many.runs[key])
     requests = many.median(key, lambda run: sum(run.requests.values()) / TABLES)
     return (
         f"{_figure(many.median(key, lambda run: run.seconds))} ({', '.join(map(_figure, seconds))})",
         _figure(many.median(key, lambda run: run.seconds_of_the_work)),
+        _figure(many.median(key, lambda run: run.cpu / TABLES)),
         _figure(requests or None),
     )
 
