@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
+from spark_scripts.contract.content import MODULUS
 from spark_scripts.lake import digests
 
 if TYPE_CHECKING:
@@ -183,16 +184,16 @@ def _together(parts: Sequence[Written]) -> Written:
 
 
 def _added(sums: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    """The sums by day; they may be negative, which a Counter's addition would drop."""
+    """The sums by day, modulo 2^64 as Spark's are."""
     added: dict[int, int] = {}
     for each in sums:
         for day, value in each.items():
-            added[day] = added.get(day, 0) + value
+            added[day] = (added.get(day, 0) + value) % MODULUS
     return added
 
 
 def read_back(spark: SparkSession, table: Table, uri: str, day: str, schema: StructType) -> Mapping[int, int]:
-    """The sums of the hashes of what the files below `uri` hold, by day.
+    """The sums of the hashes of what the files below `uri` hold, by day, modulo 2^64.
 
     Spark's reader of text splits at line feeds and knows nothing of CSV, so it reads whatever was written.
     """
@@ -203,4 +204,4 @@ def read_back(spark: SparkSession, table: Table, uri: str, day: str, schema: Str
         frame = spark.read.schema(schema).parquet(uri)
         hashes = digests.of_values([field for field in schema.fields if field.name != day])
     found = frame.groupBy(digests.quoted(day)).agg(F.sum(hashes).alias("sum")).collect()
-    return {row[0]: row[1] for row in found}
+    return {row[0]: row[1] % MODULUS for row in found}
