@@ -84,7 +84,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         self._postgres_port = postgres_port
         self._report = report
         self._access_key, self._secret_key = _new_keys("LOCAL")
-        self._job_keys = _new_keys("ASIA")  # the prefix of AWS's temporary keys
+        self._job_keys, self._task_keys = _new_keys("ASIA"), _new_keys("ASIA")  # the prefix of AWS's temporary keys
         self._running = contextlib.ExitStack()
         self._ignored = _IGNORED
         self._s3a = s3a
@@ -169,9 +169,8 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
         return source, source.description
 
     def _start_s3(self, parts: contextlib.ExitStack) -> tuple[S3, str]:
-        server = S3(
-            self.lake, self._home.logs / "s3.log", keys=dict([(self._access_key, self._secret_key), self._job_keys])
-        )
+        keys = dict([(self._access_key, self._secret_key), self._job_keys, self._task_keys])
+        server = S3(self.lake, self._home.logs / "s3.log", keys=keys)
         s3 = parts.enter_context(server)
         return s3, f"S3 on {s3.url} over {self.lake}"
 
@@ -203,7 +202,7 @@ class LocalAccount(contextlib.AbstractContextManager["LocalAccount"]):
             credentials=lambda job: assume(job.execution_role, job.job_run_id, environment.REGION, keys),
             java_options=java_options(),
         )
-        aws = stack.enter_context(LocalAws(spark))
+        aws = stack.enter_context(LocalAws(spark, s3_keys=None if self._s3a else Keys(*self._task_keys)))
         return aws, f"AWS on {aws.url}"
 
     def _spark(self) -> Callable[..., SparkSubmit]:

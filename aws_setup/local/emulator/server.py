@@ -34,13 +34,15 @@ class LocalAws(AbstractContextManager["LocalAws"]):
 
     `spark` runs the job runs of EMR Serverless. `pace` sets the speed of the steps of EMR Serverless. A process can
     have one at a time, because moto keeps its state in module globals, which `__exit__` resets. While it runs, this
-    process ignores AWS configuration files and profiles, because moto's own clients would read them.
+    process ignores AWS configuration files and profiles, because moto's own clients would read them. With `s3_keys` the
+    state machine reads the S3 server of AWS_ENDPOINT_URL_S3, which accepts these keys.
     """
 
     url: str
 
-    def __init__(self, spark: JobRunner, *, pace: Pace | None = None) -> None:
+    def __init__(self, spark: JobRunner, *, pace: Pace | None = None, s3_keys: roles.Keys | None = None) -> None:
         self._spark = spark
+        self._s3_keys = s3_keys
         self._pace = pace or Pace()
         self._stack = ExitStack()
 
@@ -67,7 +69,7 @@ class LocalAws(AbstractContextManager["LocalAws"]):
         replace_attribute(stack, emr_urls, "url_paths", responses.url_paths(backends, self._spark))
         replace_item(stack, default_user_config["stepfunctions"], "execute_state_machine", True)  # type: ignore[arg-type]
         task_services.install(stack)
-        roles.install(stack)
+        roles.install(stack, self._s3_keys)
         executions.install(stack)
         targets.install(stack)
         listings.install(stack)

@@ -7,6 +7,7 @@ function uses its argument `state_credentials`.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -57,24 +58,28 @@ def assume(role_arn: str, session: str, region: str, keys: Keys | None = None) -
     }
 
 
-def install(stack: ExitStack) -> None:
-    """Make the tasks of state machines act as their roles until `stack` closes."""
+_s3_keys: Keys | None = None
+"""The keys of roles that call S3 where that is another server; None where it is this one."""
+
+
+def install(stack: ExitStack, s3_keys: Keys | None) -> None:
+    """Make the tasks of state machines act as their roles until `stack` closes, at another S3 server with `s3_keys`."""
+    replace_attribute(stack, sys.modules[__name__], "_s3_keys", s3_keys)
     for module in _CALLERS:
         replace_attribute(stack, module, "boto_client_for", client_for)
     stack.callback(_assumed.cache_clear)
 
 
 @cache
-def _assumed(role_arn: str, region: str) -> dict[str, str]:
-    return assume(role_arn, _SESSION, region)
+def _assumed(role_arn: str, region: str, keys: Keys | None) -> dict[str, str]:
+    return assume(role_arn, _SESSION, region, keys)
 
 
 def client_for(region: str, service: str, state_credentials: StateCredentials) -> Any:
-    """A client for this account that acts as the role of the state; for S3 on another server, as the account's user."""
-    s3 = os.environ.get("AWS_ENDPOINT_URL_S3") if service == "s3" else None
-    if s3:
-        return boto3.client("s3", region_name=region, endpoint_url=s3)
-    keys = _assumed(state_credentials.role_arn, region)
+    """A client for this account that acts as the role of the state."""
+    elsewhere = _s3_keys if service == "s3" else None
+    keys = _assumed(state_credentials.role_arn, region, elsewhere)
+    endpoint = os.environ["AWS_ENDPOINT_URL_S3"] if elsewhere else f"http://localhost:{moto_server_port()}"
     make: Any = boto3.client  # the service is a variable, for which there is no overload
     return make(
         service_name=service,
@@ -82,6 +87,6 @@ def client_for(region: str, service: str, state_credentials: StateCredentials) -
         aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
         aws_session_token=keys["AWS_SESSION_TOKEN"],
-        endpoint_url=f"http://localhost:{moto_server_port()}",
+        endpoint_url=endpoint,
         config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
     )
