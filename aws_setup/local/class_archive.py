@@ -71,8 +71,8 @@ def use_spark(scratch: Path) -> None:
     )
     for table in (Table("a", "a.a", "a", "2024-01"), Table("b", "b.b", "b", "2024-01", format="parquet")):
         folder = (scratch / table.name).as_uri()
-        hashed = spark_io.Hashed(frame, "day", [F.xxhash64(F.col("line"))], "line")
-        written = spark_io.write(hashed, table, folder, range(3))
+        hashed = spark_io.Hashed(frame, "day", range(3), [F.xxhash64(F.col("line"))], "line")
+        written = spark_io.write([hashed], table, folder)
         spark_io.read_back(spark, table, folder, "day", written.schema)
     spark.stop()
 

@@ -52,7 +52,7 @@ def described(options: Options, pepper_fingerprint: str) -> Optional[str]:
     """In words, what happens to the values of a column; None where they arrive whole."""
     if "hash" in options:
         return f"hashed with HMAC-SHA-256, pepper {pepper_fingerprint}"
-    [(how, count)] = options.get("mask", {"": 0}).items()
-    if how == "domain":
-        return "masked: domain of the e-mail address"
-    return f"masked: {how} {count}" if how else None
+    if "mask" not in options:
+        return None
+    [(part, count)] = options["mask"].items()
+    return "masked: domain of the e-mail address" if part == "domain" else f"masked: {part} {count}"

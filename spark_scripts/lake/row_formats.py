@@ -48,8 +48,8 @@ class RowFormat(Protocol):
     def written(self, frame: DataFrame) -> DataFrame:
         """The columns that Spark writes, from the subquery's result."""
 
-    def hashed(self, written: DataFrame) -> Hashed:
-        """The rows that `written` returned, with their hashes."""
+    def hashed(self, written: DataFrame, days: Sequence[int]) -> Hashed:
+        """The rows that `written` returned, with their hashes; they are of these `days` only."""
 
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
         """How many header lines the slices add to the rows, by `day`."""
@@ -89,12 +89,12 @@ class CsvLines:
         line = F.concat(_LINE, *texts).alias(_LINE)
         return with_pads(frame, self._pepper).select(line, self.day)
 
-    def hashed(self, written: DataFrame) -> Hashed:
+    def hashed(self, written: DataFrame, days: Sequence[int]) -> Hashed:
         """The hash of the line; to compare what is read back also of its physical lines."""
         hashes = [digests.of_line(_LINE)]
         if self._reads_back:
             hashes.append(digests.of_physical_lines(_LINE))
-        return Hashed(written, self.day, hashes, self._header)
+        return Hashed(written, self.day, days, hashes, self._header)
 
     def headers(self, slices: Sequence[Slice]) -> Counter[int]:
         """A header for each month of each slice, because each slice writes a file for each of its months."""
@@ -133,13 +133,13 @@ class TypedColumns:
         frame = with_pads(frame, self._pepper) if self._pepper else frame
         return frame.select(*columns, F.col(_DAY).alias(self.day))
 
-    def hashed(self, written: DataFrame) -> Hashed:
+    def hashed(self, written: DataFrame, days: Sequence[int]) -> Hashed:
         """The hash of the values, in a column of its own: it is too long to stand in the sum of each month."""
         fields = [field for field in written.schema.fields if field.name != self.day]
         added = free_name("row_hash", written.columns)
         columns = content.typed_columns((column.name, column.type) for column in self.file_columns(written))
         frame = written.withColumn(added, digests.of_values(fields))
-        return Hashed(frame, self.day, [F.col(added)], columns, [added])
+        return Hashed(frame, self.day, days, [F.col(added)], columns, [added])
 
     def headers(self, _slices: Sequence[Slice]) -> Counter[int]:
         """Empty: Parquet has no header lines."""

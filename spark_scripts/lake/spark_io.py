@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.sql import Observation
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812  (Spark's own convention)
 
+from spark_scripts.contract.content import MODULUS
 from spark_scripts.lake import digests
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, SparkSession
     from pyspark.sql.types import StructType
 
     from spark_scripts.contract.tables import Table
@@ -89,13 +91,14 @@ def read(
 class Hashed:
     """Rows to write, and their hashes for the digest of the content (see `spark_scripts/contract/content.py`).
 
-    `day` is the column to partition by. `hashes` are the row's hash and, to compare what is read back, that which a
-    reader finds; `added` are columns of the frame that are not to be written. The hash of `columns`, a text, stands for
-    the names of the columns.
+    `day` is the column to partition by, in which the rows have no other values than `days`. `hashes` are the row's hash
+    and, to compare what is read back, that which a reader finds; `added` are columns of the frame that are not to be
+    written. The hash of `columns`, a text, stands for the names of the columns.
     """
 
     frame: DataFrame
     day: str
+    days: Sequence[int]
     hashes: Sequence[Column]
     columns: str
     added: Sequence[str] = ()
@@ -115,33 +118,24 @@ class Written:
 
 
 def write(
-    hashed: Hashed,
+    parts: Sequence[Hashed],
     table: Table,
     uri: str,
-    days: Sequence[int],
     *,
     months_of_a_task: int = 1,
     fetch_size: int = FETCH_SIZE,
 ) -> Written:
-    """Write the frame, read with `fetch_size`, below `uri` into a folder for each value of its last column, the month.
+    """Write the frames, read with `fetch_size`, below `uri` into a folder for each value of the last column, the month.
 
-    No task has rows of more months than `months_of_a_task`. Rows of other months than `days` have no hash.
+    No task has rows of more months than `months_of_a_task`. All parts have the same columns.
     """
-    frame = hashed.frame
     open_files = _OPEN_FILES[table.format]
     if table.format == "parquet" and months_of_a_task > open_files:
         open_files = 0  # the rows are sorted at once
-    frame.sparkSession.conf.set("spark.sql.maxConcurrentOutputFileWriters", str(open_files))
-    written = Observation()
-    # A histogram with more bins than there are values is exact: a bin for each value and task.
-    rows_by_day = F.to_json(F.histogram_numeric(F.col(digests.quoted(hashed.day)), F.lit(_BINS))).alias("rows_by_day")
-    sums = [
-        digests.sums_by_day(hashes, hashed.day, days).alias(f"sums_{index}")
-        for index, hashes in enumerate(hashed.hashes)
-    ]
-    columns = digests.of_text(hashed.columns).alias("columns")
-    observed = frame.observe(written, rows_by_day, columns, *sums)
-    writer = observed.drop(*hashed.added).write.mode("overwrite").partitionBy(hashed.day)
+    first = parts[0]
+    first.frame.sparkSession.conf.set("spark.sql.maxConcurrentOutputFileWriters", str(open_files))
+    observed = [_Observed.of(part) for part in parts]
+    writer = reduce(DataFrame.union, (each.frame for each in observed)).write.mode("overwrite").partitionBy(first.day)
     if table.compression:
         writer = writer.option("compression", table.compression)
     if table.format == "csv":
@@ -150,15 +144,56 @@ def write(
         if fetch_size < FETCH_SIZE:  # 100 large rows, after which it looks at the size, may not fit the heap
             writer = writer.option("parquet.page.size.row.check.min", "1")
         writer.parquet(uri)
-    rows: Counter[int] = Counter()
-    for bin_ in json.loads(written.get["rows_by_day"] or "[]"):
-        rows[int(bin_["x"])] += int(bin_["y"])
-    found = [digests.sums(written.get[f"sums_{index}"], days) for index in range(len(sums))]
-    return Written(rows, found, written.get["columns"] or 0, frame.drop(*hashed.added).schema)
+    return _together([each.written() for each in observed])
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """A part that Spark writes, and what it observes of it meanwhile."""
+
+    part: Hashed
+    frame: DataFrame
+    observation: Observation
+
+    @classmethod
+    def of(cls, part: Hashed) -> _Observed:
+        observation = Observation()
+        # A histogram with more bins than there are values is exact: a bin for each value and task.
+        rows = F.to_json(F.histogram_numeric(F.col(digests.quoted(part.day)), F.lit(_BINS))).alias("rows_by_day")
+        columns = digests.of_text(part.columns).alias("columns")
+        sums = [
+            digests.sums_by_day(hashes, part.day, part.days).alias(f"sums_{index}")
+            for index, hashes in enumerate(part.hashes)
+        ]
+        return cls(part, part.frame.observe(observation, rows, columns, *sums).drop(*part.added), observation)
+
+    def written(self) -> Written:
+        """What was observed, once the frame is written."""
+        found = self.observation.get
+        rows = Counter[int]()
+        for bin_ in json.loads(found["rows_by_day"] or "[]"):
+            rows[int(bin_["x"])] += int(bin_["y"])
+        sums = [digests.sums(found[f"sums_{index}"], self.part.days) for index in range(len(self.part.hashes))]
+        return Written(rows, sums, found["columns"] or 0, self.frame.schema)
+
+
+def _together(parts: Sequence[Written]) -> Written:
+    rows = sum((Counter(part.rows) for part in parts), Counter[int]())
+    sums = [_added(kinds) for kinds in zip(*(part.sums for part in parts))]
+    return Written(rows, sums, next((part.columns for part in parts if part.columns), 0), parts[0].schema)
+
+
+def _added(sums: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """The sums by day, modulo 2^64 as Spark's are."""
+    added: dict[int, int] = {}
+    for each in sums:
+        for day, value in each.items():
+            added[day] = (added.get(day, 0) + value) % MODULUS
+    return added
 
 
 def read_back(spark: SparkSession, table: Table, uri: str, day: str, schema: StructType) -> Mapping[int, int]:
-    """The sums of the hashes of what the files below `uri` hold, by day.
+    """The sums of the hashes of what the files below `uri` hold, by day, modulo 2^64.
 
     Spark's reader of text splits at line feeds and knows nothing of CSV, so it reads whatever was written.
     """
@@ -169,4 +204,4 @@ def read_back(spark: SparkSession, table: Table, uri: str, day: str, schema: Str
         frame = spark.read.schema(schema).parquet(uri)
         hashes = digests.of_values([field for field in schema.fields if field.name != day])
     found = frame.groupBy(digests.quoted(day)).agg(F.sum(hashes).alias("sum")).collect()
-    return {row[0]: row[1] for row in found}
+    return {row[0]: row[1] % MODULUS for row in found}

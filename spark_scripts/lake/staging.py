@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _FAILURE = re.compile(r"\(\S+ executor \S+\): (.*)|^Caused by: (.*)", re.MULTILINE)
 
+_FEW_MONTHS = 24
+
 
 class ContentError(IngestionError):
     """The files do not hold what Spark wrote."""
@@ -97,7 +99,9 @@ class Stage:
     def _content(self, written: spark_io.Written, day: int, headers: int) -> Content:
         """The content of a month without its header lines, which are of the number of slices."""
         rows = written.rows.get(day, 0) - headers
-        return Content(self._table.format, rows, written.sums[0][day] - headers * written.columns, written.columns)
+        return Content(
+            self._table.format, rows, written.sums[0].get(day, 0) - headers * written.columns, written.columns
+        )
 
     def _row_format(self, lossy: Collection[str]) -> RowFormat:
         if self._table.format == "csv":
@@ -107,26 +111,39 @@ class Stage:
     def _write(
         self, row_format: RowFormat, query: str, slices: Sequence[Slice], folder: str, days: Sequence[int]
     ) -> tuple[spark_io.Written, tuple[Column, ...]]:
-        predicates = [row_format.predicate(one) for one in slices]
         months = max(len(one.days) for one in slices)
+        # Without a common snapshot a slice may have rows of other months than those that were counted in it.
+        parts = [slices] if self._source.snapshot is None else parts_of_few_months(slices)
         while True:
             size = self._fetch_size
-            frame = row_format.written(spark_io.read(self._spark, self._source, self._table, query, predicates, size))
             try:
-                uri, hashed = self._lake.uri(folder), row_format.hashed(frame)
-                written = spark_io.write(hashed, self._table, uri, days, months_of_a_task=months, fetch_size=size)
-                return written, row_format.file_columns(frame)
+                hashed = [self._hashed(row_format, query, part, days) for part in parts]
+                uri = self._lake.uri(folder)
+                written = spark_io.write(hashed, self._table, uri, months_of_a_task=months, fetch_size=size)
+                return written, row_format.file_columns(hashed[0].frame.drop(*hashed[0].added))
             except JAVA_ERRORS as error:
                 if size == 1 or not large_rows.exceed_a_fetch(error):
                     raise
             self._fetch_size = max(1, size // spark_io.FETCH_FEWER)
             self._reporter.say(f"{self._table.name}: rows are large, fetching {self._fetch_size} at a time")
 
+    def _hashed(
+        self, row_format: RowFormat, query: str, slices: Sequence[Slice], days: Sequence[int]
+    ) -> spark_io.Hashed:
+        """The rows of the slices, to be written."""
+        predicates = [row_format.predicate(one) for one in slices]
+        read = spark_io.read(self._spark, self._source, self._table, query, predicates, self._fetch_size)
+        of_slices = {day for one in slices for day in one.days}
+        known = days if self._source.snapshot is None else [day for day in days if day in of_slices]
+        return row_format.hashed(row_format.written(read), known)
+
     def _compare(self, written: spark_io.Written, counts: Sequence[Count], folder: str, row_format: RowFormat) -> None:
         """Raise ContentError when the files of the months in `folder` do not hold what Spark wrote."""
         uri = self._lake.uri(folder)
         held = spark_io.read_back(self._spark, self._table, uri, row_format.day, written.schema)
-        wrong = [count.partition.key for count in counts if held.get(count.day, 0) != written.sums[-1][count.day]]
+        wrong = [
+            count.partition.key for count in counts if held.get(count.day, 0) != written.sums[-1].get(count.day, 0)
+        ]
         if wrong:
             raise ContentError(
                 f"{self._table.name}: the files of {spans(wrong)} do not hold what Spark wrote: nothing of"
@@ -141,6 +158,24 @@ class Stage:
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
+
+
+def parts_of_few_months(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """The slices in parts that follow each other, each with few months unless a single slice has more.
+
+    Spark keeps a sum for each month of a part, and adds each row to one of them after it has looked at all.
+    """
+    parts: list[list[Slice]] = []
+    days: set[int] = set()
+    for one in slices:
+        together = days.union(one.days)
+        if parts and len(together) <= max(_FEW_MONTHS, len(days), len(one.days)):
+            parts[-1].append(one)
+            days = together
+        else:
+            parts.append([one])
+            days = set(one.days)
+    return parts
 
 
 def _data_files(found: Iterable[File], folder: str, row_format: RowFormat) -> Iterator[File]:

@@ -90,6 +90,23 @@ def test_the_digest_is_of_the_rows_however_they_are_read_and_written(
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_digests_of_many_months_are_those_of_one_pass_in_any_order(
+    run: Run, source: Source, bucket: Path, raw_layer: RawLayer, kind: str
+) -> None:
+    rows = "SELECT '2019-01-01'::date + n / 5 AS at, n AS id, 'a' || n % 7 AS note FROM generate_series(0, 10000) n"
+    digests = []
+    for name, order in (("ordered", "n"), ("shuffled", "md5(n::text)")):
+        execute(source, f"CREATE TABLE verified.{name} AS {rows} ORDER BY {order}")
+        table = verified(name, format=kind, slice_by="ctid", slices=6)
+        run(name, table)
+        found = raw_layer.current_manifests(name)
+        assert [difference for each in found for difference in differences(raw_layer, each)] == []
+        digests.append([each.content for each in found])
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 67  # with the rows without a month
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_what_differs_in_the_bucket_is_not_published(
     run: Run, source: Source, bucket: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
