@@ -24,6 +24,7 @@ GATED = ("2024-01", "2024-02")
 PASSED = {
     "columns_unchanged": True,
     "columns_reviewed": True,
+    "content_unchanged": True,
     "execution_succeeded": True,
     "ingested_in_time": True,
     "objects_match_manifest": True,
