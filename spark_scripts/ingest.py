@@ -8,6 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
@@ -22,6 +23,7 @@ from spark_scripts.ingestion.leftovers import staging_deleted
 from spark_scripts.ingestion.summary import summary
 from spark_scripts.ingestion.table import TableIngestion
 from spark_scripts.ingestion.workers import work_side_by_side
+from spark_scripts.lake.large_rows import HeapFullError
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import LockedError
 from spark_scripts.locking.watch import Watch
@@ -97,6 +99,7 @@ class _Attempts:
         self._job = job
         self._requests = requests
         self._waiting = deque(_Attempt(request) for request in requests)
+        self._alone: list[_Attempt] = []
         self._changed = threading.Condition()
         self._failures: dict[str, str] = {}
 
@@ -123,7 +126,7 @@ class _Attempts:
     def _work(self, job: JobContext) -> bool:
         """Make one attempt after the other with the parts of `job`; False when its session was lost before the last."""
         clean = True
-        for attempt in iter(self._next, None):
+        for attempt in iter(partial(self._next, job), None):
             clean = self._made(job, attempt, clean=clean) and attempt.number == 1
             if not clean and job.source.connection.is_lost():
                 return False
@@ -136,13 +139,19 @@ class _Attempts:
         except TryAgainError as error:
             self._try_again(attempt, error)
             return False
+        except HeapFullError as error:
+            self._try_alone(job, attempt, error)
+            return False
         except Exception as error:  # an unexpected fault must not end the other tables either
             self._fail(attempt, str(job.watch.failure or _one_line(error)))
             return False
         return True
 
-    def _next(self) -> Optional[_Attempt]:
-        """The next attempt whose time has come; None when none is left. A thread may add one to those it makes."""
+    def _next(self, job: JobContext) -> Optional[_Attempt]:
+        """The next attempt whose time has come; None when none is left. A thread may add one to those it makes.
+
+        Those of tables to be read alone are left for the job's own parts, which nothing works beside.
+        """
         with self._changed:
             while self._waiting:
                 now = time.monotonic()
@@ -151,7 +160,7 @@ class _Attempts:
                         self._waiting.remove(attempt)
                         return attempt
                 self._changed.wait(min(attempt.not_before for attempt in self._waiting) - now)
-            return None
+            return self._alone.pop() if self._alone and job is self._job else None
 
     def _make(self, job: JobContext, attempt: _Attempt, *, clean: bool) -> None:
         if job.watch.failure:
@@ -180,6 +189,15 @@ class _Attempts:
             else:
                 self._waiting.append(attempt.next(PAUSE))
             self._changed.notify()
+
+    def _try_alone(self, job: JobContext, attempt: _Attempt, error: HeapFullError) -> None:
+        """Try it again when all other tables are done, unless it was alone: the rows of tables share the heap."""
+        if job is self._job:
+            self._fail(attempt, str(error))
+            return
+        self._job.reporter.say(f"{error}; now alone, after the other tables")
+        with self._changed:
+            self._alone.append(attempt)
 
     def _fail(self, attempt: _Attempt, reason: str) -> None:
         self._failures[attempt.name] = reason

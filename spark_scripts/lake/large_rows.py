@@ -32,6 +32,10 @@ class RowTooLargeError(IngestionError):
     """A row is larger than the heap of the job or PostgreSQL itself allows."""
 
 
+class HeapFullError(RowTooLargeError):
+    """The heap is too small for the rows that are read at a time: those of other tables may be among them."""
+
+
 def exceed_a_fetch(error: BaseException) -> bool:
     """Whether one of JAVA_ERRORS says that the rows of a fetch are larger than `spark_io.MAX_FETCH`."""
     return _MAX_FETCH_EXCEEDED in java_text(error)
@@ -43,16 +47,16 @@ def explained(doing: str, spark: SparkSession) -> Iterator[None]:
     try:
         yield
     except JAVA_ERRORS as error:
-        reason = _reason(java_text(error), spark)
-        if reason is None:
+        found = _found(java_text(error), spark)
+        if found is None:
             raise
-        raise RowTooLargeError(f"{doing}: {reason}") from error
+        raise type(found)(f"{doing}: {found}") from error
 
 
-def _reason(text: str, spark: SparkSession) -> Optional[str]:
+def _found(text: str, spark: SparkSession) -> Optional[RowTooLargeError]:
     refused = _POSTGRESQL.search(text)
     if refused:
-        return (
+        return RowTooLargeError(
             f"a row is more than the 1 GB that PostgreSQL can build or send ({refused[0]}): name in tables.yaml a view"
             " that leaves the large column out, or cuts it into rows"
         )
@@ -61,7 +65,7 @@ def _reason(text: str, spark: SparkSession) -> Optional[str]:
         return None
     role = "driver" if (spark.sparkContext.master or "").startswith("local[") else "executor"
     heap = spark.sparkContext.getConf().get(f"spark.{role}.memory", "1g")
-    return (
+    return HeapFullError(
         f"the {role}'s heap of {heap} is too small for the rows ({full[0]}): raise the stack's parameter"
         f" {role.capitalize()}Memory; the README says under Limits what a row needs"
     )
