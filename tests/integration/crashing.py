@@ -38,7 +38,7 @@ Rows = list[tuple[str, ...]]
 State = Mapping[str, Rows]
 """The rows of each month, by its label."""
 
-_OF_SPARK = re.compile(r"-[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/task_)\d+")  # a UUID and a number for each write
+_OF_SPARK = re.compile(r"-[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/task_)\d+_\d+")  # a UUID, a time and a stage for each write
 
 
 class Watched:
