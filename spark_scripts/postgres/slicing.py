@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Optional
 from spark_scripts.contract.errors import InvalidInputError
 from spark_scripts.contract.identifiers import quote
 from spark_scripts.contract.months import Month, Partition
+from spark_scripts.contract.wording import counted
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.pg_catalog import cast, infix
 
@@ -86,7 +87,7 @@ class SlicePlan:
                 )
             return cls(table.slice_by, "as tables.yaml says", cuts)
         if full and relation.by_ctid:
-            return cls("ctid", f"all of a table of {relation.blocks} blocks", cuts)
+            return cls("ctid", f"all of a table of {counted(relation.blocks, 'block')}", cuts)
         cost, pass_cost = _cost(connection, relation, cuts.by_date(counts)), one_pass["Total Cost"]
         reason = f"the planner puts slices by date at {cost:.0f}, one pass at {pass_cost:.0f}"
         if relation.by_ctid:

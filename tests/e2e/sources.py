@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-GATE = 4712
-"""The advisory lock at which readers of `gated` wait while a test holds it."""
+from tests.gates import GATE
 
 TABLES = """
 - {table: e2e.sales, date_column: sold_at, first_month: 2024-01, summary: true, description: Nothing is wrong with it.}
@@ -45,16 +42,6 @@ def create(source: psycopg.Connection[Any]) -> None:
 def mend(source: psycopg.Connection[Any]) -> None:
     """Nothing fails any more."""
     source.execute("UPDATE e2e.sales SET quantity = 1 WHERE quantity = 0")
-
-
-@contextmanager
-def closed_gate(source: psycopg.Connection[Any]) -> Iterator[None]:
-    """Readers of `gated` wait until the end."""
-    source.execute("SELECT pg_advisory_lock(%s)", [GATE])
-    try:
-        yield
-    finally:
-        source.execute("SELECT pg_advisory_unlock(%s)", [GATE])
 
 
 def waits(source: psycopg.Connection[Any], execution: str) -> bool:

@@ -15,8 +15,9 @@ from spark_scripts.contract import layout
 from tests.e2e.conftest import ADJACENT, APART, FAILING, SENSOR, Launched
 from tests.e2e.graphql import Backfill, Run, Webserver
 from tests.e2e.services import Services
-from tests.e2e.sources import closed_gate, mend, waits
+from tests.e2e.sources import mend, waits
 from tests.e2e.waiting import until
+from tests.gates import closed_gate
 
 pytestmark = pytest.mark.timeout(600)  # some wait for one thing after the other, 240 s for each at most
 

@@ -30,6 +30,7 @@ from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import Locks
 from spark_scripts.postgres.source import Source
+from tests.gates import GATE
 from tests.integration.published import read_csv
 from tests.integration.whole import execute, manifests
 
@@ -230,10 +231,6 @@ def fill(source: psycopg.Connection[Any]) -> None:
             SELECT id, at, note || CASE WHEN id % 12000 = 11000 THEN crash.gate(id) ELSE '' END AS note FROM crash.many;
         """,
     )
-
-
-GATE = 4711
-"""The advisory lock at which readers of `gated` wait while a test holds it."""
 
 
 def change(source: psycopg.Connection[Any]) -> None:

@@ -26,6 +26,7 @@ from spark_scripts.contract.database import Database
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.tables import Table, tables_to_json
+from tests.gates import closed_gate
 from tests.integration import crashing
 from tests.integration.conftest import Account
 from tests.integration.crashing import MONTHS, Folders, Moment, State, ingest_into, shortened
@@ -177,16 +178,6 @@ def launcher(
 def asked(table: Table) -> dict[str, Any]:
     """The input of an execution for all months of the table."""
     return {"table": table.name, "months": [str(month) for month in MONTHS]}
-
-
-@contextmanager
-def closed_gate(source: psycopg.Connection[Any]) -> Iterator[None]:
-    """Readers of GATED wait, having written some of their rows, until the end."""
-    source.execute("SELECT pg_advisory_lock(%s)", [crashing.GATE])
-    try:
-        yield
-    finally:
-        source.execute("SELECT pg_advisory_unlock(%s)", [crashing.GATE])
 
 
 def waiting(source: psycopg.Connection[Any], execution: str) -> int:

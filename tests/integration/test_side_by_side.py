@@ -28,14 +28,13 @@ from spark_scripts.lake.staging import Stage
 from spark_scripts.locking import watch
 from spark_scripts.locking.advisory import Locks
 from spark_scripts.postgres.source import Source
+from tests import gates
+from tests.gates import GATE, closed_gate
 from tests.integration.conftest import Account
 from tests.integration.drivers import until
 from tests.integration.published import Run, read_csv
 from tests.integration.rewriting import Trigger, while_reading
 from tests.integration.whole import manifests
-
-GATE = 4712
-"""The advisory lock at which readers of `gated`, and counts of `gated_date`, wait while a test holds it."""
 
 
 def table(name: str, **changes: Any) -> Table:
@@ -70,15 +69,6 @@ def schema(source: psycopg.Connection[Any], bucket: Path, monkeypatch: pytest.Mo
 
 
 @contextmanager
-def closed_gate(source: psycopg.Connection[Any]) -> Iterator[None]:
-    source.execute("SELECT pg_advisory_lock(%s)", [GATE])
-    try:
-        yield
-    finally:
-        source.execute("SELECT pg_advisory_unlock(%s)", [GATE])
-
-
-@contextmanager
 def begun(run: Run, *arguments: Any, **named: Any) -> Iterator[Future[None]]:
     """A job that works in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
@@ -103,9 +93,9 @@ def test_a_table_whose_read_takes_long_does_not_delay_the_others(
         until(lambda: all(executions(bucket, each) == {"beside"} for each in (FIRST, SECOND)))
         assert waits_at_the_gate(source, "beside")
         assert "beside" not in executions(bucket, GATED)
-        source.execute("SELECT pg_advisory_unlock(%s)", [GATE])
+        gates.open_(source)
         job.result()
-        source.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        gates.close(source)
     assert executions(bucket, GATED) == {"beside"}
     progress = Progress.from_json((bucket / layout.progress_key("beside")).read_text(encoding="utf-8"))
     assert progress.summary() == "3 of 3 tables: 6 of 6 months committed, 30 of 30 rows"
@@ -117,9 +107,9 @@ def test_a_refresh_counts_the_tables_side_by_side(run: Run, source: psycopg.Conn
         until(lambda: waits_at_the_gate(source, "looked"))
         until(found.exists)
         assert waits_at_the_gate(source, "looked")
-        source.execute("SELECT pg_advisory_unlock(%s)", [GATE])
+        gates.open_(source)
         job.result()
-        source.execute("SELECT pg_advisory_lock(%s)", [GATE])
+        gates.close(source)
 
 
 def test_tables_of_different_threads_are_read_under_the_snapshot_that_the_job_took(

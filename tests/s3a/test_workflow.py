@@ -18,10 +18,11 @@ from ingest_assets.checks.specs import CHECKS
 from spark_scripts.contract import layout
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table, tables_from_json, tables_to_json
+from tests.gates import closed_gate
 from tests.integration import crashing
 from tests.integration.drivers import until
 from tests.integration.published import Run
-from tests.integration.test_crashes import GATED, closed_gate, waiting
+from tests.integration.test_crashes import GATED, waiting
 from tests.integration.test_dagster import Materializing
 from tests.integration.test_workflow import DATES, MONTHS
 from tests.integration.whole import differing, manifests, settle

@@ -102,7 +102,7 @@ def test_slice_by_ctid_for_a_view_is_refused_and_names_the_key() -> None:
 
 def test_a_plan_says_why_it_was_chosen() -> None:
     assert plan([month(1, 1)], slice_by="date").reason == "as tables.yaml says"
-    assert (plan([month(1, 1)]).by, plan([month(1, 1)]).reason) == ("ctid", "all of a table of 100000 blocks")
+    assert (plan([month(1, 1)]).by, plan([month(1, 1)]).reason) == ("ctid", "all of a table of 100,000 blocks")
     of_a_view = plan([month(1, 1)], by_ctid=False)
     assert (of_a_view.by, of_a_view.reason) == ("date", "the planner puts slices by date at 1, one pass at 1")
     assert plan([month(1, 10**6), month(2, 10**6)], by_ctid=False).by == "none"  # more slices than MAX_OVERHEAD allows
