@@ -18,7 +18,7 @@ INGESTED_IN_TIME = "ingested_in_time"
 
 _DESCRIPTIONS = {
     EXECUTION_SUCCEEDED: "The last execution that was to ingest the month did not fail.",
-    ROWS_MATCH_SOURCE: "Spark wrote as many rows as the source had in the same snapshot.",
+    ROWS_MATCH_SOURCE: "As many rows arrived as the source had in the same snapshot.",
     OBJECTS_MATCH_MANIFEST: "The month's folder in S3 holds exactly the files that the manifest lists, in their sizes.",
     CONTENT_UNCHANGED: "The month's files hold the rows that were ingested. Execute checks reads every byte of them.",
     COLUMNS_UNCHANGED: "The month has the columns and types of the month before; in Parquet, of all months.",

@@ -45,7 +45,7 @@ class File:
 class Manifest:
     """One month of one table, as an execution committed it.
 
-    `month` is the partition's key: `2024-02`, or `undated` for the rows without a month. `rows` is what Spark wrote,
+    `month` is the partition's key: `2024-02`, or `undated` for the rows without a month. `rows` is what was written,
     `source_rows` what the source counted in the same snapshot, `undated_rows` the table's rows without a month.
     `min_date` and `max_date` are PostgreSQL's text of the date column's extremes within the month. `snapshot` is
     the id of the exported PostgreSQL snapshot; None where the server refused to export one. `seconds` is the time

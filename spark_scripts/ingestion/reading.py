@@ -65,7 +65,9 @@ class Reading:
         login = self._source.database
         try:
             with self._hold.locked(locked):
-                staged = self._stage.write(counts, self._condition(counts), plan.column, plan.slices(counts))
+                rows, slices = self._condition(counts), plan.slices(counts)
+                condition = "TRUE" if plan.by == "date" else rows  # slices by date restrict the rows themselves
+                staged = self._stage.write(counts, rows, condition, plan.column, slices)
         except SourceError as error:
             if error.state not in REFUSED_LOGIN or not self._source.read_secret_again(login):
                 raise
@@ -74,17 +76,12 @@ class Reading:
         return {each.partition: found for each, found in zip(counts, staged)}
 
     def _condition(self, counts: Sequence[Count]) -> str:
-        """The condition of the rows of these partitions.
-
-        Slices by date already restrict the rows; and under one snapshot a full read meets no other partitions.
-        """
-        full = self._found.full
-        everything = full and len(counts) == len(self._found.counts) and self._source.snapshot is not None
-        if everything or self._found.plan.by == "date":
+        """The condition of the rows of these partitions. Under one snapshot a full read meets no others."""
+        if not self._found.full:
+            return self._in_partitions(counts)
+        if len(counts) == len(self._found.counts) and self._source.snapshot is not None:
             return "TRUE"
-        if full:
-            return sql.of_days(self._found.relation.date, [each.day for each in counts])
-        return self._in_partitions(counts)
+        return sql.of_days(self._found.relation.date, [each.day for each in counts])
 
     def _in_partitions(self, counts: Sequence[Count]) -> str:
         return sql.in_partitions(self._found.relation.date, [each.partition for each in counts])

@@ -19,6 +19,7 @@ from spark_scripts.ingestion.reading import Reading, batches
 from spark_scripts.ingestion.states import States, month_states
 from spark_scripts.ingestion.summary import Outcome
 from spark_scripts.ingestion.survey import Survey, narrowed, survey
+from spark_scripts.lake import small_months
 from spark_scripts.lake.current import CurrentManifests
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
@@ -88,7 +89,11 @@ class TableIngestion:
         rows = sum(each.rows for each in counts)
         self._job.reporter.count(self._table.name, sum(each.partition != UNDATED for each in counts), rows)
         if rows:
-            self._job.reporter.say(f"{self._table.name}: slices by {found.plan.by}: {found.plan.reason}")
+            few = small_months.fit(self._table, counts)
+            how = (
+                "few rows, which the driver reads itself" if few else f"slices by {found.plan.by}: {found.plan.reason}"
+            )
+            self._job.reporter.say(f"{self._table.name}: {how}")
         reading = Reading(self._job, self._table, self._hold, self._stage, found)
         for batch in batches(counts, found):
             self._ingest(batch, reading, found)
@@ -122,7 +127,7 @@ class TableIngestion:
             self._publish(each, staged.get(each.partition, Staged()), found, started)
 
     def _publish(self, each: Count, staged: Staged, found: Survey, started: datetime) -> None:
-        manifest = self._publisher.publish(self._manifest(each, staged, found, started))
+        manifest = self._publisher.publish(self._manifest(each, staged, found, started), staged.text)
         self._current.committed(manifest)
         self._published.append(manifest.month)
         self._job.reporter.committed(manifest.table, months=int(each.partition != UNDATED), rows=manifest.rows)

@@ -62,11 +62,16 @@ class Lake:
         return f"s3://{self.bucket}/{key}"
 
     def write(self, key: str, text: str) -> None:
-        """Write an object, at once or not at all. Raises LakeError."""
+        """Write a document of JSON, at once or not at all. Raises LakeError."""
+        self._put(key, text.encode(), "application/json; charset=utf-8")
+
+    def write_file(self, key: str, text: bytes) -> None:
+        """Write a file of CSV, at once or not at all. Raises LakeError."""
+        self._put(key, text, "text/csv; charset=utf-8")
+
+    def _put(self, key: str, body: bytes, content_type: str) -> None:
         try:
-            self._client.put_object(
-                Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="application/json; charset=utf-8"
-            )
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
         except (BotoCoreError, ClientError) as error:
             raise LakeError(f"{self.uri(key)} cannot be written: {error}") from error
 

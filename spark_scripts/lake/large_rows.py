@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
+from spark_scripts.postgres.errors import SourceError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,10 +44,10 @@ def exceed_a_fetch(error: BaseException) -> bool:
 
 @contextmanager
 def explained(doing: str, spark: SparkSession) -> Iterator[None]:
-    """Turn a Java exception that a large row caused into a RowTooLargeError that says what to do."""
+    """Turn an error of Java or of PostgreSQL that a large row caused into a RowTooLargeError that says what to do."""
     try:
         yield
-    except JAVA_ERRORS as error:
+    except (*JAVA_ERRORS, SourceError) as error:
         found = _found(java_text(error), spark)
         if found is None:
             raise

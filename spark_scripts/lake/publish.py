@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Optional
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
@@ -36,15 +37,16 @@ class Publisher:
         """Raise LockedError when another execution has the lock of `table`, SourceError when it is lost."""
         self._locks.check(lock_key(self._lake.bucket, table))
 
-    def publish(self, manifest: Manifest) -> Manifest:
+    def publish(self, manifest: Manifest, content: Optional[bytes] = None) -> Manifest:
         """Make the staged files of `manifest` the content of its partition; return the manifest as it was committed.
 
+        With `content` there is one file, with that content, which is not in staging.
         Raises LockedError or SourceError when the lock was refused or is lost: nothing is committed then.
         """
         if manifest.rows and not manifest.files:
             raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")
         self.check_lock(manifest.table)
-        files = self._move(manifest)
+        files = self._move(manifest) if content is None else self._write(manifest, content)
         manifest = _completed(manifest, files)
         text = manifest.to_json()
         self.check_lock(manifest.table)
@@ -66,6 +68,12 @@ class Publisher:
         moved = tuple(File(_published_key(file.key, manifest), file.bytes) for file in manifest.files)
         self._lake.move({file: to.key for file, to in zip(manifest.files, moved)})
         return moved
+
+    def _write(self, manifest: Manifest, content: bytes) -> tuple[File, ...]:
+        [file] = manifest.files
+        written = File(_published_key(file.key, manifest), len(content))
+        self._lake.write_file(written.key, content)
+        return (written,)
 
 
 def _published_key(staged: str, manifest: Manifest) -> str:

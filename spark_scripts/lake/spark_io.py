@@ -65,8 +65,8 @@ _BINS = 1_000_000
 
 def cores(spark: SparkSession) -> int:
     """How many tasks run at once: the cores that there are, or on EMR the cores that the first executors will have."""
-    conf = spark.sparkContext.getConf()
-    asked = int(conf.get("spark.executor.instances") or 0) * int(conf.get("spark.executor.cores") or 1)
+    conf = spark.conf  # SparkContext.getConf() would fetch every setting from the JVM, one by one
+    asked = int(conf.get("spark.executor.instances", None) or 0) * int(conf.get("spark.executor.cores", None) or 1)
     return max(spark.sparkContext.defaultParallelism, asked)
 
 

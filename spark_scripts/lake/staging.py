@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
+from uuid import uuid4
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.content import Content
@@ -14,7 +15,7 @@ from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import Column, File
 from spark_scripts.contract.wording import counted, spans
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text, sql_state
-from spark_scripts.lake import large_rows, spark_io
+from spark_scripts.lake import large_rows, small_months, spark_io
 from spark_scripts.lake.row_formats import CsvLines, RowFormat, TypedColumns
 from spark_scripts.postgres import sql
 from spark_scripts.postgres.errors import RowCountError, SourceError
@@ -41,12 +42,16 @@ class ContentError(IngestionError):
 
 @dataclass(frozen=True)
 class Staged:
-    """A month in staging: the rows that Spark wrote, the files, their columns where they have types, and the digest."""
+    """A month in staging: its rows, the files, their columns where they have types, and the digest of the rows.
+
+    `text` is the content of the one file of a small month, which is in memory only.
+    """
 
     rows: int = 0
     files: tuple[File, ...] = ()
     columns: tuple[Column, ...] = ()
     content: Optional[str] = None
+    text: Optional[bytes] = None
 
 
 class Stage:
@@ -65,33 +70,67 @@ class Stage:
         self._fetch_size = spark_io.FETCH_SIZE
         self._row_format(())  # raises InvalidInputError before anything is read
 
-    def write(self, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]) -> list[Staged]:
-        """Stage the rows that meet `condition`, in `slices` of the column `sliced`.
+    def write(
+        self, counts: Sequence[Count], all_rows: str, condition: str, sliced: str, slices: Sequence[Slice]
+    ) -> list[Staged]:
+        """Stage the rows that meet the condition `all_rows`, which are those that meet `condition` in all `slices`.
 
-        `counts` are their partitions, all with rows and with the same `lossy`. Raises RowCountError when rows are
-        missing or too many, ContentError when the files hold others, SourceError with Spark's reason when it fails.
+        `sliced` is the column that the slices are about. `counts` are the partitions of the rows, all with rows and
+        with the same `lossy`. Raises RowCountError when rows are missing or too many, ContentError when the files hold
+        others, SourceError with the reason when reading or writing fails.
         """
         what = f"{self._table.name} {counts[0].partition.key}"
         if len(counts) > 1:
             what += f" to {counts[-1].partition.key}"
+        reading = self._reporter.reading(self._table.name, what.partition(" ")[2], len(slices))
+        with _explained(what), large_rows.explained(what, self._spark), reading:
+            staged = self._read_small(what, counts, all_rows)
+            if staged is None:
+                staged = self._written(what, counts, condition, sliced, slices)
+        for count, each in zip(counts, staged):
+            self._check(each.rows, count)
+        return staged
+
+    def _read_small(self, what: str, counts: Sequence[Count], condition: str) -> Optional[list[Staged]]:
+        """The months in memory, where they are small enough for that."""
+        if not small_months.fit(self._table, counts):
+            return None
+        try:
+            read = small_months.read(self._source.connection, self._relation, self._table, condition)
+        except SourceError as error:
+            raise type(error)(f"{what}: {error}", error.state) from error
+        if read is None:
+            return None
+        _check_days(what, read, counts)
+        folder = f"{self._prefix}{counts[0].partition.key}/"
+        staged = []
+        for count in counts:
+            month = read.get(count.day)
+            if month is None:
+                staged.append(Staged(content=str(Content(self._table.format))))
+                continue
+            file = File(f"{folder}{count.partition.key}-{uuid4()}.csv", len(month.text))
+            staged.append(Staged(month.content.rows, (file,), content=str(month.content), text=month.text))
+        return staged
+
+    def _written(
+        self, what: str, counts: Sequence[Count], condition: str, sliced: str, slices: Sequence[Slice]
+    ) -> list[Staged]:
+        """The months as Spark has written them."""
         folder = f"{self._prefix}{counts[0].partition.key}/"
         rows = sql.Rows(condition, self._relation.date.month_day, tuple(count.day for count in counts))
         row_format = self._row_format(counts[0].lossy)
-        reading = self._reporter.reading(self._table.name, what.partition(" ")[2], len(slices))
-        with _explained(what), large_rows.explained(what, self._spark), reading:
-            query = row_format.query(rows, sliced)
-            written, columns = self._write(row_format, query, slices, folder, rows.days)
-            if self._table.verify == "content":
-                self._compare(written, counts, folder, row_format)
-        if not written.rows.keys() <= set(rows.days):
-            raise RowCountError(f"{what}: the rows are of other months than the source counted")
+        query = row_format.query(rows, sliced)
+        written, columns = self._write(row_format, query, slices, folder, rows.days)
+        if self._table.verify == "content":
+            self._compare(written, counts, folder, row_format)
+        _check_days(what, written.rows, counts)
         headers = row_format.headers(slices)
         found = self._lake.files_below(folder)
         staged = []
         for count in counts:
             month_folder = f"{folder}{row_format.day}={count.day}/"
             content = self._content(written, count.day, headers[count.day])
-            self._check(content.rows, count)
             files = tuple(_data_files(found, month_folder, row_format))
             staged.append(Staged(content.rows, files, columns, str(content)))
         return staged
@@ -154,10 +193,15 @@ class Stage:
         if rows == count.rows:
             return
         month = f"{self._table.name} {count.partition.key}"
-        text = f"{month}: Spark wrote {counted(rows, 'row')}, the source counted {count.rows:,}"
+        text = f"{month}: {counted(rows, 'row')} arrived, the source counted {count.rows:,}"
         if self._source.snapshot is not None:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
+
+
+def _check_days(what: str, days: Iterable[int], counts: Sequence[Count]) -> None:
+    if not set(days) <= {count.day for count in counts}:
+        raise RowCountError(f"{what}: the rows are of other months than the source counted")
 
 
 def parts_of_few_months(slices: Sequence[Slice]) -> list[list[Slice]]:

@@ -212,7 +212,7 @@ class Connection:
         return not free
 
     def _text(self, query: str, *parameters: str) -> str:
-        with self._turn, _explained("PostgreSQL refused a query"):
+        with self._turn, self._explained("PostgreSQL refused a query"):
             statement = self._connection.prepareStatement(query)
             try:
                 for index, parameter in enumerate(parameters, start=1):
@@ -226,12 +226,23 @@ class Connection:
 
     def execute(self, command: str) -> None:
         """Run statements that have no result."""
-        with self._turn, _explained(f"PostgreSQL refused {command}"):
+        with self._turn, self._explained(f"PostgreSQL refused {command}"):
             statement = self._connection.createStatement()
             try:
                 statement.execute(command)
             finally:
                 statement.close()
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """Like the function; and where the server ended the session, why is remembered for those who ask later."""
+        try:
+            with _explained(doing):
+                yield
+        except SourceError as error:
+            if self._lost is None and self._connection.isClosed():
+                self._lost = ConnectionLostError(str(error), error.state)
+            raise
 
 
 def _connected(jvm: Any, database: Database, execution: str) -> tuple[Any, Mapping[str, str]]:

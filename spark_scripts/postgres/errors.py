@@ -30,4 +30,4 @@ class SourceChangedError(TryAgainError):
 
 
 class RowCountError(IngestionError):
-    """Spark wrote another number of rows than the source counted in the same snapshot."""
+    """Another number of rows arrived than the source counted in the same snapshot."""

@@ -185,6 +185,19 @@ def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows,
     )
 
 
+def lines_by_day(relation: str, line: str, month_day: str, condition: str, max_bytes: int) -> str:
+    """A query for the lines of the rows that meet `condition`: a row for each `month_day`, with its lines as JSON.
+
+    It has no result when the lines have more bytes than `max_bytes`: they are added up before they are put together.
+    """
+    size = call("sum", call("octet_length", "line"))
+    return (
+        f"WITH lines AS (SELECT {month_day} AS day, {line} AS line FROM {relation} WHERE {condition})"
+        f" SELECT day, {call('json_agg', 'line')} AS lines FROM lines"
+        f" WHERE {infix(f'(SELECT {size} FROM lines)', '<=', str(max_bytes))} GROUP BY day"
+    )
+
+
 def slice_of_lines(condition: str, days: Sequence[int]) -> str:
     """The condition of a slice of `select_lines`: the rows that meet `condition`, below the headers of `days`."""
     return f"(header AND {one_of('month_day', days)}) OR (NOT header AND {condition})"

@@ -20,7 +20,7 @@ from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.tables import Table
 from spark_scripts.ingestion import workers
-from spark_scripts.lake import spark_io
+from spark_scripts.lake import small_months, spark_io
 from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking import watch
@@ -33,7 +33,7 @@ from tests.integration.servers import Server, embedded_programs, new_server
 from tests.integration.whole import manifests
 
 SLOW = Table("slow", "connections.slow", "at", "2024-01", slice_by="none")
-PLAIN = Table("plain", "connections.plain", "at", "2024-01")
+PLAIN = Table("plain", "connections.plain", "at", "2024-01", slices=1)  # Spark reads it
 
 _PREPARED = """
 CREATE ROLE reader LOGIN PASSWORD 'first'; CREATE SCHEMA connections; GRANT USAGE ON SCHEMA connections TO reader;
@@ -147,6 +147,30 @@ def test_without_a_common_snapshot_the_months_are_ingested_without_a_state_and_t
     found = manifests(bucket, PLAIN)["2024-02"]
     assert (found.rows, found.snapshot, found.source_state) == (10, None, None)
     assert "plain: months have no state of the source: the server exports no snapshot" in capfd.readouterr().out
+
+
+def test_without_a_common_snapshot_a_small_table_is_read_in_the_transaction_that_counted_it(
+    ingestion: Ingestion,
+    reader: Database,
+    owner: psycopg.Connection[Any],
+    bucket: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few, read = replace(PLAIN, name="few", slices=None), small_months.read
+
+    def after_a_delete(*arguments: Any) -> Any:
+        owner.execute("DELETE FROM connections.plain WHERE id > 5")
+        return read(*arguments)
+
+    monkeypatch.setattr(small_months, "read", after_a_delete)
+    owner.execute("REVOKE EXECUTE ON FUNCTION pg_export_snapshot() FROM PUBLIC")
+    try:
+        ingestion(reader, few)
+    finally:
+        owner.execute("GRANT EXECUTE ON FUNCTION pg_export_snapshot() TO PUBLIC")
+        owner.execute("INSERT INTO connections.plain SELECT n, '2024-02-01' FROM generate_series(6, 10) n")
+    found = manifests(bucket, few)["2024-02"]
+    assert (found.rows, found.source_rows, found.snapshot) == (10, 10, None)
 
 
 def test_the_error_about_too_few_connections_says_how_many_the_job_needs(

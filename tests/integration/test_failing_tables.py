@@ -120,7 +120,7 @@ def test_rows_that_went_missing_fail_the_month_and_publish_nothing(
     monkeypatch.setattr(
         "spark_scripts.postgres.sql.slices", lambda *_: ["sliced BETWEEN '2024-02-01' AND '2024-02-02'"]
     )
-    message = f"Spark wrote 0 rows, the source counted {len(NAUGHTY)} in the same snapshot"
+    message = f"0 rows arrived, the source counted {len(NAUGHTY)} in the same snapshot"
     with pytest.raises(IngestionError, match=message):
         run("short", replace(records, slice_by="date"), months=[FEBRUARY])
     assert objects(bucket, records, FEBRUARY) == before

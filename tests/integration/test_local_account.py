@@ -81,6 +81,14 @@ class Launcher:
         assert self.processes() == []
 
 
+def command_line(process: psutil.Process) -> str:
+    """Empty for a process that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("launcher") / "home"
@@ -133,7 +141,7 @@ def test_data_survives_a_restart_and_no_password_is_to_be_seen(launcher: Launche
     assert (launcher.home / "lake" / "data-lake-local" / "kept").read_text() == "kept"
 
     processes = launcher.processes()
-    lines = [" ".join(process.cmdline()) for process in processes]
+    lines = [command_line(process) for process in processes]
     assert any("postgres -D" in line for line in lines)
     assert any("rclone" in line for line in lines)
     assert [line for line in lines if password in line or secret_key in line] == []

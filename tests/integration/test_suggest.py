@@ -16,6 +16,7 @@ from aws_setup.cli import main
 from ingest_assets.tables import TableSpec, load_tables
 from spark_scripts.contract.database import Database
 from spark_scripts.contract.months import Month
+from spark_scripts.lake import small_months
 from tests.integration.conftest import ROOT, Account
 from tests.integration.published import Run
 from tests.integration.servers import Server, database_of
@@ -83,8 +84,16 @@ def test_the_file_for_a_known_database_loads_and_has_the_dates_that_people_would
     indirect=["database"],
 )
 def test_the_job_ingests_what_the_suggested_entry_says_and_slices_it_as_suggested(
-    server: Server, database: Database, run: Run, bucket: Path, tmp_path: Path, capfd: Capture, table: str
+    server: Server,
+    database: Database,
+    run: Run,
+    bucket: Path,
+    tmp_path: Path,
+    capfd: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
 ) -> None:
+    monkeypatch.setattr(small_months, "MAX_ROWS", 0)
     entry = written(server, database.name, tmp_path)[table].to_table()
     file = (tmp_path / "new.yaml").read_text()
     run(f"suggested-{entry.name}", entry)

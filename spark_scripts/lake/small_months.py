@@ -1,0 +1,68 @@
+"""Months that are so small that the driver reads and writes them itself: no Spark job, and one request for each file.
+
+A Spark job takes a tenth of a second of the driver's processors however few rows it reads, and its committer asks S3
+about 20 times for a file, one request after the other. People have hundreds of such tables. The driver reads them in
+the session that has counted them, so they are of one snapshot also where the server exports none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from spark_scripts.contract import privacy
+from spark_scripts.contract.content import MODULUS, SEED, Content
+from spark_scripts.lake.xxh64 import xxh64
+from spark_scripts.postgres import projections, sql
+
+if TYPE_CHECKING:
+    from spark_scripts.contract.tables import Table
+    from spark_scripts.postgres.connection import Connection
+    from spark_scripts.postgres.counts import Count
+    from spark_scripts.postgres.source import Relation
+
+MAX_ROWS = 10_000
+"""Rows that are read at once; with more of them Spark is faster, which reads in parallel."""
+
+MAX_BYTES = 2 * 2**20
+"""Bytes of the lines that are read at once. Several tables side by side are in memory, each a few times."""
+
+
+@dataclass(frozen=True)
+class SmallMonth:
+    """The text of a month's one file, in UTF-8, and the digest of its rows."""
+
+    text: bytes
+    content: Content
+
+
+def fit(table: Table, counts: Sequence[Count]) -> bool:
+    """Whether the driver may read the partitions of `counts` at once, unless their lines are longer than MAX_BYTES.
+
+    Spark writes Parquet and compressed files, hashes values, reads files again to verify them, and cuts the reads of a
+    table as its entry says.
+    """
+    plain = table.format == "csv" and table.compression is None and not privacy.hashed(table.columns)
+    as_asked = table.verify == "content" or table.slice_by is not None or table.slices is not None
+    return plain and not as_asked and sum(each.rows for each in counts) <= MAX_ROWS
+
+
+def read(
+    connection: Connection, relation: Relation, table: Table, condition: str
+) -> Optional[Mapping[int, SmallMonth]]:
+    """The months of the rows that meet `condition`, by `month_day`; None when the lines are longer than MAX_BYTES.
+
+    Raises SourceError.
+    """
+    line = projections.csv_line(relation.columns, table.treated)
+    query = sql.lines_by_day(relation.name, line, relation.date.month_day, condition, MAX_BYTES)
+    header = projections.csv_header(relation.columns).encode()
+    found = connection.rows_of_user(query)
+    return {row["day"]: _month(header, row["lines"]) for row in found} or None
+
+
+def _month(header: bytes, texts: Sequence[str]) -> SmallMonth:
+    lines = [text.encode() for text in texts]
+    total = sum(xxh64(line, SEED) for line in lines) % MODULUS
+    return SmallMonth(b"\n".join((header, *lines, b"")), Content("csv", len(lines), total, xxh64(header, SEED)))
