@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spark_scripts.ingestion.context import JobContext
     from spark_scripts.ingestion.states import States
     from spark_scripts.lake.bucket import Lake
-    from spark_scripts.lake.current import CurrentManifests
+    from spark_scripts.lake.current import CurrentManifests, FilesBefore
     from spark_scripts.postgres.counts import Count
 
 _SNAPSHOT_TIME = (
@@ -27,29 +27,26 @@ _SNAPSHOT_TIME = (
 
 
 class PublishedTable:
-    """What the raw layer holds of a table: the current manifests, and all objects in the table's folder."""
+    """What the raw layer holds of a table: the current manifests, and the files in the table's folder."""
 
-    def __init__(self, lake: Lake, table: str, current: CurrentManifests) -> None:
+    def __init__(self, lake: Lake, current: CurrentManifests, files: FilesBefore) -> None:
         self._lake = lake
-        self._table = table
         self.manifests: Mapping[str, Manifest] = {each.month: each for each in current.all()}
-        self._objects = {file.key: file for file in lake.files_below(layout.table_prefix(table))}
+        self._files = files
 
     def missing(self, manifest: Manifest) -> Optional[File]:
         """A file of the manifest that is not there with its size."""
-        return next((file for file in manifest.files if self._objects.get(file.key) != file), None)
+        return next((file for file in manifest.files if self._files.by_key().get(file.key) != file), None)
 
     def delete_leftovers(self, manifest: Manifest) -> None:
         """Delete what a killed execution left in the folder of an unchanged partition."""
-        folder, listed = layout.partition_prefix(self._table, manifest.partition), {each.key for each in manifest.files}
-        found = [key for key in self._objects if key.startswith(folder) and key not in listed]
-        self._lake.delete_files(found)
+        self._lake.delete_files(self._files.unlisted(manifest))
 
 
 def changed_counts(
     job: JobContext,
     table: Table,
-    current: CurrentManifests,
+    published: PublishedTable,
     states: States,
     counts: Sequence[Count],
     *,
@@ -59,7 +56,6 @@ def changed_counts(
 
     What was found includes the partitions that an earlier attempt of the same execution has ingested.
     """
-    published = PublishedTable(job.lake, table.name, current)
     keys = [each.partition.key for each in counts]
     changed = {each.partition.key: _reason(published, table, states, each.partition) for each in counts}
     reasons = job.changes.setdefault(table.name, {})

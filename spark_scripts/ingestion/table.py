@@ -12,7 +12,7 @@ from spark_scripts.contract.manifest import Manifest
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.wording import counted
 from spark_scripts.ingestion.catalog_update import catalog_updated
-from spark_scripts.ingestion.changes import changed_counts
+from spark_scripts.ingestion.changes import PublishedTable, changed_counts
 from spark_scripts.ingestion.columns import manifest_columns
 from spark_scripts.ingestion.emptied import check_not_emptied
 from spark_scripts.ingestion.reading import Reading, batches
@@ -20,7 +20,7 @@ from spark_scripts.ingestion.states import States, month_states
 from spark_scripts.ingestion.summary import Outcome
 from spark_scripts.ingestion.survey import Survey, narrowed, survey
 from spark_scripts.lake import small_months
-from spark_scripts.lake.current import CurrentManifests
+from spark_scripts.lake.current import CurrentManifests, FilesBefore
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
 from spark_scripts.locking.hold import Hold
@@ -48,8 +48,9 @@ class TableIngestion:
         self._relation = job.source.relation(table, job.locks.connection)
         self._hold = Hold(job.source, job.locks.connection, job.watch, table, self._relation)
         self._stage = Stage(job.spark, job.source, job.lake, job.reporter, table, self._relation)
-        self._publisher = Publisher(job.lake, job.locks)
         self._current = CurrentManifests(job.lake, table.name)
+        self._before = FilesBefore(job.lake, table.name)
+        self._publisher = Publisher(job.lake, job.locks, self._before)
         self._published: list[str] = []
         self._states = States()
 
@@ -61,15 +62,17 @@ class TableIngestion:
         """
         job, table = self._job, self._table
         self._publisher.check_lock(table.name)
+        if request.refresh:
+            self._before.begin()  # while PostgreSQL counts
         if request.dry_run:
             _, counts = self._counted(request)
-            changed_counts(job, table, self._current, self._states, counts, dry_run=True)
+            self._changed(counts, dry_run=True)
             return
         with catalog_updated(job, table.name, self._current, self._published):
             found, counts = self._counted(request)
             check_not_emptied(job, table, self._relation, self._hold, self._current, counts)
             if request.refresh:
-                counts = changed_counts(job, table, self._current, self._states, counts, dry_run=False)
+                counts = self._changed(counts, dry_run=False)
                 found = narrowed(job, table, self._hold, found, counts)
             else:
                 job.outcomes[table.name] = _outcome(counts)
@@ -84,6 +87,10 @@ class TableIngestion:
         if self._states.reason:
             print(f"{self._table.name}: months have no state of the source: {self._states.reason}", flush=True)
         return found, counts
+
+    def _changed(self, counts: Sequence[Count], *, dry_run: bool) -> list[Count]:
+        published = PublishedTable(self._job.lake, self._current, self._before)
+        return changed_counts(self._job, self._table, published, self._states, counts, dry_run=dry_run)
 
     def _ingest_all(self, counts: Sequence[Count], found: Survey) -> None:
         rows = sum(each.rows for each in counts)

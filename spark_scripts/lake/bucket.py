@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,11 +20,14 @@ from spark_scripts.contract.manifest import File, Manifest
 from spark_scripts.driver.jvm import JAVA_ERRORS, java_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from mypy_boto3_s3 import S3Client
     from pyspark.sql import SparkSession
 
+
+Result = TypeVar("Result")
 
 AT_ONCE = 32
 """Requests that the driver makes at once, for all tables together: they wait for S3, and need no processor."""
@@ -60,6 +63,10 @@ class Lake:
     def uri(self, key: str) -> str:
         """The `s3://` address of `key`."""
         return f"s3://{self.bucket}/{key}"
+
+    def begin(self, work: Callable[[], Result]) -> Future[Result]:
+        """Begin requests whose answers are needed later only, in a thread."""
+        return self._pool.submit(work)
 
     def write(self, key: str, text: str) -> None:
         """Write a document of JSON, at once or not at all. Raises LakeError."""

@@ -1,21 +1,24 @@
-"""The current manifests of one table, as the holder of its lock knows them."""
+"""What the raw layer holds of one table, as the holder of its lock knows it: nobody else writes it meanwhile."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from spark_scripts.contract import layout
 from spark_scripts.contract.months import Partition
 
 if TYPE_CHECKING:
-    from spark_scripts.contract.manifest import Manifest
+    from collections.abc import Mapping
+    from concurrent.futures import Future
+
+    from spark_scripts.contract.manifest import File, Manifest
     from spark_scripts.lake.bucket import Lake
 
 
 class CurrentManifests:
     """The current manifests of the table `name`: listed once, and each read once, when it is asked for.
 
-    Nobody else writes them meanwhile; what is committed is added.
+    What is committed is added.
     """
 
     def __init__(self, lake: Lake, name: str) -> None:
@@ -45,3 +48,30 @@ class CurrentManifests:
         key = layout.current_manifest_key(self._name, manifest.partition)
         self._known[key] = manifest
         self._listed[key] = manifest.partition
+
+
+class FilesBefore:
+    """The files in the folder of the table `name` before anything is published, listed once."""
+
+    def __init__(self, lake: Lake, name: str) -> None:
+        self._lake = lake
+        self._name = name
+        self._listing: Optional[Future[dict[str, File]]] = None
+
+    def begin(self) -> Future[dict[str, File]]:
+        """Begin to list them, in a thread of the lake, unless that was begun before."""
+        if self._listing is None:
+            self._listing = self._lake.begin(self._list)
+        return self._listing
+
+    def _list(self) -> dict[str, File]:
+        return {file.key: file for file in self._lake.files_below(layout.table_prefix(self._name))}
+
+    def by_key(self) -> Mapping[str, File]:
+        """All of them. Raises LakeError."""
+        return self.begin().result()
+
+    def unlisted(self, manifest: Manifest) -> list[str]:
+        """The keys of those in the folder of the manifest's partition that it does not list. Raises LakeError."""
+        folder, listed = layout.partition_prefix(self._name, manifest.partition), {each.key for each in manifest.files}
+        return [key for key in self.by_key() if key.startswith(folder) and key not in listed]

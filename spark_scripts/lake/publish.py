@@ -16,6 +16,7 @@ from spark_scripts.contract import layout
 from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.manifest import File, Manifest
 from spark_scripts.lake.bucket import Lake
+from spark_scripts.lake.current import FilesBefore
 from spark_scripts.locking.advisory import Locks
 
 
@@ -25,13 +26,12 @@ def lock_key(bucket: str, name: str) -> str:
 
 
 class Publisher:
-    """Publishes months of tables whose locks are held."""
+    """Publishes months of a table whose lock is held, and whose folder has held `before`."""
 
-    def __init__(self, lake: Lake, locks: Locks) -> None:
+    def __init__(self, lake: Lake, locks: Locks, before: FilesBefore) -> None:
         self._lake = lake
         self._locks = locks
-        self._before: dict[str, list[str]] = {}
-        self._listed: set[str] = set()
+        self._before = before
 
     def check_lock(self, table: str) -> None:
         """Raise LockedError when another execution has the lock of `table`, SourceError when it is lost."""
@@ -52,17 +52,8 @@ class Publisher:
         self.check_lock(manifest.table)
         self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), text)
         self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
-        listed = {file.key for file in files}
-        self._lake.delete_files([key for key in self._held_before(manifest) if key not in listed])
+        self._lake.delete_files(self._before.unlisted(manifest))
         return manifest
-
-    def _held_before(self, manifest: Manifest) -> list[str]:
-        """What the partition's folder held before. Nobody else writes the table, so it is listed once."""
-        if manifest.table not in self._listed:
-            for file in self._lake.files_below(layout.table_prefix(manifest.table)):
-                self._before.setdefault(f"{file.key.rpartition('/')[0]}/", []).append(file.key)
-            self._listed.add(manifest.table)
-        return self._before.get(layout.partition_prefix(manifest.table, manifest.partition), [])
 
     def _move(self, manifest: Manifest) -> tuple[File, ...]:
         moved = tuple(File(_published_key(file.key, manifest), file.bytes) for file in manifest.files)
