@@ -101,6 +101,7 @@ def _entrants(rows: int, account: LocalAccount, jobs: SparkJobs, refreshes: Refr
     return [
         jobs.ingest("full", "full ingest", table, None),
         *_of_refreshes(refreshes, table, dsn),
+        jobs.ingest("verified", "full ingest with `verify: content`", table, None, "content"),
         contestants.copy("copy", "psql COPY to a pipe", table, dsn),
         jobs.ingest("month", f"one month of 24 ({MONTH})", table, [MONTH]),
         jobs.ingest("backfill", "24-month backfill in one execution", table, MONTHS),

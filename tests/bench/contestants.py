@@ -71,13 +71,15 @@ class SparkJobs:
     deployed: Artifacts
     heap: str = "1g"
 
-    def ingest(self, key: str, label: str, dataset: Dataset, months: list[str] | None) -> Contestant:
+    def ingest(
+        self, key: str, label: str, dataset: Dataset, months: list[str] | None, verify: str = "count"
+    ) -> Contestant:
         """This job, for all the table's months at once when `months` is None."""
         target = self.raw_layer
         request: dict[str, Any] = {} if months is None else {"table": dataset.name, "months": months}
 
         def prepare(folder: Path) -> Command:
-            return self.command(folder, dataset, request)
+            return self.command(folder, dataset, request, verify)
 
         def delivered(_: Path) -> int:
             return output.csv_records((target / dataset.name).glob(f"{wanted}/*.csv"))
@@ -119,9 +121,9 @@ class SparkJobs:
     def _secret(self) -> str:
         return StackOutputs.read(boto3.session.Session().client("cloudformation"), stack_name()).database_secret_arn
 
-    def command(self, folder: Path, dataset: Dataset, request: Mapping[str, Any]) -> Command:
+    def command(self, folder: Path, dataset: Dataset, request: Mapping[str, Any], verify: str = "count") -> Command:
         """The job over `request`, in an account whose only table is `dataset`; its execution is named as `folder`."""
-        table = Table(dataset.name, dataset.relation, DATE_COLUMN, MONTHS[0])
+        table = Table(dataset.name, dataset.relation, DATE_COLUMN, MONTHS[0], verify=verify)
         (self.bucket / layout.TABLES_KEY).write_text(tables_to_json([table]), encoding="utf-8")
         prefix = f"s3://{BUCKET}/{self.deployed.script_prefix}"
         argument = json.dumps(

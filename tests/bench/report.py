@@ -75,6 +75,7 @@ _RATIOS: tuple[tuple[str, str, str, float | None, float | None], ...] = (
     ("four times the rows vs once, full ingest", "full-4x", "full", 4.2, 3.8),
     ("the rows vs a quarter of them, full ingest", "full", "full-quarter", None, None),
     ("full ingest, rows in random order vs in order of time", "shuffled", "full", None, None),
+    ("full ingest with `verify: content` vs without", "verified", "full", None, None),
     ("refresh with nothing changed vs full ingest", "refresh-none", "full", None, 0.45),
     ("the count of that refresh vs full ingest", "count-ids", "full", None, 0.13),
     ("refresh with one month of 24 changed vs that month by its name", "refresh-one", "month-changed", None, 1.2),

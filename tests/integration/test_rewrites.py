@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.integration.rewriting import NEW, REWRITES, ROWS, TABLE, Trigger, at_
 from tests.integration.whole import manifests
 
 MONTHS = [Month(2024, 1), Month(2024, 2)]
-ENTRY = Table("rewritten", "rw.t", "at", "2024-01", yield_after=1)
+ENTRY = Table("rewritten", "rw.t", "at", "2024-01", yield_after=1, slices=1)  # Spark reads it
 TRUNCATE = REWRITES["TRUNCATE and INSERT"][1]
 OTHER = Table("another", "rw.another", "at", "2024-01")
 
@@ -60,16 +61,35 @@ MOMENTS: dict[str, Callable[[Trigger], AbstractContextManager[Any]]] = {
 def test_a_rewrite_at_this_moment_loses_nothing(
     what: str, moment: str, run: Run, bucket: Path, account: Account, source: psycopg.Connection[Any]
 ) -> None:
+    loses_nothing(what, moment, ENTRY, run, bucket, account, source)
+
+
+@pytest.mark.parametrize("what", REWRITES)
+def test_a_rewrite_while_the_driver_reads_a_small_table_itself_loses_nothing(
+    what: str, run: Run, bucket: Path, account: Account, source: psycopg.Connection[Any]
+) -> None:
+    loses_nothing(what, "while the table is read", replace(ENTRY, slices=None), run, bucket, account, source)
+
+
+def loses_nothing(
+    what: str,
+    moment: str,
+    entry: Table,
+    run: Run,
+    bucket: Path,
+    account: Account,
+    source: psycopg.Connection[Any],
+) -> None:
     make, commands = REWRITES[what]
     source.execute(make.encode())
     before = in_the_table(source)
     trigger = Trigger(account.source_dsn, commands)
     with MOMENTS[moment](trigger):
-        run("rewritten", OTHER, ENTRY)
+        run("rewritten", OTHER, entry)
     trigger.finish()
     found = published(bucket)
     assert found in (before, in_the_table(source))
-    assert len(found) == sum(month.source_rows for month in manifests(bucket, ENTRY).values()) == ROWS
+    assert len(found) == sum(month.source_rows for month in manifests(bucket, entry).values()) == ROWS
 
 
 def test_a_rewrite_before_each_statement_of_the_driver_loses_nothing(

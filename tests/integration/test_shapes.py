@@ -107,12 +107,14 @@ RELATIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("either_way")
 def test_relations_of_every_kind_arrive_whole(run: Run, source: SourceConnection, bucket: Path) -> None:
     for statements in RELATIONS.values():
         execute(source, statements)
     whole(run, source, bucket, *(Table(name, f"shapes.{name}", "at", "2024-01") for name in RELATIONS))
 
 
+@pytest.mark.usefixtures("either_way")
 def test_names_of_every_kind_arrive_whole(run: Run, source: SourceConnection, bucket: Path) -> None:
     columns = ", ".join(f"{quoted(name)} text DEFAULT {position}" for position, name in enumerate(ODD_NAMES))
     tables = []

@@ -40,6 +40,7 @@ def test_every_type_of_the_server_is_tried(source: psycopg.Connection[Any]) -> N
     assert untried == []
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_csv_field_is_what_postgresql_writes_and_reads_back_to_the_value(
     run: Run, source: psycopg.Connection[Any], bucket: Path, raw_layer: RawLayer
 ) -> None:
