@@ -1,9 +1,9 @@
 """The bucket, as the job sees it.
 
 Spark writes data files through Hadoop's FileSystem. The driver asks S3 itself wherever that takes fewer requests: it
-lists, and on S3A it copies and deletes files. In the local account, where files are no objects, it moves and deletes
-them through the FileSystem. Manifests are written by one PutObject each, which S3 makes atomic: a reader sees the old
-one or the new one.
+lists, writes the files of small months, and on S3A copies and deletes files. In the local account, where files are no
+objects, it moves and deletes them through the FileSystem. A manifest is one PutObject, which S3 makes atomic: a reader
+sees the old one or the new one.
 """
 
 from __future__ import annotations

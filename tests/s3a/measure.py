@@ -1,6 +1,7 @@
 """How many requests to S3 an ingestion makes, and what they cost: `python -m tests.s3a.measure 60 240`.
 
-For each number of months: a full ingest of a table with so many, a second one, and one month of it again.
+For each number of months: a full ingest of a table with so many, a second one, and one month of it again, by Spark and
+by the driver itself, as small tables are read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -31,6 +33,7 @@ from tests.s3a import counting
 from tests.s3a.conftest import COUNTING_ACCOUNT, own_jvm
 
 ROWS = 10_000
+"""As many as the driver reads itself."""
 
 
 def main(numbers: list[int]) -> None:
@@ -52,13 +55,15 @@ def measure(number: int, account: Account, spark: SparkSession, requests: counti
     """Ingest a table of so many months."""
     create(account.source_dsn, number)
     lake = Lake(spark, boto3.session.Session().client("s3"), BUCKET)
-    table = Table(f"months{number}", f"public.months{number}", "at", "2000-01")
+    small = Table(f"small{number}", f"public.months{number}", "at", "2000-01")
+    tables = {"Spark": replace(small, name=f"months{number}", slices=1), "the driver": small}
     month = Month(2000, 2)
-    for what, months in (("full", None), ("full again", None), (f"{month}", [month])):
-        begun = time.monotonic()
-        with requests.counted() as count, contextlib.redirect_stdout(io.StringIO()):
-            ingest_into(spark, database_of(account.source_dsn), lake, what.replace(" ", "-"), table, months)
-        print(f"{number} months, {what}: {count}, {time.monotonic() - begun:.1f} s", flush=True)
+    for who, table in tables.items():
+        for what, months in (("full", None), ("full again", None), (f"{month}", [month])):
+            begun = time.monotonic()
+            with requests.counted() as count, contextlib.redirect_stdout(io.StringIO()):
+                ingest_into(spark, database_of(account.source_dsn), lake, what.replace(" ", "-"), table, months)
+            print(f"{number} months by {who}, {what}: {count}, {time.monotonic() - begun:.1f} s", flush=True)
 
 
 def create(dsn: str, number: int) -> None:
