@@ -96,7 +96,7 @@ class TableIngestion:
         rows = sum(each.rows for each in counts)
         self._job.reporter.count(self._table.name, sum(each.partition != UNDATED for each in counts), rows)
         if rows:
-            few = small_months.fit(self._table, counts)
+            few = small_months.fit(self._table, found.relation, counts)
             how = (
                 "few rows, which the driver reads itself" if few else f"slices by {found.plan.by}: {found.plan.reason}"
             )

@@ -1,6 +1,7 @@
 """Publishing: how a month's staged files become the month.
 
-They are moved into the month's folder under names that carry the execution, and committed by writing the manifest;
+They are moved into the month's folder under names that carry the execution (the file of a small month is written
+there), and committed by writing the manifest;
 then whatever the manifest does not list is deleted. A crash at any point leaves the old month or the new one complete
 under its current manifest, and the next run of the month cleans up. Readers of the bare folder may see old and new
 files together for a moment, and after a crash until that next run; readers of the manifest never do.
@@ -37,21 +38,23 @@ class Publisher:
         """Raise LockedError when another execution has the lock of `table`, SourceError when it is lost."""
         self._locks.check(lock_key(self._lake.bucket, table))
 
-    def publish(self, manifest: Manifest, content: Optional[bytes] = None) -> Manifest:
+    def publish(self, manifest: Manifest, text: Optional[bytes] = None) -> Manifest:
         """Make the staged files of `manifest` the content of its partition; return the manifest as it was committed.
 
-        With `content` there is one file, with that content, which is not in staging.
+        With `text` there is one file, of that content, which is not in staging.
         Raises LockedError or SourceError when the lock was refused or is lost: nothing is committed then.
         """
         if manifest.rows and not manifest.files:
             raise IngestionError(f"{manifest.table} {manifest.month}: the {manifest.rows} rows that were read are gone")
         self.check_lock(manifest.table)
-        files = self._move(manifest) if content is None else self._write(manifest, content)
+        files = self._move(manifest) if text is None else self._write(manifest, text)
         manifest = _completed(manifest, files)
-        text = manifest.to_json()
+        document = manifest.to_json()
         self.check_lock(manifest.table)
-        self._lake.write(layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), text)
-        self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), text)  # the commit
+        self._lake.write(
+            layout.execution_manifest_key(manifest.execution, manifest.table, manifest.partition), document
+        )
+        self._lake.write(layout.current_manifest_key(manifest.table, manifest.partition), document)  # the commit
         self._lake.delete_files(self._before.unlisted(manifest))
         return manifest
 
@@ -60,10 +63,10 @@ class Publisher:
         self._lake.move({file: to.key for file, to in zip(manifest.files, moved)})
         return moved
 
-    def _write(self, manifest: Manifest, content: bytes) -> tuple[File, ...]:
+    def _write(self, manifest: Manifest, text: bytes) -> tuple[File, ...]:
         [file] = manifest.files
-        written = File(_published_key(file.key, manifest), len(content))
-        self._lake.write_file(written.key, content)
+        written = File(_published_key(file.key, manifest), len(text))
+        self._lake.write_file(written.key, text)
         return (written,)
 
 

@@ -1,8 +1,8 @@
-"""Months that are so small that the driver reads and writes them itself: no Spark job, and one request for each file.
+"""Months of small tables, which the driver reads and writes itself, without Spark: one request for each file.
 
-A Spark job takes a tenth of a second of the driver's processors however few rows it reads, and its committer asks S3
-about 20 times for a file, one request after the other. People have hundreds of such tables. The driver reads them in
-the session that has counted them, so they are of one snapshot also where the server exports none.
+Spark takes a tenth of a second of the driver's processors however few rows it reads, and its committer asks S3 about
+20 times for a file, one request after the other. People have hundreds of such tables. The driver reads them in the
+session that has counted them, so they are of one snapshot also where the server exports none.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 MAX_ROWS = 10_000
 """Rows that are read at once; with more of them Spark is faster, which reads in parallel."""
 
+MAX_TABLE_BYTES = 64 * 2**20
+"""The largest table, with its TOAST table and indexes. In a larger one few rows may be large, or far apart: PostgreSQL
+keeps the lines that are read at once in memory or in temporary files, and Spark reads the slices in parallel.
+"""
+
 MAX_BYTES = 2 * 2**20
 """Bytes of the lines that are read at once. Several tables side by side are in memory, each a few times."""
 
@@ -37,15 +42,16 @@ class SmallMonth:
     content: Content
 
 
-def fit(table: Table, counts: Sequence[Count]) -> bool:
+def fit(table: Table, relation: Relation, counts: Sequence[Count]) -> bool:
     """Whether the driver may read the partitions of `counts` at once, unless their lines are longer than MAX_BYTES.
 
-    Spark writes Parquet and compressed files, hashes values, reads files again to verify them, and cuts the reads of a
-    table as its entry says.
+    `relation` is measured; views and foreign tables have no size, so Spark reads them. Spark also writes Parquet and
+    compressed files, hashes values, reads files again to verify them, and cuts the reads of a table as its entry says.
     """
     plain = table.format == "csv" and table.compression is None and not privacy.hashed(table.columns)
     as_asked = table.verify == "content" or table.slice_by is not None or table.slices is not None
-    return plain and not as_asked and sum(each.rows for each in counts) <= MAX_ROWS
+    small = relation.bytes is not None and relation.bytes <= MAX_TABLE_BYTES
+    return plain and not as_asked and small and sum(each.rows for each in counts) <= MAX_ROWS
 
 
 def read(

@@ -44,7 +44,7 @@ class ContentError(IngestionError):
 class Staged:
     """A month in staging: its rows, the files, their columns where they have types, and the digest of the rows.
 
-    `text` is the content of the one file of a small month, which is in memory only.
+    `text` is the content of the one file of a small month, which is in memory only, whatever its key says.
     """
 
     rows: int = 0
@@ -71,35 +71,37 @@ class Stage:
         self._row_format(())  # raises InvalidInputError before anything is read
 
     def write(
-        self, counts: Sequence[Count], all_rows: str, condition: str, sliced: str, slices: Sequence[Slice]
+        self, counts: Sequence[Count], small: Optional[str], condition: str, sliced: str, slices: Sequence[Slice]
     ) -> list[Staged]:
-        """Stage the rows that meet the condition `all_rows`, which are those that meet `condition` in all `slices`.
+        """Stage the rows that meet `condition` in all `slices`.
 
-        `sliced` is the column that the slices are about. `counts` are the partitions of the rows, all with rows and
-        with the same `lossy`. Raises RowCountError when rows are missing or too many, ContentError when the files hold
-        others, SourceError with the reason when reading or writing fails.
+        Where the driver may read them, `small` is a condition that the same rows meet, else None. `sliced` is the
+        column that the slices are about. `counts` are the partitions of the rows, all with rows and with the same
+        `lossy`. Raises RowCountError when rows are missing or too many, ContentError when the files hold others,
+        SourceError with the reason when reading or writing fails.
         """
         what = f"{self._table.name} {counts[0].partition.key}"
         if len(counts) > 1:
             what += f" to {counts[-1].partition.key}"
         reading = self._reporter.reading(self._table.name, what.partition(" ")[2], len(slices))
         with _explained(what), large_rows.explained(what, self._spark), reading:
-            staged = self._read_small(what, counts, all_rows)
-            if staged is None:
-                staged = self._written(what, counts, condition, sliced, slices)
+            read = None if small is None else self._read_small(what, counts, small)
+            staged = self._written(what, counts, condition, sliced, slices) if read is None else read
+        one_snapshot = read is not None or self._source.snapshot is not None
         for count, each in zip(counts, staged):
-            self._check(each.rows, count)
+            self._check(each.rows, count, one_snapshot=one_snapshot)
         return staged
 
     def _read_small(self, what: str, counts: Sequence[Count], condition: str) -> Optional[list[Staged]]:
         """The months in memory, where they are small enough for that."""
-        if not small_months.fit(self._table, counts):
-            return None
         try:
             read = small_months.read(self._source.connection, self._relation, self._table, condition)
         except SourceError as error:
-            raise type(error)(f"{what}: {error}", error.state) from error
+            raise SourceError(f"{what}: {error}", error.state) from error
         if read is None:
+            self._reporter.say(
+                f"{what}: the lines have more than {small_months.MAX_BYTES:,} bytes, so Spark reads them"
+            )
             return None
         _check_days(what, read, counts)
         folder = f"{self._prefix}{counts[0].partition.key}/"
@@ -189,12 +191,12 @@ class Stage:
                 f" {'this month' if len(wrong) == 1 else 'these months'} was published; run it again"
             )
 
-    def _check(self, rows: int, count: Count) -> None:
+    def _check(self, rows: int, count: Count, *, one_snapshot: bool) -> None:
         if rows == count.rows:
             return
         month = f"{self._table.name} {count.partition.key}"
         text = f"{month}: {counted(rows, 'row')} arrived, the source counted {count.rows:,}"
-        if self._source.snapshot is not None:
+        if one_snapshot:
             raise RowCountError(f"{text} in the same snapshot: nothing of this month was published")
         self._reporter.say(f"{text} (no common snapshot, the table may have changed in between)")
 

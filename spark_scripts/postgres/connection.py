@@ -94,7 +94,7 @@ class Connection:
         """
         joined = "" if snapshot is None else f"; SET TRANSACTION SNAPSHOT '{snapshot}'"
         with self._turn:
-            with _explained("the connection is lost"):
+            with self._remembering("the connection is lost"):
                 self._connection.rollback()
             # A limit of the role must not end what follows; SET, unlike a query, may come before the isolation level.
             self.execute(f"SET LOCAL statement_timeout = 0; SET TRANSACTION ISOLATION LEVEL {isolation}{joined}")
@@ -120,7 +120,7 @@ class Connection:
     @contextmanager
     def undone(self) -> Iterator[None]:
         """Roll back to this point at the end: the locks and settings since then go, the snapshot stays."""
-        with self._turn, _explained("the connection is lost"):
+        with self._turn, self._remembering("the connection is lost"):
             savepoint = self._connection.setSavepoint()
         try:
             yield
@@ -133,7 +133,7 @@ class Connection:
         self._roll_back_to(savepoint)
 
     def _roll_back_to(self, savepoint: Any) -> None:
-        with self._turn, _explained("the connection is lost"):
+        with self._turn, self._remembering("the connection is lost"):
             self._connection.rollback(savepoint)
             self._connection.releaseSavepoint(savepoint)  # else the next one is nested in it, and so on
 
@@ -212,7 +212,7 @@ class Connection:
         return not free
 
     def _text(self, query: str, *parameters: str) -> str:
-        with self._turn, self._explained("PostgreSQL refused a query"):
+        with self._turn, self._remembering("PostgreSQL refused a query"):
             statement = self._connection.prepareStatement(query)
             try:
                 for index, parameter in enumerate(parameters, start=1):
@@ -226,7 +226,7 @@ class Connection:
 
     def execute(self, command: str) -> None:
         """Run statements that have no result."""
-        with self._turn, self._explained(f"PostgreSQL refused {command}"):
+        with self._turn, self._remembering(f"PostgreSQL refused {command}"):
             statement = self._connection.createStatement()
             try:
                 statement.execute(command)
@@ -234,8 +234,8 @@ class Connection:
                 statement.close()
 
     @contextmanager
-    def _explained(self, doing: str) -> Iterator[None]:
-        """Like the function; and where the server ended the session, why is remembered for those who ask later."""
+    def _remembering(self, doing: str) -> Iterator[None]:
+        """Like `_explained`; and where the server ended the session, the first reason is kept for `keep_alive`."""
         try:
             with _explained(doing):
                 yield

@@ -188,7 +188,7 @@ def select_lines(relation: str, header: str, line: str, sliced: str, rows: Rows,
 def lines_by_day(relation: str, line: str, month_day: str, condition: str, max_bytes: int) -> str:
     """A query for the lines of the rows that meet `condition`: a row for each `month_day`, with its lines as JSON.
 
-    It has no result when the lines have more bytes than `max_bytes`: they are added up before they are put together.
+    It has no result when the lines have more bytes than `max_bytes`: they are kept and added up before any is sent.
     """
     size = call("sum", call("octet_length", "line"))
     return (

@@ -25,6 +25,8 @@ from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking import watch
 from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres.connection import Connection
+from spark_scripts.postgres.errors import ConnectionLostError, SourceError
 from spark_scripts.postgres.login import ReadSecret
 from spark_scripts.postgres.source import Source
 from tests.integration.proxies import proxy
@@ -180,6 +182,21 @@ def test_the_error_about_too_few_connections_says_how_many_the_job_needs(
     message = "plain.*too many connections for role.*the job needs two connections and one more for each task"
     with pytest.raises(IngestionError, match=message):
         ingestion(reader, PLAIN)
+
+
+def test_a_session_that_somebody_ended_tells_the_first_reason_to_all_who_ask_later(
+    spark: SparkSession, reader: Database, owner: psycopg.Connection[Any]
+) -> None:
+    with Connection.open(spark, reader, "ended") as connection:
+        owner.execute("SELECT pg_terminate_backend(%s)", [connection.pid])
+        with (
+            pytest.raises(SourceError, match="terminating connection due to administrator command"),
+            connection.undone(),
+        ):
+            pass
+        for _ in range(2):
+            with pytest.raises(ConnectionLostError, match="terminating connection due to administrator command"):
+                connection.keep_alive()
 
 
 @contextmanager

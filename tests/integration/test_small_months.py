@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from pyspark.sql import SparkSession
 
 from ingest_assets.aws.content import differences
 from ingest_assets.aws.raw_layer import RawLayer
@@ -19,6 +18,7 @@ from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.tables import Table
 from spark_scripts.lake import small_months
+from spark_scripts.postgres import projections
 from tests.integration.published import Run, manifest, objects
 from tests.integration.records import NAUGHTY
 from tests.integration.whole import differing, execute, manifests, settle
@@ -158,15 +158,38 @@ def test_large_rows_behind_a_small_number_are_for_spark(run: Run, source: Source
 
 
 def test_a_query_that_fails_names_the_months_and_publishes_nothing(
-    run: Run, source: Source, bucket: Path, spark: SparkSession
+    run: Run, notes: Table, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execute(
-        source,
-        "CREATE VIEW small.failing AS SELECT '2024-01-01'::date + n AS at, 1 / (n - 5) AS note"
-        " FROM generate_series(1, 9) n",
-    )
-    table = Table("failing", "small.failing", "at", "2024-01")
-    with pytest.raises(IngestionError, match=r"1 of 1 table failed: failing 2024-01: .*division by zero"):
-        run("failing", table)
-    assert manifests(bucket, table) == {}
-    assert objects(bucket, table, JANUARY) == {}
+    failing = replace(notes, name="failing")
+    monkeypatch.setattr(projections, "csv_line", lambda *_: "(1 / 0)::text")
+    with pytest.raises(IngestionError, match=r"1 of 1 table failed: failing undated to 2024-03: .*division by zero"):
+        run("failing", failing)
+    assert manifests(bucket, failing) == {}
+    assert objects(bucket, failing, JANUARY) == {}
+
+
+def test_few_rows_of_a_large_table_and_the_rows_of_a_view_are_for_spark(
+    run: Run, source: Source, notes: Table, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(source, "CREATE VIEW small.seen AS TABLE small.notes")
+    seen = replace(notes, name="seen", table="small.seen")
+    run("view", seen)
+    assert by_spark(bucket, seen)
+    run("small", notes)
+    size = manifest(bucket, notes, JANUARY).table_bytes
+    assert size is not None
+    for difference in (0, -1):
+        monkeypatch.setattr(small_months, "MAX_TABLE_BYTES", size + difference)
+        run(f"size{difference}", notes)
+        assert by_spark(bucket, notes) == (difference < 0)
+
+
+def test_lines_of_more_or_fewer_rows_than_were_counted_are_not_published(
+    run: Run, notes: Table, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Any = small_months.read
+    before = manifests(bucket, notes)
+    monkeypatch.setattr(small_months, "read", lambda *given: read(*given[:3], "at < '2024-02-01'"))
+    with pytest.raises(IngestionError, match=r"notes undated: 0 rows arrived, the source counted \d+ in the same"):
+        run("fewer", notes)
+    assert manifests(bucket, notes) == before
