@@ -11,7 +11,7 @@ from aws_setup.onboarding.study import Study
 from spark_scripts.contract.identifiers import quote
 from spark_scripts.contract.months import UNDATED, Month
 from spark_scripts.contract.tables import Table
-from spark_scripts.postgres import sql
+from spark_scripts.postgres import small_tables, sql
 from spark_scripts.postgres.counts import Count
 from spark_scripts.postgres.pg_catalog import cast
 from spark_scripts.postgres.projections import typed_projections
@@ -52,11 +52,17 @@ def slicing(session: Session, found: Study, table: Table, now: Month) -> Slicing
         month = min(found.date.last, now)
         counts = [Count(month, found.month_rows)]
         condition = sql.in_partitions(date, [month, UNDATED])
+        few_in_month = small_tables.fit(table, relation, counts)
+        few_in_all = small_tables.fit(table, relation, [Count(month, found.rows)])
         of_month = SlicePlan.chosen(session, table, relation, counts, condition, cores=CORES, full=False)
         of_all = SlicePlan.chosen(session, table, relation, counts, "TRUE", cores=CORES, full=True)
     except RefusedError:  # somebody has locked it meanwhile
         return None
-    return Slicing(f"by {of_month.by} ({of_month.reason})", f"by {of_all.by} ({of_all.reason})")
+    return Slicing(_way(of_month, few=few_in_month), _way(of_all, few=few_in_all))
+
+
+def _way(plan: SlicePlan, *, few: bool) -> str:
+    return "in one piece, by the driver (few rows)" if few else f"by {plan.by} ({plan.reason})"
 
 
 def index_hint(found: Study) -> tuple[str, str] | None:

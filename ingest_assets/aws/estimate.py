@@ -87,8 +87,8 @@ class Estimate:
         )
 
     def off_percent(self, seconds: float) -> float:
-        """By how many percent an execution that took `seconds` was longer (+) or shorter (-) than estimated."""
-        return 100 * (seconds / self.seconds - 1) if self.seconds else 0.0
+        """By how many percent an execution that took `seconds` was longer (+) or shorter (-) than estimated, to 0.1."""
+        return round(100 * (seconds / self.seconds - 1), 1) if self.seconds else 0.0
 
 
 def nothing_known(work: Work) -> str:

@@ -33,7 +33,7 @@ class Forecast:
         seconds = (execution.stopped - execution.started).total_seconds()
         return {
             "estimate": dg.MetadataValue.text(self.found.against(seconds, usd)),
-            "estimate_off_percent": dg.MetadataValue.float(round(self.found.off_percent(seconds), 1)),
+            "estimate_off_percent": dg.MetadataValue.float(self.found.off_percent(seconds)),
         }
 
 

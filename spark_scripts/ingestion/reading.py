@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from spark_scripts.lake import small_months
 from spark_scripts.lake.staging import Stage, Staged
-from spark_scripts.postgres import sql
+from spark_scripts.postgres import small_tables, sql
 from spark_scripts.postgres.errors import REFUSED_LOGIN, SourceError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class Reading:
             with self._hold.locked(locked):
                 rows, slices = self._condition(counts), plan.slices(counts)
                 condition = "TRUE" if plan.by == "date" else rows  # slices by date restrict the rows themselves
-                small = rows if small_months.fit(self._table, self._found.relation, counts) else None
+                small = rows if small_tables.fit(self._table, self._found.relation, counts) else None
                 staged = self._stage.write(counts, small, condition, plan.column, slices)
         except SourceError as error:
             if error.state not in REFUSED_LOGIN or not self._source.read_secret_again(login):

@@ -19,11 +19,11 @@ from spark_scripts.ingestion.reading import Reading, batches
 from spark_scripts.ingestion.states import States, month_states
 from spark_scripts.ingestion.summary import Outcome
 from spark_scripts.ingestion.survey import Survey, narrowed, survey
-from spark_scripts.lake import small_months
 from spark_scripts.lake.current import CurrentManifests, FilesBefore
 from spark_scripts.lake.publish import Publisher
 from spark_scripts.lake.staging import Stage, Staged
 from spark_scripts.locking.hold import Hold
+from spark_scripts.postgres import small_tables
 from spark_scripts.postgres.errors import ConnectionLostError
 from spark_scripts.postgres.server_identity import NoStateError
 
@@ -96,7 +96,7 @@ class TableIngestion:
         rows = sum(each.rows for each in counts)
         self._job.reporter.count(self._table.name, sum(each.partition != UNDATED for each in counts), rows)
         if rows:
-            few = small_months.fit(self._table, found.relation, counts)
+            few = small_tables.fit(self._table, found.relation, counts)
             how = (
                 "few rows, which the driver reads itself" if few else f"slices by {found.plan.by}: {found.plan.reason}"
             )

@@ -51,7 +51,10 @@ class CurrentManifests:
 
 
 class FilesBefore:
-    """The files in the folder of the table `name` before anything is published, listed once."""
+    """The files in the folder of the table `name` before its months are published, listed once.
+
+    The files of the month that is published first may be among them.
+    """
 
     def __init__(self, lake: Lake, name: str) -> None:
         self._lake = lake

@@ -3,6 +3,7 @@
 Spark takes a tenth of a second of the driver's processors however few rows it reads, and its committer asks S3 about
 20 times for a file, one request after the other. People have hundreds of such tables. The driver reads them in the
 session that has counted them, so they are of one snapshot also where the server exports none.
+`postgres/small_tables.py` says which tables these are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from spark_scripts.contract import privacy
 from spark_scripts.contract.content import MODULUS, SEED, Content
 from spark_scripts.lake.xxh64 import xxh64
 from spark_scripts.postgres import projections, sql
@@ -19,16 +19,7 @@ from spark_scripts.postgres import projections, sql
 if TYPE_CHECKING:
     from spark_scripts.contract.tables import Table
     from spark_scripts.postgres.connection import Connection
-    from spark_scripts.postgres.counts import Count
     from spark_scripts.postgres.source import Relation
-
-MAX_ROWS = 10_000
-"""Rows that are read at once; with more of them Spark is faster, which reads in parallel."""
-
-MAX_TABLE_BYTES = 64 * 2**20
-"""The largest table, with its TOAST table and indexes. In a larger one few rows may be large, or far apart: PostgreSQL
-keeps the lines that are read at once in memory or in temporary files, and Spark reads the slices in parallel.
-"""
 
 MAX_BYTES = 2 * 2**20
 """Bytes of the lines that are read at once. Several tables side by side are in memory, each a few times."""
@@ -42,24 +33,12 @@ class SmallMonth:
     content: Content
 
 
-def fit(table: Table, relation: Relation, counts: Sequence[Count]) -> bool:
-    """Whether the driver may read the partitions of `counts` at once, unless their lines are longer than MAX_BYTES.
-
-    `relation` is measured; views and foreign tables have no size, so Spark reads them. Spark also writes Parquet and
-    compressed files, hashes values, reads files again to verify them, and cuts the reads of a table as its entry says.
-    """
-    plain = table.format == "csv" and table.compression is None and not privacy.hashed(table.columns)
-    as_asked = table.verify == "content" or table.slice_by is not None or table.slices is not None
-    small = relation.bytes is not None and relation.bytes <= MAX_TABLE_BYTES
-    return plain and not as_asked and small and sum(each.rows for each in counts) <= MAX_ROWS
-
-
 def read(
     connection: Connection, relation: Relation, table: Table, condition: str
 ) -> Optional[Mapping[int, SmallMonth]]:
     """The months of the rows that meet `condition`, by `month_day`; None when the lines are longer than MAX_BYTES.
 
-    Raises SourceError.
+    There must be such rows. Raises SourceError.
     """
     line = projections.csv_line(relation.columns, table.treated)
     query = sql.lines_by_day(relation.name, line, relation.date.month_day, condition, MAX_BYTES)

@@ -35,6 +35,12 @@ _HINTS = (
         "a policy would hide rows from the job's user: ALTER ROLE … BYPASSRLS, or set row_security: on in the table's"
         " entry to ingest only what the policies show",
     ),
+    _Hint(
+        ("22021",),
+        'invalid byte sequence for encoding "UTF8"',
+        "the database, whose encoding is SQL_ASCII, holds bytes that are not UTF-8: mend the rows, or name in"
+        " tables.yaml a view that converts them",
+    ),
     _Hint(("28P01",), "password authentication failed", "set user and password with `python -m aws_setup secret`"),
     _Hint(("28000",), "pg_hba.conf", "the server does not let this user in: see its pg_hba.conf"),
     _Hint(("3D000",), "", "there is no such database: correct POSTGRES_DB with `python -m aws_setup secret`"),

@@ -35,10 +35,11 @@ from spark_scripts.contract.request import TableRequest
 from spark_scripts.contract.tables import Table
 from spark_scripts.glue.catalog import Catalog
 from spark_scripts.ingest import ingest
-from spark_scripts.lake import small_months, spark_io
+from spark_scripts.lake import spark_io
 from spark_scripts.lake.bucket import Lake
 from spark_scripts.lake.publish import lock_key
 from spark_scripts.locking.advisory import Locks
+from spark_scripts.postgres import small_tables
 from spark_scripts.postgres.source import Source
 from tests.integration.published import Run
 from tests.integration.records import NAUGHTY
@@ -193,7 +194,7 @@ def run(spark: SparkSession, database: Database, lake: Lake) -> Run:
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tables are read by the driver itself, as they are without this, or by Spark as larger ones are."""
     if request.param == "by Spark":
-        monkeypatch.setattr(small_months, "MAX_ROWS", 0)
+        monkeypatch.setattr(small_tables, "MAX_ROWS", 0)
 
 
 @pytest.fixture

@@ -121,12 +121,12 @@ def distinct(moments: dict[str, Photograph]) -> Iterator[tuple[str, Photograph]]
 
 
 @pytest.mark.parametrize(
-    ("table", "expected_writes"),
-    [(RECORDS, {"mkdirs", "rename", "put_object", "delete"}), (SMALL, {"put_object", "delete"})],
+    ("table", "expected_writes", "least_states"),
+    [(RECORDS, {"mkdirs", "rename", "put_object", "delete"}, 16), (SMALL, {"put_object", "delete"}, 15)],
     ids=["moved out of staging", "written by the driver"],
 )
 def test_a_driver_killed_between_any_two_writes_leaves_whole_months_and_the_next_run_repairs_the_rest(
-    crash: Crash, table: Table, expected_writes: set[str]
+    crash: Crash, table: Table, expected_writes: set[str], least_states: int
 ) -> None:
     folders = crash.folders(table)
     states = list(distinct(crash.moments[table.name]))
@@ -145,10 +145,10 @@ def test_a_driver_killed_between_any_two_writes_leaves_whole_months_and_the_next
         print(f"{told}; after the next run ({', '.join(next_run) or 'full'}): all new, nothing else")
     writes = {what.split()[1] for what in crash.moments[table.name]}
     assert writes == expected_writes
-    assert len(states) >= 15
+    assert len(states) >= least_states
     moved = any(staged and unlisted for staged, unlisted in left)  # moved, not yet committed
     assert moved == ("rename" in expected_writes)
-    assert any(not staged and unlisted for staged, unlisted in left)  # not yet committed, or the old not yet deleted
+    assert any(not staged and unlisted for staged, unlisted in left)  # the old files, or a small month's new one
 
 
 def shape(photograph: Photograph, bucket: Path) -> dict[str, bytes | None]:

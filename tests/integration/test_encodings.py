@@ -78,7 +78,7 @@ def test_bytes_that_are_no_utf_8_fail_the_table_and_nothing_is_published(
 ) -> None:
     filled(server, "SQL_ASCII", "INSERT INTO encoded (note) VALUES (convert_from(%s, 'SQL_ASCII'))", b"fine", b"Zo\xeb")
     before = manifests(bucket, TABLE)
-    with pytest.raises(IngestionError, match=r"1 of 1 table failed: encoded 2024-01: .*") as raised:
+    message = r"1 of 1 table failed: encoded 2024-01: .*0xeb .*whose encoding is SQL_ASCII, .*a view that converts them"
+    with pytest.raises(IngestionError, match=message):
         ingested(spark, lake, server, "SQL_ASCII")
-    print(raised.value)
     assert manifests(bucket, TABLE) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from spark_scripts.contract.errors import IngestionError
 from spark_scripts.contract.months import Month
 from spark_scripts.contract.tables import Table
 from spark_scripts.lake import small_months
-from spark_scripts.postgres import projections
+from spark_scripts.postgres import projections, small_tables
 from tests.integration.published import Run, manifest, objects
 from tests.integration.records import NAUGHTY
 from tests.integration.whole import differing, execute, manifests, settle
@@ -93,7 +94,7 @@ def test_the_driver_writes_what_spark_writes(
     assert [difference for each in found.values() for difference in differences(raw_layer, each)] == []
     assert changes or differing(source, bucket, table) == []
     driver = lines(bucket, table)
-    monkeypatch.setattr(small_months, "MAX_ROWS", 0)
+    monkeypatch.setattr(small_tables, "MAX_ROWS", 0)
     run("spark", table)
     assert by_spark(bucket, table)
     assert lines(bucket, table) == driver
@@ -121,9 +122,18 @@ def test_it_ingests_single_months_and_leaves_nothing_in_staging(
     assert differing(source, bucket, notes) == []
 
 
-@pytest.mark.parametrize(("limit", "of"), [("MAX_ROWS", "rows"), ("MAX_BYTES", "bytes")])
+@pytest.mark.parametrize(
+    ("module", "limit", "of"), [(small_tables, "MAX_ROWS", "rows"), (small_months, "MAX_BYTES", "bytes")]
+)
 def test_a_row_or_a_byte_more_than_the_limit_is_for_spark(
-    run: Run, source: Source, notes: Table, bucket: Path, monkeypatch: pytest.MonkeyPatch, limit: str, of: str
+    run: Run,
+    source: Source,
+    notes: Table,
+    bucket: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    limit: str,
+    of: str,
 ) -> None:
     run("first", notes)
     header = len('id,at,day,line,"a ""b"", c",card\n')
@@ -135,7 +145,7 @@ def test_a_row_or_a_byte_more_than_the_limit_is_for_spark(
     rows = sum(each.rows for each in manifests(bucket, notes).values())
     at_limit = rows if of == "rows" else sum(whole) - rows  # the line feeds are not of the lines
     for difference in (0, -1):
-        monkeypatch.setattr(small_months, limit, at_limit + difference)
+        monkeypatch.setattr(module, limit, at_limit + difference)
         run(f"{of}{difference}", notes)
         assert by_spark(bucket, notes) == (difference < 0)
         assert differing(source, bucket, notes) == []
@@ -179,7 +189,7 @@ def test_few_rows_of_a_large_table_and_the_rows_of_a_view_are_for_spark(
     size = manifest(bucket, notes, JANUARY).table_bytes
     assert size is not None
     for difference in (0, -1):
-        monkeypatch.setattr(small_months, "MAX_TABLE_BYTES", size + difference)
+        monkeypatch.setattr(small_tables, "MAX_TABLE_BYTES", size + difference)
         run(f"size{difference}", notes)
         assert by_spark(bucket, notes) == (difference < 0)
 
