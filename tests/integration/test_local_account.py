@@ -280,8 +280,8 @@ def test_the_account_holds_what_the_stack_and_the_job_need(account: Account, ses
     stack = session.client("cloudformation").describe_stacks(StackName=account.environment["INGEST_STACK"])["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     assert outputs["BucketName"] == "data-lake-local"
-    keys = [entry["Key"] for entry in session.client("s3").list_objects_v2(Bucket="data-lake-local")["Contents"]]
-    assert {key.split("/")[0] for key in keys} >= {"config", "jar", "script"}
+    folders = session.client("s3").list_objects_v2(Bucket="data-lake-local", Delimiter="/")["CommonPrefixes"]
+    assert {folder["Prefix"] for folder in folders} >= {"config/", "jar/", "script/"}
     secret = session.client("secretsmanager").get_secret_value(SecretId=outputs["DatabaseSecretArn"])["SecretString"]
     assert '"POSTGRES_USER": "ingest"' in secret
 

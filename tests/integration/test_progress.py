@@ -69,7 +69,7 @@ def test_the_progress_has_lines_slices_months_and_rows_and_is_not_a_manifest(
     spark: SparkSession, database: Database, session: boto3.session.Session, outputs: StackOutputs, slow: Table
 ) -> None:
     client: Any = listening(session)
-    ingest_into(spark, database, Lake(spark, client, outputs.bucket_name), "told", slow, MONTHS)
+    ingest_into(spark, database, Lake(spark, client, outputs.bucket_name), "progress-told", slow, MONTHS)
     heard: list[Progress] = client.heard
     reading = [one for one in heard if one.reading]
     assert {one.reading for one in reading} == {"2024-01 to 2024-03"}
@@ -81,8 +81,8 @@ def test_the_progress_has_lines_slices_months_and_rows_and_is_not_a_manifest(
     assert last.lines[0].startswith("slow: slices by ")
 
     raw_layer = RawLayerResource(account=AwsAccount(), s3=S3Resource())
-    assert raw_layer.progress("told") == last
-    assert raw_layer.ingested_by("told") == [("slow", str(month)) for month in MONTHS]
+    assert raw_layer.progress("progress-told") == last
+    assert raw_layer.ingested_by("progress-told") == [("slow", str(month)) for month in MONTHS]
 
 
 def test_a_progress_that_cannot_be_written_fails_nothing_and_is_reported_once(
